@@ -1,0 +1,63 @@
+# `make serve` and `make test` set everything up from nothing; what is up to date is left alone.
+PYTHON ?= python3
+# Where the CPU build of torch comes from, unless pip finds a wheel on this machine.
+export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN := .venv/bin
+PIP := $(BIN)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help serve install test check train-general evaluate image lock clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
+
+serve: .venv/serve.installed ## Answer on port 8000
+	$(BIN)/sentiment serve
+
+install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment train
+
+test: .venv/dev.installed ## Run the tests
+	$(BIN)/pytest
+
+check: .venv/dev.installed ## Lint, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+train-general: .venv/train.installed ## Train the model that ships, from the corpora in SENTIMENT_DATA
+	$(BIN)/sentiment train --config zh-general --output model/artifacts/zh-general
+
+evaluate: .venv/train.installed ## Score it on the test splits, beside a linear model
+	$(BIN)/sentiment evaluate --baseline
+
+image: ## Build the Docker image
+	docker build --build-arg TORCH_INDEX --build-arg PIP_EXTRA_ARGS --tag zh-sentiment .
+
+lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
+	$(PIP) install --quiet pip-tools==7.6.2
+	$(LOCK) --output-file requirements/serve.txt pyproject.toml
+	$(LOCK) --constraint requirements/serve.txt --extra train \
+	  --output-file requirements/train.txt pyproject.toml
+	$(LOCK) --constraint requirements/train.txt --extra train \
+	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	# +cpu names a build; elsewhere the same version comes without it.
+	sed -i 's/+cpu//' requirements/*.txt
+
+LOCK := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
+  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+  --constraint requirements/torch.txt
+
+clean: ## Remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build \
+	  *.egg-info
+
+# One environment; each lock holds the ones before it, so a later one never undoes an earlier.
+.venv/%.installed: requirements/%.txt requirements/torch.txt pyproject.toml
+	@test -x $(PIP) || $(PYTHON) -m venv .venv
+	@echo "installing requirements/$*.txt"
+	@requirements/install-torch.sh $(PIP)
+	@$(PIP) install --quiet --requirement requirements/$*.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

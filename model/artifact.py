@@ -1,0 +1,174 @@
+"""The artifact: one directory of readable, versioned files. ``load`` is the inverse of ``save``."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from model.config import LABELS, Label, NetworkConfig, TextConfig
+from model.encoding import Encoder
+from model.errors import ArtifactError
+from model.text import TextPipeline
+from model.vocab import Vocabulary
+
+FORMAT_VERSION: Final = 1
+
+MANIFEST = "manifest.json"
+VOCABULARY = "vocab.txt"
+STOPWORDS = "stopwords.txt"
+WEIGHTS = "weights.safetensors"
+CARD = "MODEL_CARD.md"
+_FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
+
+EMBEDDING = "reader.embedding.weight"
+
+Weights = dict[str, NDArray[Any]]
+
+
+class Manifest(BaseModel):
+    """What an artifact says of itself.
+
+    ``files`` maps file names to their SHA-256, ``training_data`` is a digest over the training
+    examples, ``temperature`` divides the logits before the softmax, and an answer is ``uncertain``
+    below ``uncertain_below``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    name: str
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    labels: tuple[Label, ...]
+    text: TextConfig
+    network: NetworkConfig
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    uncertain_below: Annotated[float, Field(ge=0, le=1)]
+    training_data: str
+    metrics: dict[str, dict[str, float]]
+    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A checked artifact in memory; ``digest`` is the SHA-256 of its manifest, so of all of it."""
+
+    manifest: Manifest
+    vocabulary: Vocabulary
+    stopwords: tuple[str, ...]
+    weights: Weights
+    card: str
+    digest: str = ""
+
+    def encoder(self) -> Encoder:
+        """The one way from text to ids for this artifact."""
+        pipeline = TextPipeline(self.stopwords, self.manifest.text.user_words)
+        return Encoder(pipeline, self.vocabulary, self.manifest.text.window)
+
+
+def save(artifact: Artifact, directory: Path) -> None:
+    """Writes the files of an artifact and their hashes into its manifest.
+
+    The embedding is stored in half precision, since it is nearly all of the size; whoever wants
+    the same predictions from memory and from disk rounds it before.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = {
+        VOCABULARY: _lines(artifact.vocabulary.words),
+        STOPWORDS: _lines(artifact.stopwords),
+        WEIGHTS: save_tensors(_half_precision_embedding(artifact.weights)),
+        CARD: artifact.card.encode(),
+    }
+    hashes = {name: _sha256(content) for name, content in contents.items()}
+    manifest = artifact.manifest.model_copy(update={"files": hashes})
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def load(directory: Path) -> Artifact:
+    """The artifact in a directory, once its format and every hash are right.
+
+    Whether the weights have the right shapes is for the engine to say, which builds the network.
+
+    Raises:
+        ArtifactError: says in one sentence what is wrong with which file.
+    """
+    raw = _read(directory, MANIFEST)
+    manifest = _parse_manifest(raw, directory)
+    if set(manifest.files) != set(_FILES):
+        raise ArtifactError(f"{directory / MANIFEST}: files must be {', '.join(_FILES)}")
+    contents = {}
+    for name in _FILES:
+        content = contents[name] = _read(directory, name)
+        if _sha256(content) != manifest.files[name]:
+            raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
+    try:
+        vocabulary = Vocabulary(_words(contents[VOCABULARY]))
+        stopwords = tuple(_words(contents[STOPWORDS]))
+        card = contents[CARD].decode()
+    except ValueError as error:
+        raise ArtifactError(f"{directory}: a text file cannot be used: {error}") from None
+    try:
+        weights: Weights = load_tensors(contents[WEIGHTS])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{directory / WEIGHTS} holds no tensors: {error}") from None
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor).all():
+            raise ArtifactError(f"{directory / WEIGHTS}: {name} holds values that are not finite")
+    return Artifact(manifest, vocabulary, stopwords, weights, card, _sha256(raw))
+
+
+def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
+    path = directory / MANIFEST
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ArtifactError(f"{path} is not JSON") from None
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format version {version!r}; this release reads {FORMAT_VERSION}"
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path}: {place}: {first['msg']}") from None
+    if manifest.labels != LABELS:
+        raise ArtifactError(f"{path}: labels must be {', '.join(LABELS)} in this order")
+    return manifest
+
+
+def _read(directory: Path, name: str) -> bytes:
+    try:
+        return (directory / name).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{directory / name} cannot be read: {error.strerror}") from None
+
+
+def _half_precision_embedding(weights: Weights) -> Weights:
+    stored = {name: weights[name] for name in sorted(weights)}
+    stored[EMBEDDING] = stored[EMBEDDING].astype(np.float16)
+    return stored
+
+
+def _lines(words: tuple[str, ...]) -> bytes:
+    return "".join(f"{word}\n" for word in words).encode()
+
+
+def _words(content: bytes) -> list[str]:
+    return content.decode().split("\n")[:-1]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,188 @@
+"""The configuration of a training run, read from TOML, and of the parts that an artifact keeps."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.errors import ConfigError
+
+Label = Literal["positive", "neutral", "negative"]
+LABELS: tuple[Label, ...] = ("positive", "neutral", "negative")
+NEUTRAL = LABELS.index("neutral")
+
+CONFIGS_DIRECTORY = Path(__file__).parent / "configs"
+
+Positive = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextConfig(_Config):
+    """How text becomes ids: the window in ids, and words that segmentation keeps whole."""
+
+    window: Annotated[int, Field(ge=8, le=4096)] = 256
+    user_words: tuple[str, ...] = ()
+
+
+class VocabularyConfig(_Config):
+    """How many words at most, and how often one must stand in the training texts."""
+
+    size: Annotated[int, Field(ge=3)] = 40_000
+    minimum_count: Positive = 3
+
+
+class NetworkConfig(_Config):
+    """Sizes of the network, and the dropout of its inputs and of its pooled states."""
+
+    embedding_size: Positive = 256
+    hidden_size: Positive = 256
+    input_dropout: Probability = 0.3
+    output_dropout: Probability = 0.4
+
+
+class UnlabelledConfig(_Config):
+    """Texts without labels: CSV files with a column ``text``. ``sample`` keeps that share."""
+
+    name: str
+    files: tuple[str, ...]
+    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    origin: str = "not stated"
+    licence: str = "not stated"
+
+
+class PretrainConfig(_Config):
+    """Language-model pre-training on texts without labels and on the training texts.
+
+    ``batch_tokens`` counts padding too, ``longest`` is the ids of the pieces that longer texts are
+    read in, and ``samples`` the words that each word competes with.
+    """
+
+    unlabelled: tuple[UnlabelledConfig, ...] = ()
+    epochs: Positive = 1
+    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+    longest: Annotated[int, Field(ge=2)] = 96
+    samples: Positive = 1024
+    learning_rate: Rate = 3e-3
+    dropout: Probability = 0.1
+
+
+class FinetuneConfig(_Config):
+    """Training of the classifier.
+
+    The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
+    unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
+    right with ``confident_accuracy``.
+    """
+
+    epochs: Positive = 2
+    batch_size: Positive = 96
+    learning_rate: Rate = 2e-3
+    embedding_learning_rate: Rate = 6e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    label_smoothing: Probability = 0.05
+    word_dropout: Probability = 0.1
+    confident_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+class SourceConfig(_Config):
+    """A labelled set: CSV files with ``text`` and ``polarity``, or else ``label``.
+
+    ``two_classes`` says that its rows were never labelled neutral, so that they teach nothing
+    about it: the neutral logit is masked for them. ``weight`` multiplies the loss of its rows, and
+    ``sample`` keeps that share of them.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    two_classes: bool = False
+    weight: Rate = 1.0
+    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    origin: str = "not stated"
+    licence: str = "not stated"
+
+
+class DataConfig(_Config):
+    """The labelled sets, and the texts that no training may see.
+
+    ``notes`` go into the model card: what the labels mean, what the licences imply.
+
+    ``blocklist`` is a CSV file whose column ``sha1`` holds the first 16 hexadecimal digits of
+    the SHA-1 of normalised texts (``model.data.text_digest``). Of a set without dev files, the
+    rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split.
+    """
+
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    blocklist: str | None = None
+    dev_modulus: Annotated[int, Field(ge=2)] = 20
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "DataConfig":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources have the same name")
+        return self
+
+
+class RunConfig(_Config):
+    """Everything that a training run depends on, its seed included."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    seed: int = 17
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["bfloat16", "float32"] = "float32"
+    text: TextConfig = TextConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    network: NetworkConfig = NetworkConfig()
+    pretrain: PretrainConfig | None = None
+    finetune: FinetuneConfig = FinetuneConfig()
+    data: DataConfig
+
+    @model_validator(mode="after")
+    def _language_model_ties_vectors(self) -> "RunConfig":
+        if self.pretrain and self.network.embedding_size != self.network.hidden_size:
+            raise ValueError("pre-training needs network.embedding_size = network.hidden_size")
+        return self
+
+
+def load_config(source: str | Path, data: DataConfig | None = None) -> RunConfig:
+    """The configuration in a TOML file, or the one of that name in ``model/configs``.
+
+    Args:
+        source: a path, or a name such as ``zh-general``.
+        data: stands in for the file's ``[data]``, for files that have none.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a value in it cannot be used.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = CONFIGS_DIRECTORY / f"{source}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIGS_DIRECTORY.glob("*.toml")))
+        raise ConfigError(
+            f"there is no configuration {source}; name a TOML file or one of: {known}"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    if data is not None:
+        content["data"] = data
+    elif "data" not in content:
+        raise ConfigError(f"{path} names no data; give a CSV file to train on")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigError(f"{path}: {place}: {first['msg']}") from None

@@ -1,0 +1,76 @@
+"""From tokens to the windows of ids that a network reads, and what was unknown on the way."""
+
+from dataclasses import dataclass
+
+from model.text import TextPipeline, Token, contains_chinese
+from model.vocab import UNKNOWN_ID, Vocabulary
+
+# A window prefers to end behind one of these.
+_SENTENCE_ENDS = frozenset("。!?;") | {"!!", "??", ".."}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A text as the network reads it.
+
+    ``windows`` are sequences of ids, none empty, whose concatenation is the whole text;
+    ``characters`` counts code points of the original, ``tokens`` the tokens read, and ``unknown``
+    those of them that the vocabulary lacks and that were read by their characters.
+    ``has_chinese`` is false for a text without a single Chinese word that is read.
+    """
+
+    windows: tuple[tuple[int, ...], ...]
+    characters: int
+    tokens: int
+    unknown: int
+    has_chinese: bool
+
+
+class Encoder:
+    """Turns a text into an ``Encoding``; training and serving call the same one.
+
+    ``window`` is the largest number of ids that the network reads in one go. A longer text is
+    read in several windows, cut behind the last sentence end in a window's second half, or, where
+    there is none, behind the last whole token.
+    """
+
+    def __init__(self, pipeline: TextPipeline, vocabulary: Vocabulary, window: int) -> None:
+        self.pipeline = pipeline
+        self.vocabulary = vocabulary
+        self.window = window
+
+    def encode(self, text: str) -> Encoding:
+        """The encoding of any string; one that leaves nothing to read is one unknown word."""
+        tokens = self.pipeline.tokenize(text)
+        read = [token for token in tokens if not token.dropped]
+        # A text of stopwords alone is read whole: they are all that there is to go by.
+        read = read or tokens
+        pieces = [self.vocabulary.ids(token.normalized) for token in read]
+        return Encoding(
+            windows=self._windows(read, pieces) or ((UNKNOWN_ID,),),
+            characters=len(text),
+            tokens=len(read),
+            unknown=sum(token.normalized not in self.vocabulary for token in read),
+            has_chinese=any(map(contains_chinese, read)),
+        )
+
+    def _windows(
+        self, tokens: list[Token], pieces: list[tuple[int, ...]]
+    ) -> tuple[tuple[int, ...], ...]:
+        ids: list[int] = []
+        windows: list[tuple[int, ...]] = []
+        start = sentence = token_end = 0  # of the open window; the last ends seen inside it
+        for token, piece in zip(tokens, pieces, strict=True):
+            ids.extend(piece)
+            while len(ids) - start > self.window:
+                # One token longer than a window is cut inside, since it must be cut somewhere.
+                behind_token = token_end if token_end > start else start + self.window
+                cut = sentence if sentence - start > self.window // 2 else behind_token
+                windows.append(tuple(ids[start:cut]))
+                start = cut
+            token_end = len(ids)
+            if token.normalized in _SENTENCE_ENDS:
+                sentence = token_end
+        if ids[start:]:
+            windows.append(tuple(ids[start:]))
+        return tuple(windows)

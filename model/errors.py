@@ -1,0 +1,25 @@
+"""The errors that this package raises on purpose; each says in one sentence what is wrong."""
+
+
+class SentimentError(Exception):
+    """Base of every error that a caller may expect and handle."""
+
+
+class ConfigError(SentimentError):
+    """A configuration file or value cannot be used."""
+
+
+class DataError(SentimentError):
+    """Training or evaluation data cannot be read or holds too little."""
+
+
+class ArtifactError(SentimentError):
+    """An artifact is missing, damaged, or of another format version."""
+
+
+class BlankTextError(SentimentError):
+    """The text to classify is empty or holds nothing but white space."""
+
+
+class TextLimitError(SentimentError):
+    """The text to classify is longer than the limit in force."""

@@ -1,0 +1,49 @@
+"""How good answers are: accuracy, macro-F1, calibration."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import accuracy_score, f1_score
+
+from model.config import NEUTRAL
+
+Probabilities = NDArray[np.float64]
+
+
+def choose(scores: ArrayLike, two_classes: bool) -> NDArray[np.int64]:
+    """The index of the highest score of each row, (texts, labels) to (texts,).
+
+    Against a set that was labelled positive or negative alone, the higher of those two counts.
+    """
+    chosen = np.array(scores, dtype=np.float64)
+    if two_classes:
+        chosen[:, NEUTRAL] = -np.inf
+    best: NDArray[np.int64] = chosen.argmax(axis=1)
+    return best
+
+
+def score(labels: Sequence[int], chosen: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, and macro-F1 over the labels that the set has; both inputs are (texts,)."""
+    classes = sorted(set(labels))
+    return {
+        "accuracy": float(accuracy_score(labels, chosen)),
+        "macro_f1": float(
+            f1_score(labels, chosen, labels=classes, average="macro", zero_division=0)
+        ),
+    }
+
+
+def confidence_threshold(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_], accuracy: float
+) -> float:
+    """The lowest confidence such that the answers from there on are right with ``accuracy``.
+
+    Both arrays are (texts,).
+
+    Returns 1.0 where no threshold reaches it.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    reached = np.flatnonzero(running >= accuracy)
+    return float(confidences[order[reached[-1]]]) if len(reached) else 1.0

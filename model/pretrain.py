@@ -1,0 +1,118 @@
+"""Language-model pre-training: the classifier's LSTMs first learn to predict words."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import NetworkConfig, PretrainConfig
+from model.data import near_length_batches
+from model.errors import DataError
+from model.network import LanguageModel
+from model.optimization import (
+    CHECKPOINT_STEPS,
+    LARGEST_GRADIENT,
+    History,
+    Sequences,
+    load_checkpoint,
+    pad_tensors,
+    save_checkpoint,
+    schedule,
+    set_learning_rate,
+)
+from model.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_WARMUP_SHARE = 0.02
+
+
+def pretrain(
+    sequences: Sequences,
+    vocabulary_size: int,
+    network: NetworkConfig,
+    config: PretrainConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    autocast: torch.autocast,
+    directory: Path,
+) -> tuple[dict[str, Tensor], History]:
+    """Trains the two LSTMs as language models on sequences of ids.
+
+    Goes on from the checkpoint in ``directory``, which also says when nothing is left to do.
+
+    Returns:
+        The reader's weights, and the losses along the way.
+
+    Raises:
+        DataError: there is nothing to read.
+    """
+    if not sequences:
+        raise DataError("no text is left to pre-train on")
+    checkpoint = directory / "pretrain.checkpoint"
+    model = LanguageModel(
+        vocabulary_size, network.model_copy(update={"input_dropout": config.dropout})
+    ).to(device)
+    sparse = [model.reader.embedding.weight, model.bias.weight]
+    dense = [
+        parameter
+        for parameter in model.parameters()
+        if not any(parameter is other for other in sparse)
+    ]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(dense, lr=config.learning_rate),
+        torch.optim.SparseAdam(sparse, lr=config.learning_rate),
+    ]
+
+    counts = np.bincount(np.concatenate(sequences), minlength=vocabulary_size)
+    powered = counts**0.75
+    distribution = torch.from_numpy(powered / powered.sum()).to(device)
+    log_expected = (distribution * config.samples).clamp_min(1e-12).log().float()
+
+    lengths = [len(sequence) for sequence in sequences]
+    plan = [
+        near_length_batches(
+            lengths,
+            np.random.default_rng((seed, epoch)),
+            size=config.batch_tokens // 32,
+            tokens=config.batch_tokens,
+        )
+        for epoch in range(config.epochs)
+    ]
+    batches = [batch for epoch in plan for batch in epoch]
+    history: History = []
+    done = 0
+    if checkpoint.exists():
+        progress = load_checkpoint(checkpoint, model, optimizers)
+        done, history = progress["done"], progress["history"]
+        logger.info("pre-training goes on behind step %d of %d", done, len(batches))
+
+    model.train()
+    total = 0.0
+    with Progress("pre-training", len(batches), done) as progress_bar:
+        for step in range(done, len(batches)):
+            share = schedule(step, len(batches), _WARMUP_SHARE)
+            for optimizer in optimizers:
+                set_learning_rate(optimizer, config.learning_rate * share)
+                optimizer.zero_grad()
+            ids, sizes = pad_tensors([sequences[index] for index in batches[step]], device)
+            samples = torch.multinomial(distribution, config.samples, replacement=True)
+            with autocast:
+                loss = model(ids, sizes, samples, log_expected)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(dense, LARGEST_GRADIENT)
+            for optimizer in optimizers:
+                optimizer.step()
+            total += loss.item()
+            progress_bar.step(loss=loss.item())
+            if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
+                since = (step % CHECKPOINT_STEPS) + 1
+                history.append({"step": step + 1, "loss": total / since})
+                total = 0.0
+                save_checkpoint(
+                    checkpoint, model, optimizers, {"done": step + 1, "history": history}
+                )
+    return {name: tensor.cpu() for name, tensor in model.reader.state_dict().items()}, history

@@ -1,0 +1,324 @@
+"""From raw text to tokens: normalise, segment, mark stopwords.
+
+Every token knows which code points of the original text it came from, through normalisation
+forms that change lengths, removed markup and traditional characters alike. Training and serving
+call the same ``TextPipeline.tokenize``; there is no second tokenizer.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import opencc
+import rjieba
+
+from model.errors import ConfigError
+
+SegmenterName = Literal["rjieba", "jieba"]
+
+# The ideographs that jieba's own dictionary cuts; each of the others is a token of its own.
+CJK = "\u4e00-\u9fd5"
+_OTHER_IDEOGRAPHS = "\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+
+_EMOJI = "[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
+_EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*"
+_FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
+_KEYCAP = "[0-9#*]\ufe0f?\u20e3"
+
+_INVISIBLE = (
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f"
+    "\ufeff]"
+)
+
+_HTML_NAMES = (
+    "a|abbr|article|aside|audio|b|big|blockquote|body|br|button|center|code|dd|del|div|dl|dt|em|"
+    "figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|"
+    "mark|meta|nav|ol|option|p|pre|s|script|section|select|small|source|span|strike|strong|style|"
+    "sub|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|video"
+)
+_HTML_ATTRIBUTE = r"""\s+[a-z][a-z-]*(?:=(?:"[^"<>]*"|'[^'<>]*'|[!-;=?-~]+))?"""
+
+# Markup says nothing about sentiment; the alternatives stand before every other kind of token.
+# They are narrow, since whatever they match is lost: a name without a space or colon behind it is
+# read as words, and a URL ends where punctuation or a full-width form (normalised by now) could.
+_TOKEN = re.compile(
+    rf"""
+    (?P<markup>
+        </?(?:{_HTML_NAMES})(?:{_HTML_ATTRIBUTE}){{0,20}}\s*/?> | <!--[^<>]{{0,300}}-->
+      | &(?:nbsp|amp|lt|gt|quot|apos|hellip|middot|mdash|ndash|ldquo|rdquo|\#x?[0-9a-f]{{1,6}});
+      | (?:https?://|www\.)[a-z0-9$%&*+./:=?@\#~_-]*[a-z0-9/]
+      | @[a-z0-9_-]{{1,30}}(?![\w-]) | @[\w-]{{1,30}}(?=[\s:])
+      | {_INVISIBLE}
+    )
+  | (?P<emoticon>\[[^\W\d_]{{1,8}}\])                         # [泪], [doge]
+  | (?P<cjk>[{CJK}]+)
+  | (?P<ideograph>[{_OTHER_IDEOGRAPHS}])
+  | (?P<flag>{_FLAG})
+  | (?P<emoji>{_KEYCAP} | {_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)
+  | (?P<number>\d+(?:[.,:]\d+)*)
+  | (?P<word>(?:(?![{CJK}{_OTHER_IDEOGRAPHS}])[^\W\d_])+(?:'[a-z]+)*)  # Latin, kana, Cyrillic
+  | (?P<repeated>(?P<mark>[^\w\s])(?P=mark)*)                  # one mark, or a run of it
+  | (?P<other>\S)
+    """,
+    re.VERBOSE,
+)
+
+_CHINESE = re.compile(f"[{CJK}{_OTHER_IDEOGRAPHS}]")
+
+# Marks whose repetition carries feeling keep a doubled form; every other run counts once.
+_EXPRESSIVE_MARKS = "!?~."
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of a text.
+
+    ``offset`` and ``length`` are code points of the original text; ``normalized`` is the form
+    that the vocabulary is asked for; ``dropped`` marks a stopword, which the network never sees.
+    Tokens that one code point expanded to share its offset.
+    """
+
+    normalized: str
+    offset: int
+    length: int
+    dropped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A normalised text and, for each of its characters, the code points it came from.
+
+    ``starts`` and ``ends`` are ``None`` where every character stands where it stood.
+    """
+
+    text: str
+    starts: Sequence[int] | None = None
+    ends: Sequence[int] | None = None
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Offset and length in the original text of the non-empty slice ``text[start:end]``."""
+        if self.starts is None or self.ends is None:
+            return start, end - start
+        return self.starts[start], self.ends[end - 1] - self.starts[start]
+
+
+# The longest that normalisation may make of one code point: all units and abbreviations fit. One
+# Arabic ligature becomes 18 letters, which would let a text outgrow its own limit.
+_LONGEST_FORM = 4
+_MOST_CACHED_FORMS = 65_536
+
+
+class _CharacterForms(dict[int, str]):
+    """Code point to its NFKC form in lower case; common ones are worked out once."""
+
+    def __missing__(self, code_point: int) -> str:
+        character = chr(code_point)
+        form = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).lower())
+        if 0xD800 <= code_point <= 0xDFFF:  # a lone surrogate is no character at all
+            form = "\ufffd"
+        elif len(form) > _LONGEST_FORM:
+            form = character
+        if len(self) < _MOST_CACHED_FORMS:
+            self[code_point] = form
+        return form
+
+
+_CHARACTER_FORMS = _CharacterForms()
+
+# Unicode's stream-safe bound: more marks on one character would let the canonical reordering of
+# normalisation go quadratic.
+_MOST_MARKS = 30
+
+
+def _attaches(character: str) -> bool:
+    """Whether normalisation may compose the character with the one before it."""
+    first = _CHARACTER_FORMS[ord(character)][0]
+    return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
+
+
+@lru_cache(maxsize=1)
+def _simplifier() -> Callable[[str], str]:
+    converter: Callable[[str], str] = opencc.OpenCC("t2s").convert
+    return converter
+
+
+def _simplify(text: str) -> str:
+    """Traditional to simplified characters, of the same length, so that offsets hold."""
+    convert = _simplifier()
+    simplified = convert(text)
+    if len(simplified) == len(text):
+        return simplified
+    return "".join(form if len(form := convert(char)) == 1 else char for char in text)
+
+
+def normalize(text: str) -> Normalized:
+    """NFKC, lower case, traditional to simplified.
+
+    Any string is accepted, lone surrogates included.
+
+    >>> normalize("ＡＰＰ很棒…").text
+    'app很棒...'
+    """
+    mapped = text.translate(_CHARACTER_FORMS)
+    # No form is empty, so an unchanged length means that each character kept its place.
+    if len(mapped) == len(text) and unicodedata.is_normalized("NFC", mapped):
+        return Normalized(_simplify(mapped))
+
+    forms: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and end - start <= _MOST_MARKS and _attaches(text[end]):
+            continue
+        # A character with the marks behind it, which may become one.
+        composed = unicodedata.normalize("NFC", text[start:end].translate(_CHARACTER_FORMS))
+        form = unicodedata.normalize("NFC", composed.translate(_CHARACTER_FORMS))
+        forms.append(form)
+        starts.extend([start] * len(form))
+        ends.extend([end] * len(form))
+        start = end
+    return Normalized(_simplify("".join(forms)), starts, ends)
+
+
+class Segmenter:
+    """Cuts a run of CJK characters into words.
+
+    ``jieba`` is the definition and ``rjieba``, its Rust port, the fast path: the same words, no
+    dictionary load and no cache file. ``user_words`` are kept whole by both.
+    """
+
+    def __init__(self, name: SegmenterName = "rjieba", user_words: Iterable[str] = ()) -> None:
+        self._cut: Callable[[str], Iterable[str]]
+        if name == "rjieba":
+            fast = rjieba.Jieba()
+            for word in user_words:
+                fast.add_word(word, fast.suggest_freq(word), None)
+            self._cut = fast.cut
+            return
+        # Its import and first use take a second and write a cache: only whoever asks pays.
+        import jieba
+
+        definition = jieba.Tokenizer()
+        definition.initialize()
+        for word in user_words:
+            definition.add_word(word, definition.suggest_freq(word))
+        self._cut = definition.lcut
+
+    def cut(self, run: str) -> list[str]:
+        """The words of ``run``, whose concatenation is ``run``."""
+        return list(self._cut(run))
+
+
+class TextPipeline:
+    """Turns a text into tokens; what it needs to do so is the whole text configuration.
+
+    ``stopwords`` are normalised words; ``user_words`` a user dictionary of Chinese words.
+
+    Raises:
+        ConfigError: a user word has other characters, which segmentation never sees.
+    """
+
+    def __init__(
+        self,
+        stopwords: Iterable[str] = (),
+        user_words: Iterable[str] = (),
+        segmenter: SegmenterName = "rjieba",
+    ) -> None:
+        self.stopwords = frozenset(stopwords)
+        words = [normalize(word).text for word in user_words]
+        for word in words:
+            if not re.fullmatch(f"[{CJK}]+", word):
+                raise ConfigError(f"the user word {word!r} is not made of Chinese characters alone")
+        self._segmenter = Segmenter(segmenter, words)
+
+    def tokenize(self, text: str) -> list[Token]:
+        """The tokens of any string, in order; markup and white space make none.
+
+        >>> [token.normalized for token in TextPipeline().tokenize("菜不好吃!!!")]
+        ['菜', '不', '好吃', '!!']
+        """
+        normalized = normalize(text)
+        tokens: list[Token] = []
+        for match in _TOKEN.finditer(normalized.text):
+            kind = match.lastgroup
+            start, end = match.span()
+            if kind == "markup":
+                continue
+            if kind == "cjk":
+                for word in self._segmenter.cut(match.group()):
+                    tokens.append(self._token(word, normalized, start, start + len(word)))
+                    start += len(word)
+            else:
+                form = _token_form(kind, match.group())
+                tokens.append(self._token(form, normalized, start, end))
+        return tokens
+
+    def _token(self, form: str, normalized: Normalized, start: int, end: int) -> Token:
+        offset, length = normalized.span(start, end)
+        return Token(form, offset, length, form in self.stopwords)
+
+
+def _token_form(kind: str | None, matched: str) -> str:
+    if kind == "emoji":
+        return matched[0]  # without skin tones, variation selectors and joined parts
+    if kind == "repeated":
+        return matched[:2] if matched[0] in _EXPRESSIVE_MARKS else matched[0]
+    return matched
+
+
+def contains_chinese(token: Token) -> bool:
+    """Whether the token is a word of Chinese characters or an emoticon named by them."""
+    return _CHINESE.search(token.normalized) is not None
+
+
+# Words that a maintained stopword list holds and that carry sentiment, or turn it round. Dropping
+# them would make 吃 of 不好吃. Grouped by what they do.
+KEPT_WORDS = {
+    "negation": (
+        "不 不独 不惟 不外乎 若非 不仅 不但 不光 不单 不只 不尽 不尽然 不得 不怕 不成 不拘 "
+        "不料 不是 不比 不然 不至于 不如 不妨 不管 不论 不问 不若 不特 非 非但 非徒 非特 非独 "
+        "无 无论 没奈何 莫不然 莫如 莫若 别 别管 别说 别是 否则 与否 毋宁 无宁 岂但 难道说 零 "
+        "除非 能否"
+    ),
+    "degree": (
+        "很 极了 最 更 多 多么 好 还 也 都 较 较之 比 比及 过 甚至 甚至于 甚而 甚且 甚或 尽 "
+        "越是 只 只有 只要 只限 才 就 就是 就是了 些 一些 有些 点 大 小 多少 许多 几 一般 "
+        "一样 这么 那么 这么些 那么些 这么点儿 这样 那样 全部 一切 凡是 光 光是 再 又 仍 仍旧 "
+        "般的 似的 像 如同"
+    ),
+    "contrast": (
+        "但 但是 但凡 然而 不过 却 可 可是 虽 虽则 虽然 虽说 尽管 尽管如此 固然 反而 反之 "
+        "反过来 反过来说 恰恰相反 而 而是 而且 而已 并且 并 只是 即使 即便 即令 即若 即或 "
+        "哪怕 纵 纵令 纵使 纵然 就算 还是 要不 要不是 要不然 怎奈 既 既然 宁 宁可 宁愿 宁肯 "
+        "何况 况且 尚且 犹且 犹自 相对而言 诚然 除了 除外"
+    ),
+    "amounts": "0 1 2 3 4 5 6 7 8 9 一 二 三 四 五 六 七 八 九 分",
+    "clause boundary": ", ; 。",
+    "condition and wish": (
+        "倘 倘使 倘或 倘然 设使 设或 设若 若果 如若 若夫 只怕 如 如果 要是 假如 假若 假使 "
+        "倘若 若 若是 万一 要 望 能 可以 会 得 得了 请 叫 让 给 被 使 使得 该 就要 还要 为了 "
+        "以免 省得 所幸"
+    ),
+    "question": (
+        "吗 呢 么 什么 为什么 为何 何 何以 如何 怎 怎么 怎么办 怎么样 怎样 谁 哪 哪里 哪儿 "
+        "哪个 几时 何时 多少 咋 啥 谁知 谁料 孰知 孰料 ?"
+    ),
+    "feeling and tone": (
+        "! ~ : ( ) < > 顺 吧 吧哒 啊 呀 嘛 啦 哇 哦 哟 哎 哎呀 哎哟 唉 哼 哼唷 哈 哈哈 呵 "
+        "呵呵 嘻 嘿 嘿嘿 嗯 呜 呜呼 呕 呸 啐 嘘 吓 喂 喔唷 咦 呃 咳 嗳 乌乎 贼死 罢了 也罢 "
+        "也好 好 的确 当然 果然 果真 着呢 矣 哉 叮咚 啪达 ︿"
+    ),
+}
+
+
+def default_stopwords() -> frozenset[str]:
+    """The maintained ``stopwordsiso`` list for Chinese, normalised, less ``KEPT_WORDS``."""
+    import stopwordsiso  # training only: an artifact ships the list in force
+
+    listed = {normalize(word).text for word in stopwordsiso.stopwords("zh")}
+    kept = {normalize(word).text for words in KEPT_WORDS.values() for word in words.split()}
+    return frozenset(listed - kept)

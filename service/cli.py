@@ -1,0 +1,157 @@
+"""The command ``sentiment``."""
+
+import http.client
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from model.errors import BlankTextError, SentimentError
+from service.settings import SHIPPED_MODEL, load_settings
+
+DATA_VARIABLE = "SENTIMENT_DATA"
+
+_Directory = click.Path(path_type=Path, file_okay=False)
+
+_model_option = click.option(
+    "--model",
+    type=_Directory,
+    default=SHIPPED_MODEL,
+    envvar="SENTIMENT_MODEL",
+    help="Artifact to use; SENTIMENT_MODEL.",
+)
+
+
+class _Group(click.Group):
+    """Ends our own errors in one sentence and exit code 2, without a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except SentimentError as error:
+            problem = str(error)
+        except ModuleNotFoundError as error:  # training needs more packages than serving
+            problem = (
+                f"the package {error.name} is missing; run make install, or "
+                "pip install 'zh-sentiment[train]'"
+            )
+        click.echo(f"sentiment: {problem}", err=True)
+        return context.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zh-sentiment")
+def main() -> None:
+    """Says whether Chinese texts are positive, neutral or negative."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on; SENTIMENT_HOST.")
+@click.option("--port", type=int, help="Port to listen on; SENTIMENT_PORT.")
+@click.option("--model", type=_Directory, help="Artifact to serve; SENTIMENT_MODEL.")
+def serve(host: str | None, port: int | None, model: Path | None) -> None:
+    """Serve the HTTP API. Every setting is an environment variable SENTIMENT_*."""
+    settings = load_settings(host=host, port=port, model=model)
+    from service.server import serve as run
+
+    run(settings)
+
+
+@main.command()
+@click.argument("texts", nargs=-1)
+@_model_option
+def predict(texts: tuple[str, ...], model: Path) -> None:
+    """Classify TEXTS, or the lines of standard input; one JSON object a line.
+
+    A text that cannot be classified gets a line with its error.
+    """
+    from model.classifier import Classifier
+    from service.errors import text_problem
+    from service.schemas import sentiment_fields
+
+    classifier = Classifier.load(model)
+    for text in texts or (line.rstrip("\r\n") for line in sys.stdin):
+        try:
+            answer = sentiment_fields(classifier.predict([text])[0])
+        except BlankTextError as error:
+            answer = {"error": text_problem(error).model_dump(exclude_none=True)}
+        click.echo(json.dumps({"input": text, **answer}, ensure_ascii=False))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--config", help="A TOML file, or the name of one in model/configs.")
+@click.option("--output", type=_Directory, help="Directory of the artifact to write.")
+@click.option("--run", type=_Directory, help="Directory of checkpoints, history and curves.")
+def train(file: Path | None, config: str | None, output: Path | None, run: Path | None) -> None:
+    """Train on FILE, a CSV file with the columns text and label, or on a configuration's data.
+
+    The labels are positive, neutral and negative. A run that was interrupted goes on where it
+    was. The data of a configuration lie in the directory that SENTIMENT_DATA names.
+    """
+    from model.config import DataConfig, SourceConfig, load_config
+    from model.train import train as run_training
+
+    _log_to_terminal()
+    if file is not None:
+        source = SourceConfig(name=file.stem, train=(file.name,), origin="your own file")
+        # A tenth, since a file of one's own is often small.
+        data = DataConfig(sources=(source,), dev_modulus=10)
+        loaded, directory = load_config(config or "csv", data), file.parent
+    elif config is not None:
+        loaded, directory = load_config(config), _data_directory()
+    else:
+        raise click.UsageError("give a CSV file to train on, or --config")
+    run_training(
+        loaded,
+        directory,
+        run or Path("runs") / loaded.name,
+        output or Path("runs") / loaded.name / "artifact",
+    )
+
+
+@main.command()
+@click.option("--config", default="zh-general", help="Names the test sets.", show_default=True)
+@_model_option
+@click.option("--baseline", is_flag=True, help="Train a linear model on the same mix beside it.")
+def evaluate(config: str, model: Path, baseline: bool) -> None:
+    """Print accuracy and macro-F1 of an artifact on each test split."""
+    from model.config import load_config
+    from model.evaluate import evaluate as run_evaluation
+
+    _log_to_terminal()
+    table = run_evaluation(load_config(config), _data_directory(), model, baseline=baseline)
+    click.echo(table)
+
+
+@main.command()
+@click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
+def health(timeout: float) -> None:
+    """Ask a running service for its health: exit code 0 when it serves, busy or not, else 1."""
+    settings = load_settings()
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
+    host = loopback.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=timeout)
+    try:
+        connection.request("GET", "/health")
+        body = connection.getresponse().read().decode()
+        status = json.loads(body)["status"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        click.echo(f"sentiment: no service answers on {host}:{settings.port}: {error!r}", err=True)
+        sys.exit(1)
+    click.echo(body)
+    sys.exit(0 if status in ("ready", "saturated") else 1)
+
+
+def _data_directory() -> Path:
+    directory = os.environ.get(DATA_VARIABLE)
+    if not directory:
+        raise click.UsageError(f"set {DATA_VARIABLE} to the directory of the corpora")
+    return Path(directory)
+
+
+def _log_to_terminal() -> None:
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", stream=sys.stderr)

@@ -1,0 +1,218 @@
+"""Every error leaves as one body, RFC 9457 ``application/problem+json``."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from model.errors import BlankTextError, SentimentError, TextLimitError
+
+logger = logging.getLogger(__name__)
+
+_MOST_FIELD_ERRORS = 16
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str = Field(description="Path of the field, its parts joined by dots.")
+    message: str
+    type: str
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = Field(description="A URI that names the kind of problem.")
+    title: str
+    status: int
+    detail: str
+    instance: str | None = Field(default=None, description="The path that was asked for.")
+    request_id: str | None = None
+    errors: list[FieldError] | None = Field(default=None, description="The fields at fault.")
+
+
+class ServiceError(Exception):
+    """Base of the errors of serving itself; the detail is fit for the client."""
+
+    status: ClassVar = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NotReadyError(ServiceError):
+    """The model is still loading, could not be loaded, or the service is draining."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar = {"retry-after": "1"}
+
+
+class QueueFullError(ServiceError):
+    """More texts are waiting than the queue holds."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers: ClassVar = {"retry-after": "1"}
+
+
+class DeadlineError(ServiceError):
+    """The answer did not come within the deadline."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class TooManyItemsError(ServiceError):
+    """A batch has more items than the limit in force."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """The body is not declared as plain JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class BodyLimitError(ServiceError):
+    """The request body is larger than the limit in force."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnreadableBodyError(ServiceError):
+    """The body is not UTF-8."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+_MODEL_STATUS: dict[type[SentimentError], HTTPStatus] = {
+    BlankTextError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TextLimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def problem(
+    status: int, detail: str, errors: list[FieldError] | None = None, **members: Any
+) -> Problem:
+    """A problem body; its kind follows from the status."""
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    kind = "-".join(title.lower().split())
+    return Problem(
+        type=f"urn:zh-sentiment:problem:{kind}",
+        title=title,
+        status=status,
+        detail=detail,
+        errors=errors,
+        **members,
+    )
+
+
+def text_problem(error: SentimentError) -> Problem:
+    """The problem body for a text that cannot be classified."""
+    return problem(_MODEL_STATUS[type(error)], str(error))
+
+
+def field_errors(errors: Sequence[Any]) -> list[FieldError]:
+    """Pydantic's errors without the values that were sent: an error repeats no user text."""
+    return [
+        FieldError(
+            field=".".join(str(part) for part in error["loc"] if part != "body"),
+            message=error["msg"],
+            type=error["type"],
+        )
+        for error in errors[:_MOST_FIELD_ERRORS]
+    ]
+
+
+def describe_field(error: FieldError) -> str:
+    """A field's error in a phrase; an error without a field is about the whole."""
+    return f"{error.field or 'the body'}: {error.message}"
+
+
+def problem_response(
+    request: Request, body: Problem, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A response that holds a problem, with the request that it belongs to."""
+    located = body.model_copy(
+        update={
+            "instance": request.url.path,
+            "request_id": request.scope.get("state", {}).get("request_id"),
+        }
+    )
+    return Response(
+        json.dumps(located.model_dump(exclude_none=True), ensure_ascii=True),
+        status_code=body.status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return problem_response(request, problem(error.status, error.detail), error.headers)
+
+
+async def _on_model_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SentimentError)
+    return problem_response(request, text_problem(error))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    no_body = found[0]["type"] == "missing" and found[0]["loc"] == ("body",)
+    if no_body or found[0]["type"] == "json_invalid":
+        return problem_response(request, problem(400, "the body is not JSON"))
+    errors = field_errors(found)
+    return problem_response(request, problem(422, describe_field(errors[0]), errors))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    details = {
+        400: "the body cannot be read as JSON in UTF-8",
+        404: "there is nothing at this path",
+        405: "this path does not take that method",
+        413: "the body is larger than the limit",
+    }
+    detail = details.get(error.status_code, HTTPStatus(error.status_code).phrase)
+    return problem_response(request, problem(error.status_code, detail), error.headers)
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    return problem_response(request, problem(500, "the service failed; the log says more"))
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Gives every error of the service, the model and the framework its one body."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    for kind in _MODEL_STATUS:
+        app.add_exception_handler(kind, _on_model_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the problems that a route can answer with."""
+    return {
+        status: {
+            "description": _TITLES.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }

@@ -1,0 +1,63 @@
+"""Probes, and what is served: ``/livez``, ``/readyz``, ``/health``, ``/v1/model``."""
+
+from fastapi import APIRouter, Response
+
+from service.errors import NotReadyError, responses
+from service.schemas import Alive, Health, Limits, ModelResponse
+from service.state import CurrentService, Service
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez", responses=responses(413, 500))
+async def livez() -> Alive:
+    """The process runs; touches neither model nor queue."""
+    return Alive()
+
+
+@router.get("/readyz", responses=responses(413, 500, 503))
+async def readyz(service: CurrentService) -> Health:
+    """Requests may come: loaded, warmed up, not saturated, not draining."""
+    if service.status != "ready":
+        raise NotReadyError(service.describe())
+    return _health(service)
+
+
+@router.get(
+    "/health",
+    responses=responses(413, 500) | {503: {"model": Health, "description": "Not ready"}},
+)
+async def health(service: CurrentService, response: Response) -> Health:
+    """Readiness with a body that says why, for health checks and monitors."""
+    if service.status != "ready":
+        response.status_code = 503
+    return _health(service)
+
+
+@router.get("/v1/model", responses=responses(413, 500, 503))
+async def model(service: CurrentService) -> ModelResponse:
+    """The model that is served, its card, and every limit in force."""
+    loaded = service.ready_model()
+    artifact = loaded.classifier.artifact
+    manifest, settings = artifact.manifest, service.settings
+    return ModelResponse(
+        **loaded.reference.model_dump(),
+        labels=list(manifest.labels),
+        engine=loaded.classifier.engine_name,
+        temperature=manifest.temperature,
+        uncertain_below=manifest.uncertain_below,
+        window=manifest.text.window,
+        vocabulary=len(artifact.vocabulary),
+        stopwords=len(artifact.stopwords),
+        metrics=manifest.metrics,
+        card=artifact.card,
+        limits=Limits.model_validate(settings, from_attributes=True),
+    )
+
+
+def _health(service: Service) -> Health:
+    return Health(
+        status=service.status,
+        detail=service.describe(),
+        model=service.model.reference if service.model else None,
+    )

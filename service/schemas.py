@@ -1,0 +1,233 @@
+"""The wire format of the API."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+from pydantic.functional_validators import AfterValidator, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from model.artifact import Artifact
+from model.classifier import Prediction
+from model.config import LABELS, Label
+from service.errors import FieldError, Problem, field_errors
+from service.settings import LARGEST_BATCH
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _without_lone_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError(
+            "string_unicode", "Input holds half of a surrogate pair"
+        ) from None
+    return text
+
+
+# JSON can spell half of a character, which no encoding can carry any further.
+Text = Annotated[
+    str,
+    AfterValidator(_without_lone_surrogates),
+    Field(description="A text that is not blank."),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_fields_alone(cls, value: Any) -> Any:
+        """Refuses other fields in one error that repeats none of them, however many there are."""
+        if isinstance(value, dict) and value.keys() - cls.model_fields.keys():
+            raise PydanticCustomError(
+                "extra_forbidden",
+                "Unknown field; the known ones are {known}",
+                {"known": ", ".join(cls.model_fields)},
+            )
+        return value
+
+
+class PredictRequest(_Request):
+    """One text."""
+
+    text: Text = Field(examples=["房间干净，服务也好，就是早餐太差"])
+
+
+class BatchItem(_Request):
+    """One text of a batch and the client's name for it."""
+
+    id: Annotated[str, AfterValidator(_without_lone_surrogates), Field(max_length=128)] | None = (
+        Field(default=None, description="Returned with the result.")
+    )
+    text: Text = Field(examples=["很好吃"])
+
+
+class InvalidItem(BaseModel):
+    """An item that does not fit the schema; it becomes an error in its place."""
+
+    id: str | None
+    errors: list[FieldError]
+
+
+def _keep_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> BatchItem | InvalidItem:
+    try:
+        item: BatchItem = validate(value)
+    except ValidationError as error:
+        identifier = value.get("id") if isinstance(value, dict) else None
+        try:
+            known = BatchItem(id=identifier, text="").id
+        except ValidationError:
+            known = None
+        return InvalidItem(id=known, errors=field_errors(error.errors()))
+    return item
+
+
+# One bad item never fails the rest, so its errors are kept as a value.
+CheckedItem = Annotated[BatchItem, WrapValidator(_keep_invalid)]
+
+
+class BatchRequest(_Request):
+    """Several texts, answered in their order."""
+
+    # A bound on what is looked at; the setting that clients see lies below it.
+    items: Annotated[list[CheckedItem], Field(min_length=1, max_length=LARGEST_BATCH)]
+
+
+class Probabilities(BaseModel):
+    """Calibrated probabilities; they sum to 1."""
+
+    positive: Probability
+    neutral: Probability
+    negative: Probability
+
+
+class TextFacts(BaseModel):
+    """What was read, and what of it was unknown."""
+
+    characters: int = Field(description="Code points of the text.")
+    tokens: int = Field(description="Tokens read, stopwords not counted.")
+    unknown: int = Field(description="Those the vocabulary lacks, read by their characters.")
+    windows: int = Field(description="Pieces that a long text was read in; nothing is cut off.")
+
+
+class ModelReference(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+    digest: str = Field(description="SHA-256 of the artifact's manifest.")
+
+
+class Sentiment(BaseModel):
+    """The answer for one text."""
+
+    label: Label
+    confidence: Probability = Field(description="The probability of the label.")
+    probabilities: Probabilities
+    uncertain: bool = Field(
+        description="The confidence is low, or no Chinese word was read: ask a person."
+    )
+    text: TextFacts
+
+
+class PredictResponse(Sentiment):
+    """The answer for one text, and which model gave it."""
+
+    model: ModelReference
+
+
+class BatchSuccess(Sentiment):
+    """The answer for one item."""
+
+    id: str | None = None
+
+
+class BatchFailure(BaseModel):
+    """Why one item has no answer."""
+
+    id: str | None = None
+    error: Problem
+
+
+class BatchResponse(BaseModel):
+    """One result an item, in the order of the request."""
+
+    results: list[BatchSuccess | BatchFailure]
+    model: ModelReference
+
+
+class Limits(BaseModel):
+    """The limits in force; docs/operations.md says what each is."""
+
+    max_text_characters: int
+    max_items: int
+    max_body_bytes: int
+    queue_texts: int
+    deadline_seconds: float
+    drain_seconds: float
+    keep_alive_seconds: int
+    threads: int
+
+
+class ModelResponse(ModelReference):
+    """The model that is served, and the limits in force."""
+
+    labels: list[Label]
+    engine: str
+    temperature: float
+    uncertain_below: float
+    window: int = Field(description="Ids that the network reads in one go.")
+    vocabulary: int
+    stopwords: int
+    metrics: dict[str, dict[str, float]]
+    card: str = Field(description="The model card, in Markdown.")
+    limits: Limits
+
+
+class Health(BaseModel):
+    """Whether requests may come, and why not."""
+
+    status: Literal["loading", "ready", "saturated", "draining", "failed"]
+    detail: str
+    model: ModelReference | None = None
+
+
+class Alive(BaseModel):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+def model_reference(artifact: Artifact) -> ModelReference:
+    """The reference to an artifact."""
+    manifest = artifact.manifest
+    return ModelReference(name=manifest.name, version=manifest.version, digest=artifact.digest)
+
+
+def sentiment_fields(prediction: Prediction) -> dict[str, Any]:
+    """The fields of ``Sentiment`` for a prediction."""
+    encoding = prediction.encoding
+    return {
+        "label": prediction.label,
+        "confidence": round(prediction.confidence, 6),
+        "probabilities": {
+            label: round(probability, 6)
+            for label, probability in zip(LABELS, prediction.probabilities, strict=True)
+        },
+        "uncertain": prediction.uncertain,
+        "text": {
+            "characters": encoding.characters,
+            "tokens": encoding.tokens,
+            "unknown": encoding.unknown,
+            "windows": len(encoding.windows),
+        },
+    }

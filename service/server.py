@@ -1,0 +1,63 @@
+"""Runs the application under uvicorn, and ends it without losing a request."""
+
+import logging
+import math
+import time
+from types import FrameType
+
+import uvicorn
+
+from service.app import create_app
+from service.logs import configure_logging
+from service.settings import Settings
+from service.state import Service
+
+logger = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """A server that a signal drains and whose exit code is then 0.
+
+    uvicorn would raise the signal again after shutting down, which ends the process with the
+    signal's code and looks like a crash to whoever watches it.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._closes_at = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not ready at once, closing after ``drain_seconds``; a second signal ends the wait."""
+        seconds = 0.0 if self._service.draining else self._service.settings.drain_seconds
+        self._service.draining = True
+        logger.info("shutting down in %g s", seconds)
+        self._closes_at = time.monotonic() + seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to begin closing."""
+        if time.monotonic() >= self._closes_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal ends it."""
+    configure_logging(settings.log_level)
+    service = Service(settings)
+    config = uvicorn.Config(
+        create_app(settings, service),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        # What is in flight has an answer or a 504 by then; what is left is a stalled client.
+        timeout_graceful_shutdown=math.ceil(settings.deadline_seconds) + 1,
+        root_path=settings.root_path,
+        server_header=False,
+        ws="none",
+    )
+    Server(config, service).run()

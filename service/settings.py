@@ -1,0 +1,102 @@
+"""The settings, read once from the environment; a bad value refuses to start."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import model
+from model.errors import ConfigError
+
+SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
+ENVIRONMENT_PREFIX = "SENTIMENT_"
+# Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
+LARGEST_BATCH = 1024
+
+
+class Settings(BaseSettings):
+    """Each is read from the environment under ``SENTIMENT_`` and its name in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
+
+    host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ] = 8000
+    model: Annotated[Path, Field(description="Directory of the artifact to serve.")] = SHIPPED_MODEL
+    threads: Annotated[
+        int, Field(ge=0, le=1024, description="Threads of one inference; 0 is one a processor.")
+    ] = 0
+    max_text_characters: Annotated[
+        int, Field(ge=1, description="Longest text, in code points; a longer one is a 413.")
+    ] = 10_000
+    max_items: Annotated[
+        int, Field(ge=1, le=LARGEST_BATCH, description="Most items of a batch; more are a 422.")
+    ] = 256
+    max_body_bytes: Annotated[
+        int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
+    ] = 2 * 1024 * 1024
+    queue_texts: Annotated[
+        int, Field(ge=1, description="Most texts waiting or running; beyond it is a 429.")
+    ] = 2048
+    deadline_seconds: Annotated[
+        float,
+        Field(gt=0, le=3600, description="Longest time from admission to answer; then a 504."),
+    ] = 5.0
+    drain_seconds: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Wait between SIGTERM and closing, for a balancer."),
+    ] = 0.0
+    keep_alive_seconds: Annotated[
+        int, Field(ge=0, description="How long an idle connection is kept.")
+    ] = 5
+    root_path: Annotated[
+        str, Field(pattern=r"^(/[\w.~-]+)*$", description="Path prefix that a proxy strips.")
+    ] = ""
+    forwarded_allow_ips: Annotated[
+        str, Field(description="Proxies whose forwarded headers count, comma-separated.")
+    ] = "127.0.0.1"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least severe line logged.")
+    ] = "info"
+
+    @model_validator(mode="after")
+    def _a_batch_fits_the_queue(self) -> "Settings":
+        if self.max_items > self.queue_texts:
+            raise ValueError(
+                f"SENTIMENT_MAX_ITEMS is {self.max_items} and SENTIMENT_QUEUE_TEXTS is "
+                f"{self.queue_texts}, so a full batch would never be admitted; set the queue higher"
+            )
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from the environment; arguments that are not ``None`` win.
+
+    Raises:
+        ConfigError: names the variable and what is wrong with its value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if not first["loc"]:
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
+        name = ENVIRONMENT_PREFIX + ".".join(map(str, first["loc"])).upper()
+        raise ConfigError(
+            f"{name} is {first['input']!r}: {first['msg'].lower()}; set it to a value that fits "
+            "or leave it unset"
+        ) from None
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table: variable, default, meaning."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "the shipped model" if name == "model" else f"`{field.default}`"
+        if field.default == "":
+            default = "none"
+        lines.append(f"| `{ENVIRONMENT_PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""What the running service knows of itself; handlers get it as an argument."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request
+
+from model.classifier import Classifier
+from model.errors import SentimentError
+from service.batcher import Batcher
+from service.errors import NotReadyError
+from service.schemas import ModelReference, model_reference
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Status = Literal["loading", "ready", "saturated", "draining", "failed"]
+
+_WARM_UP = "房间干净，服务也好，就是早餐太差。"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that answers: its classifier, the way to it, and its reference in answers."""
+
+    classifier: Classifier
+    batcher: Batcher
+    reference: ModelReference
+
+
+@dataclass
+class Service:
+    """The settings, the model once it is loaded, and whether requests may come."""
+
+    settings: Settings
+    model: LoadedModel | None = None
+    draining: bool = False
+    failure: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """``ready`` only when a request would be admitted right now."""
+        if self.failure is not None:
+            return "failed"
+        if self.draining:
+            return "draining"
+        if self.model is None:
+            return "loading"
+        return "saturated" if self.model.batcher.saturated else "ready"
+
+    def ready_model(self) -> LoadedModel:
+        """The model, also while draining: whoever still sends is still answered.
+
+        Raises:
+            NotReadyError: the model is loading or could not be loaded.
+        """
+        if self.model is None:
+            raise NotReadyError(self.describe())
+        return self.model
+
+    def describe(self) -> str:
+        """The status in a sentence."""
+        return {
+            "loading": "the model is still loading",
+            "ready": "the service takes requests",
+            "saturated": "the queue is full",
+            "draining": "the service is shutting down",
+            "failed": f"the model could not be loaded: {self.failure}",
+        }[self.status]
+
+    async def load(self) -> None:
+        """Loads and warms up the model in a thread, while the event loop answers probes."""
+        started = time.perf_counter()
+        try:
+            classifier = await asyncio.to_thread(_load_warm, self.settings)
+        except SentimentError as error:
+            self.failure = str(error)
+            logger.error("the model could not be loaded: %s", error)
+            return
+        except Exception:
+            self.failure = "an unexpected error; the log says more"
+            logger.exception("the model could not be loaded")
+            return
+        self.model = LoadedModel(
+            classifier, Batcher(classifier, self.settings), model_reference(classifier.artifact)
+        )
+        manifest = classifier.artifact.manifest
+        logger.info(
+            "model %s %s is ready after %.2f s",
+            manifest.name,
+            manifest.version,
+            time.perf_counter() - started,
+        )
+
+
+def _load_warm(settings: Settings) -> Classifier:
+    classifier = Classifier.load(settings.model, settings.threads or None)
+    # The first inferences pay for what is set up lazily; no request should.
+    classifier.predict([_WARM_UP] * 8)
+    classifier.predict([_WARM_UP])
+    return classifier
+
+
+def get_service(request: Request) -> Service:
+    """The one typed way from a request to the service's state."""
+    service: Service = request.app.state.service
+    return service
+
+
+CurrentService = Annotated[Service, Depends(get_service)]

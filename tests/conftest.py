@@ -1,0 +1,112 @@
+"""What the tests share: sentences written for them, and a small model that was really trained."""
+
+import csv
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from model.classifier import Classifier
+from model.config import DataConfig, SourceConfig, load_config
+from model.engines import Engine, Logits
+from model.train import train
+
+SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
+
+_SUBJECTS = [
+    "房间",
+    "早餐",
+    "手机",
+    "电影",
+    "服务",
+    "客服",
+    "物流",
+    "酒店",
+    "屏幕",
+    "味道",
+    "老师",
+    "这本书",
+]
+_PRAISE = ["很好", "非常满意", "太棒了", "特别喜欢", "真不错", "超出预期"]
+_BLAME = ["很差", "非常失望", "太糟糕了", "特别讨厌", "真不好", "一塌糊涂"]
+_FACTS = ["在三楼", "周三上午开始", "今天发布", "由两部分组成", "下个月更新", "位于市中心"]
+
+
+def sentences() -> list[tuple[str, str]]:
+    """216 labelled sentences, small enough to be learnt in seconds."""
+    kinds = {"positive": _PRAISE, "negative": _BLAME, "neutral": _FACTS}
+    return [
+        (f"{subject}{end}", label)
+        for label, ends in kinds.items()
+        for subject, end in itertools.product(_SUBJECTS, ends)
+    ]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SENTIMENT_") and name != "SENTIMENT_DATA":
+            monkeypatch.delenv(name)
+
+
+class HeldEngine:
+    """The engine of a classifier, which runs only once it is released."""
+
+    name = "held"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.runs = 0
+
+    def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
+        self.entered.set()
+        self.released.wait(30)
+        self.runs += 1
+        return self._engine.logits(batch)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV file of the labelled sentences."""
+    path = tmp_path_factory.mktemp("corpus") / "reviews.csv"
+    return write_csv(path, sentences(), ("text", "label"))
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact trained on the sentences by the same function as the one that ships."""
+    source = SourceConfig(name="reviews", train=(corpus.name,))
+    config = load_config("csv", DataConfig(sources=(source,), dev_modulus=10))
+    directory = tmp_path_factory.mktemp("tiny")
+    train(config, corpus.parent, directory / "run", directory / "artifact")
+    return directory / "artifact"
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_artifact: Path) -> Classifier:
+    return Classifier.load(tiny_artifact)
+
+
+@pytest.fixture(scope="session")
+def shipped_classifier() -> Classifier:
+    return Classifier.load(SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The directory of the real corpora; without it a test is skipped."""
+    directory = os.environ.get("SENTIMENT_DATA")
+    if not directory:
+        pytest.skip("SENTIMENT_DATA names no directory of corpora")
+    return Path(directory)

@@ -1,0 +1,367 @@
+"""The API, answered by a model that was really trained, over ASGI."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import load_settings
+from service.state import Service
+from tests.conftest import HeldEngine
+
+TEXT = "房间很好"
+JSON = {"content-type": "application/json"}
+
+
+def wait_ready(client: TestClient) -> None:
+    for _ in range(200):
+        if client.get("/readyz").status_code == 200:
+            return
+        time.sleep(0.05)
+    raise AssertionError(client.get("/health").text)
+
+
+@pytest.fixture(scope="module")
+def client(tiny_artifact: Path) -> Iterator[TestClient]:
+    app = create_app(load_settings(model=tiny_artifact))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_ready(client)
+        yield client
+
+
+def assert_problem(response: Any, status: int, detail: str = "") -> dict[str, Any]:
+    """Checks the one error body and returns it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(body)
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert detail in body["detail"]
+    return body
+
+
+def test_one_text_is_answered_in_the_documented_form(client: TestClient) -> None:
+    response = client.post("/v1/predict", json={"text": TEXT})
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"label", "confidence", "probabilities", "uncertain", "text", "model"}
+    assert body["label"] == "positive"
+    assert body["confidence"] == body["probabilities"]["positive"]
+    assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert body["text"] == {"characters": 4, "tokens": 3, "unknown": 0, "windows": 1}
+    assert body["model"]["name"] == "custom"
+    assert len(body["model"]["digest"]) == 64
+
+
+def test_an_answer_tells_the_time_of_its_stages(client: TestClient) -> None:
+    header = client.post("/v1/predict", json={"text": TEXT}).headers["server-timing"]
+    assert [part.split(";dur=")[0] for part in header.split(", ")] == ["queue", "encode", "infer"]
+
+
+def test_a_batch_keeps_its_order_and_its_ids(client: TestClient) -> None:
+    items = [{"id": "b", "text": "早餐很差"}, {"text": TEXT}, {"id": "a", "text": "电影在三楼"}]
+    response = client.post("/v1/predict/batch", json={"items": items})
+    assert response.status_code == 200
+    results = response.json()["results"]
+    assert [result.get("id") for result in results] == ["b", None, "a"]
+    assert [result["label"] for result in results] == ["negative", "positive", "neutral"]
+    assert "id" not in results[1]
+
+
+def test_one_bad_item_never_fails_the_rest(client: TestClient) -> None:
+    content = (
+        '{"items": [{"id": "a", "text": "房间很好"}, {"id": "b", "text": ""}, {"id": "c"}, 5, '
+        '{"id": 7, "text": "好"}, {"id": "e", "text": "\\ud800"}, {"id": "f", "text": 1}, '
+        f'{{"id": "g", "text": "{"好" * 10_001}"}}, {{"id": "h", "text": "早餐很差"}}]}}'
+    )
+    response = client.post("/v1/predict/batch", content=content.encode(), headers=JSON)
+    assert response.status_code == 200, response.text
+    results = response.json()["results"]
+    assert [result.get("id") for result in results] == ["a", "b", "c", None, None, *"efgh"]
+    statuses = [result["error"]["status"] if "error" in result else 200 for result in results]
+    assert statuses == [200, 422, 422, 422, 422, 422, 422, 413, 200]
+    assert results[2]["error"]["errors"][0]["field"] == "text"
+
+
+def test_a_batch_answers_as_the_single_texts_do(client: TestClient) -> None:
+    texts = [TEXT, "早餐很差", "电影在三楼"]
+    batch = client.post("/v1/predict/batch", json={"items": [{"text": t} for t in texts]}).json()
+    for text, result in zip(texts, batch["results"], strict=True):
+        single = client.post("/v1/predict", json={"text": text}).json()
+        assert result["probabilities"] == pytest.approx(single["probabilities"], abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\u3000\t"])
+def test_blank_text_is_a_422(client: TestClient, text: str) -> None:
+    assert_problem(client.post("/v1/predict", json={"text": text}), 422, "empty or blank")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "detail"),
+    [
+        (b"", 400, "not JSON"),
+        (b'{"text":', 400, "not JSON"),
+        (b"\xff\xfe{}", 400, ""),
+        (b'{"text": "\xff"}', 400, "UTF-8"),
+        (b'{"text": "\xed\xa0\x80"}', 400, "UTF-8"),
+        ('{"text": "好"}'.encode("utf-16"), 400, ""),
+        ('{"text": "好"}'.encode("utf-32"), 400, ""),
+        ('{"text": "好"}'.encode("gbk"), 400, "UTF-8"),
+        (b"[" * 100_000, 400, ""),
+        (b'{"text": ' + b"9" * 5000 + b"}", 400, ""),
+        (b"[]", 422, "the body"),
+        (b'["text"]', 422, "the body"),
+        (b"null", 422, ""),
+        (b'"text"', 422, "the body"),
+        (b"{}", 422, "text: Field required"),
+        (b'{"text": null}', 422, "text"),
+        (b'{"text": 1}', 422, "text"),
+        (b'{"text": ["a"]}', 422, "text"),
+        (b'{"text": "\\ud800"}', 422, "surrogate"),
+        (b'{"text": "\\ud83d\\ude02\\ude02"}', 422, "surrogate"),
+        (b'{"text": "a", "txt": "b"}', 422, "Unknown field; the known ones are text"),
+        (b'{"text": "a", "\\ud800": "b"}', 422, ""),
+    ],
+)
+def test_a_bad_body_is_a_clear_problem(
+    client: TestClient, content: bytes, status: int, detail: str
+) -> None:
+    assert_problem(client.post("/v1/predict", content=content, headers=JSON), status, detail)
+    assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("text", ["😂", "hello world", "123", "\x00", "\u202e好", "a\u0301" * 2000])
+def test_odd_text_gets_an_answer(client: TestClient, text: str) -> None:
+    response = client.post("/v1/predict", json={"text": text})
+    assert response.status_code == 200
+    if "好" not in text:
+        assert response.json()["uncertain"]
+
+
+def test_a_text_over_its_limit_is_a_413_and_one_at_it_is_not(client: TestClient) -> None:
+    assert client.post("/v1/predict", json={"text": "好" * 10_000}).status_code == 200
+    assert_problem(client.post("/v1/predict", json={"text": "好" * 10_001}), 413, "10001 char")
+    assert_problem(client.post("/v1/predict", json={"text": "a" * 1_000_000}), 413, "1000000")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_its_limit_is_a_413(client: TestClient, chunked: bool) -> None:
+    body = json.dumps({"text": "a" * 3_000_000}).encode()
+    content = iter([body[:1_500_000], body[1_500_000:]]) if chunked else body
+    assert_problem(client.post("/v1/predict", content=content, headers=JSON), 413, "body")
+
+
+@pytest.mark.parametrize("length", ["99999999999", "0" * 30 + "99999999", "9" * 5000])
+def test_an_announced_body_over_the_limit_is_refused_unread(
+    client: TestClient, length: str
+) -> None:
+    headers = {**JSON, "content-length": length}
+    assert_problem(client.post("/v1/predict", content=b"{}", headers=headers), 413, "2097152")
+
+
+def test_many_bad_items_stop_at_the_first_bound(client: TestClient) -> None:
+    response = client.post("/v1/predict/batch", json={"items": [0] * 200_000})
+    body = assert_problem(response, 422, "at most 1024 items")
+    assert len(body["errors"]) == 1
+
+
+def test_many_unknown_fields_are_one_error_that_repeats_none(client: TestClient) -> None:
+    fields = {f"秘密{number}": 1 for number in range(50_000)}
+    response = client.post("/v1/predict", json={"text": "a", **fields})
+    body = assert_problem(response, 422, "Unknown field")
+    assert len(body["errors"]) == 1
+    assert "秘密" not in json.dumps(body, ensure_ascii=False)
+    response = client.post("/v1/predict/batch", json={"items": [{"text": "a", **fields}]})
+    assert "秘密" not in response.text
+    assert len(response.json()["results"][0]["error"]["errors"]) == 1
+
+
+def test_too_many_items_are_a_422(client: TestClient) -> None:
+    items = [{"text": TEXT}] * 257
+    assert_problem(client.post("/v1/predict/batch", json={"items": items}), 422, "limit is 256")
+    items = [{"text": TEXT}] * 1025
+    assert_problem(client.post("/v1/predict/batch", json={"items": items}), 422, "items")
+    assert_problem(client.post("/v1/predict/batch", json={"items": []}), 422, "items")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "text/plain"},
+        {"content-type": "application/json; charset=gbk"},
+        {**JSON, "content-encoding": "gzip"},
+    ],
+)
+def test_another_media_type_is_a_415(client: TestClient, headers: dict[str, str]) -> None:
+    assert_problem(client.post("/v1/predict", content=b'{"text": "a"}', headers=headers), 415)
+
+
+def test_json_with_a_charset_is_json(client: TestClient) -> None:
+    headers = {"content-type": "application/json; charset=utf-8"}
+    response = client.post("/v1/predict", content=b'{"text": "a"}', headers=headers)
+    assert response.status_code == 200
+
+
+def test_unknown_paths_and_methods_have_the_same_body(client: TestClient) -> None:
+    assert_problem(client.get("/nothing"), 404)
+    assert_problem(client.get("/web/nothing.js"), 404)
+    assert_problem(client.get("/v1/predict"), 405)
+    assert_problem(client.post("/livez"), 405)
+    assert_problem(client.post("/v1/nothing"), 404)
+    assert_problem(client.post("/v1/model"), 405)
+    assert_problem(client.post("/v1/predict/", json={"text": TEXT}), 404)
+
+
+def test_a_request_id_is_kept_where_it_is_plain(client: TestClient) -> None:
+    def sent(value: str) -> str:
+        return str(client.get("/livez", headers={"x-request-id": value}).headers["x-request-id"])
+
+    assert sent("order-42") == "order-42"
+    assert sent("a" * 129) != "a" * 129
+    assert sent("a b{}") != "a b{}"
+
+
+def test_an_unexpected_error_is_a_500_that_leaks_nothing(
+    tiny_artifact: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(load_settings(model=tiny_artifact))
+    secret = "a secret text"
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_ready(client)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError(secret)
+
+        monkeypatch.setattr("model.classifier.Classifier.classify", fail)
+        response = client.post("/v1/predict", json={"text": TEXT})
+    body = assert_problem(response, 500)
+    assert secret not in json.dumps(body)
+    assert any(record.exc_info for record in caplog.records)
+
+
+def test_no_log_line_holds_the_text(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for text in ("秘密的文字", "", "秘密" * 6000):
+        client.post("/v1/predict", json={"text": text})
+    client.post("/v1/predict", json={"text": "a", "秘密": 1})
+    lines = [record for record in caplog.records if record.name == "service.access"]
+    assert len(lines) == 4
+    assert not [r for r in caplog.records if "秘密" in f"{r.getMessage()}{r.__dict__}"]
+
+
+def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
+    body = client.get("/v1/model").json()
+    assert body["labels"] == ["positive", "neutral", "negative"]
+    assert body["engine"] == "torch"
+    assert body["card"].startswith("---")
+    assert body["limits"] == {
+        "max_text_characters": 10_000,
+        "max_items": 256,
+        "max_body_bytes": 2 * 1024 * 1024,
+        "queue_texts": 2048,
+        "deadline_seconds": 5.0,
+        "drain_seconds": 0.0,
+        "keep_alive_seconds": 5,
+        "threads": 0,
+    }
+
+
+def test_probes_of_a_ready_service(client: TestClient) -> None:
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json()["status"] == "ready"
+    assert client.get("/health").json()["model"]["name"] == "custom"
+
+
+def test_a_broken_artifact_never_becomes_ready_and_says_why(tmp_path: Path) -> None:
+    app = create_app(load_settings(model=tmp_path))
+    with TestClient(app) as client:
+        for _ in range(100):
+            health = client.get("/health")
+            if health.json()["status"] != "loading":
+                break
+            time.sleep(0.05)
+        assert health.status_code == 503
+        assert health.json()["status"] == "failed"
+        assert "manifest.json cannot be read" in health.json()["detail"]
+        assert client.get("/livez").status_code == 200
+        assert_problem(client.get("/readyz"), 503)
+        problem = client.post("/v1/predict", json={"text": TEXT})
+        assert_problem(problem, 503, "could not be loaded")
+        assert problem.headers["retry-after"] == "1"
+
+
+@pytest.fixture
+def held(tiny_artifact: Path) -> Iterator[tuple[TestClient, HeldEngine]]:
+    """A service whose queue holds one text and whose engine waits to be released."""
+    service = Service(
+        load_settings(model=tiny_artifact, queue_texts=1, max_items=1, deadline_seconds=1)
+    )
+    with TestClient(create_app(service.settings, service)) as client:
+        wait_ready(client)
+        assert service.model
+        engine = HeldEngine(service.model.classifier._engine)
+        service.model.classifier._engine = engine
+        yield client, engine
+        engine.released.set()
+
+
+def test_a_full_queue_is_a_429_for_one_text_and_a_batch_and_not_ready(
+    held: tuple[TestClient, HeldEngine],
+) -> None:
+    client, engine = held
+    answers: list[Any] = []
+    first = threading.Thread(
+        target=lambda: answers.append(client.post("/v1/predict", json={"text": TEXT}))
+    )
+    first.start()
+    assert engine.entered.wait(10)
+    single = client.post("/v1/predict", json={"text": TEXT})
+    batch = client.post("/v1/predict/batch", json={"items": [{"text": TEXT}]})
+    for refusal in (single, batch):
+        assert_problem(refusal, 429, "try again")
+        assert refusal.headers["retry-after"] == "1"
+    assert_problem(client.get("/readyz"), 503, "queue is full")
+    assert client.get("/health").json()["status"] == "saturated"
+    assert client.get("/livez").status_code == 200
+    engine.released.set()
+    first.join()
+    assert answers[0].status_code == 200
+    wait_ready(client)
+
+
+def test_no_answer_within_the_deadline_is_a_504(held: tuple[TestClient, HeldEngine]) -> None:
+    client, _ = held
+    assert_problem(client.post("/v1/predict", json={"text": TEXT}), 504, "no answer within 1 s")
+
+
+def test_the_openapi_document_names_every_status_and_one_error_body(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for path in ("/v1/predict", "/v1/predict/batch"):
+        responses = document["paths"][path]["post"]["responses"]
+        assert set(responses) == {*["200", "400", "413", "415", "422", "429", "500", "503", "504"]}
+        for status, response in responses.items():
+            if status != "200":
+                assert list(response["content"]) == ["application/problem+json"]
+    problem = document["components"]["schemas"]["Problem"]
+    assert {"type", "title", "status", "detail"} <= set(problem["required"])
+    item = document["components"]["schemas"]["BatchItem"]
+    assert item["required"] == ["text"]
+
+
+def test_the_docs_load_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs").text
+    for attribute in ("src=", "href="):
+        for piece in page.split(attribute)[1:]:
+            target = piece.split('"')[1]
+            assert "//" not in target
+            assert client.get(f"/{target}").status_code == 200

@@ -1,0 +1,87 @@
+"""The batcher: bounded in number and in time, and what it drops leaves no trace."""
+
+import asyncio
+
+import pytest
+
+from model.classifier import BATCH_SIZE, Classifier
+from service.batcher import Batcher
+from service.errors import DeadlineError, QueueFullError
+from service.settings import load_settings
+from tests.conftest import HeldEngine
+
+
+def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
+    engine = HeldEngine(classifier._engine)
+    return Classifier(classifier.artifact, engine), engine
+
+
+def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(queue_texts=3, max_items=3))
+        first = asyncio.create_task(batcher.submit(["好", "好"]))
+        second = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert batcher.saturated
+        for texts in (["好"], ["好"] * 3):
+            with pytest.raises(QueueFullError):
+                await batcher.submit(texts)
+        engine.released.set()
+        assert [len((await task).outcomes) for task in (first, second)] == [2, 1]
+        await asyncio.sleep(0.05)
+        assert not batcher.saturated
+        await batcher.submit(["好"] * 3)
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.5))
+        running = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        waiting = asyncio.create_task(batcher.submit(["好"]))
+        for task in (running, waiting):
+            with pytest.raises(DeadlineError, match=r"no answer within 0\.5 s"):
+                await task
+        engine.released.set()
+        await asyncio.to_thread(batcher.close)
+        assert engine.runs == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(queue_texts=2, max_items=2))
+        running = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        waiting = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert batcher.saturated
+        waiting.cancel()
+        await asyncio.sleep(0.05)
+        assert not batcher.saturated
+        engine.released.set()
+        await running
+        await asyncio.to_thread(batcher.close)
+        assert engine.runs == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_stops_a_batch_that_has_begun(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2))
+        with pytest.raises(DeadlineError):
+            await batcher.submit(["好"] * (5 * BATCH_SIZE))
+        engine.released.set()
+        await asyncio.to_thread(batcher.close)
+        assert engine.runs == 1
+
+    asyncio.run(scenario())

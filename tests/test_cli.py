@@ -1,0 +1,60 @@
+"""The command ``sentiment``."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+
+
+def test_predict_answers_texts_in_their_order(tiny_artifact: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["predict", "--model", str(tiny_artifact), "房间很好", "早餐很差"]
+    )
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["input"], line["label"]) for line in lines] == [
+        ("房间很好", "positive"),
+        ("早餐很差", "negative"),
+    ]
+
+
+def test_predict_answers_every_line_and_says_which_it_cannot(tiny_artifact: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["predict", "--model", str(tiny_artifact)], input="房间很好\r\n\n早餐很差\n"
+    )
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line.get("label") for line in lines] == ["positive", None, "negative"]
+    assert lines[1]["error"]["detail"] == "the text is empty or blank"
+
+
+def test_a_package_that_only_training_needs_is_named(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "stopwordsiso", None)
+    result = CliRunner().invoke(main, ["train", str(corpus), "--run", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "the package stopwordsiso is missing; run make install" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "give a CSV file to train on, or --config"),
+        (["train", "--config", "zh-general"], "set SENTIMENT_DATA"),
+        (["train", "nothing.csv"], "nothing.csv does not exist"),
+        (["evaluate"], "set SENTIMENT_DATA"),
+        (["predict", "--model", "nothing", "好"], "manifest.json cannot be read"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SENTIMENT_DATA", raising=False)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,79 @@
+"""Windows of ids: nothing is lost, nothing is cut where a sentence could end."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.encoding import Encoder
+from model.text import TextPipeline
+from model.vocab import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
+
+VOCABULARY = Vocabulary([PADDING, UNKNOWN, "好吃", "不", "菜", "。", ",", "好"])
+ENCODER = Encoder(TextPipeline({"的", ","}), VOCABULARY, window=8)
+
+
+def joined(text: str) -> list[int]:
+    return [identifier for window in ENCODER.encode(text).windows for identifier in window]
+
+
+def test_a_short_text_is_one_window_without_its_stopwords() -> None:
+    encoding = ENCODER.encode("的菜，不好吃")
+    assert encoding.windows == ((4, 3, 2),)
+    assert (encoding.characters, encoding.tokens, encoding.unknown) == (6, 3, 0)
+
+
+def test_unknown_words_are_counted_and_read_by_their_characters() -> None:
+    encoding = ENCODER.encode("好菜式")
+    assert joined("好菜式") == [7, 4, UNKNOWN_ID]
+    assert encoding.unknown == 1
+
+
+def test_a_long_text_is_read_in_windows_that_end_behind_sentences() -> None:
+    text = "菜不好吃。菜不好吃。菜好吃。"
+    assert [len(window) for window in ENCODER.encode(text).windows] == [8, 3]
+    assert ENCODER.encode(text).windows[0][-1] == VOCABULARY.ids("。")[0]
+
+
+def test_the_last_sentence_end_of_the_second_half_wins() -> None:
+    # Sentences end behind 2, 5, 7 and 9 ids; a window takes 8.
+    encoding = ENCODER.encode("好。菜好。好。菜。菜菜菜")
+    assert [len(window) for window in encoding.windows] == [7, 5]
+    # The only end is behind 2 ids, in the first half: a window of 8 whole tokens is better.
+    assert [len(w) for w in ENCODER.encode("好。" + "菜好" * 5).windows] == [8, 4]
+
+
+def test_without_a_sentence_end_a_window_ends_behind_a_token() -> None:
+    encoding = ENCODER.encode("好吃" * 9)
+    assert [len(window) for window in encoding.windows] == [8, 1]
+
+
+def test_a_token_longer_than_a_window_is_read_in_several() -> None:
+    encoding = ENCODER.encode("x" * 20)
+    assert [len(window) for window in encoding.windows] == [8, 8, 4]
+
+
+def test_stopwords_alone_are_read() -> None:
+    encoding = ENCODER.encode("的，")
+    assert encoding.tokens == 2
+    assert encoding.windows == ((UNKNOWN_ID, 6),)
+
+
+def test_markup_alone_is_one_unknown_word() -> None:
+    assert ENCODER.encode("https://t.cn/x").windows == ((UNKNOWN_ID,),)
+
+
+def test_chinese_is_told_from_digits_emoji_and_english() -> None:
+    assert [ENCODER.encode(text).has_chinese for text in ("好", "[泪]", "123", "😂", "ok")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@given(st.text(st.sampled_from("好吃不菜的，。！? abc12"), max_size=200))
+def test_windows_together_are_the_whole_text(text: str) -> None:
+    encoding = ENCODER.encode(text)
+    whole = Encoder(ENCODER.pipeline, VOCABULARY, window=4096).encode(text)
+    assert joined(text) == list(whole.windows[0])
+    assert all(1 <= len(window) <= 8 for window in encoding.windows)

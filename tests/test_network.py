@@ -1,0 +1,122 @@
+"""Truths that hold for the network whatever it was trained on."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.config import NetworkConfig
+from model.network import LanguageModel, LockedDropout, SentimentNetwork, reverse_inside_length
+from model.vocab import PADDING_ID
+
+CONFIG = NetworkConfig(embedding_size=12, hidden_size=12, input_dropout=0.0, output_dropout=0.0)
+WORDS = 50
+
+
+@pytest.fixture
+def network() -> SentimentNetwork:
+    torch.manual_seed(1)
+    return SentimentNetwork(WORDS, 3, CONFIG).eval()
+
+
+def batch(*sequences: list[int], width: int | None = None) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    ids = torch.full((len(sequences), width or int(lengths.max())), PADDING_ID)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence)
+    return ids, lengths
+
+
+def test_padding_changes_no_answer(network: SentimentNetwork) -> None:
+    torch.testing.assert_close(network(*batch([5, 6, 7])), network(*batch([5, 6, 7], width=40)))
+
+
+def test_a_text_alone_and_in_a_batch_get_the_same_answer(network: SentimentNetwork) -> None:
+    sequences = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14]]
+    together = network(*batch(*sequences))
+    alone = torch.cat([network(*batch(sequence)) for sequence in sequences])
+    torch.testing.assert_close(together, alone)
+
+
+def test_every_parameter_gets_a_gradient(network: SentimentNetwork) -> None:
+    ids, lengths = batch(list(range(2, 30)), [3, 4])
+    nn.functional.cross_entropy(network(ids, lengths), torch.tensor([0, 2])).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.to_dense().abs().sum() > 0, name
+
+
+def test_every_parameter_of_the_language_model_gets_a_gradient() -> None:
+    torch.manual_seed(1)
+    model = LanguageModel(WORDS, CONFIG)
+    ids, lengths = batch(list(range(2, 30)), [3, 4])
+    model(ids, lengths, torch.arange(2, 40), torch.zeros(WORDS)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.to_dense().abs().sum() > 0, name
+
+
+def test_a_handful_of_texts_can_be_learnt_by_heart() -> None:
+    torch.manual_seed(1)
+    network = SentimentNetwork(WORDS, 3, CONFIG)
+    ids, lengths = batch([2, 3, 4], [4, 3, 2], [5, 6], [6, 5, 5, 6], [7], [2, 7])
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    embedding = network.reader.embedding.weight
+    rest = [parameter for parameter in network.parameters() if parameter is not embedding]
+    optimizers = [torch.optim.Adam(rest, lr=0.01), torch.optim.SparseAdam([embedding], lr=0.01)]
+    for _ in range(150):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        nn.functional.cross_entropy(network(ids, lengths), labels).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert network.eval()(ids, lengths).argmax(dim=1).tolist() == labels.tolist()
+
+
+def test_the_two_lstms_are_one_bidirectional_packed_lstm(network: SentimentNetwork) -> None:
+    reader = network.reader
+    packed = nn.LSTM(12, 12, batch_first=True, bidirectional=True)
+    state = reader.forward_lstm.state_dict()
+    state |= {f"{name}_reverse": t for name, t in reader.backward_lstm.state_dict().items()}
+    packed.load_state_dict(state)
+    ids, lengths = batch([5, 6, 7, 8], [9, 10], [11])
+    expected, _ = nn.utils.rnn.pad_packed_sequence(
+        packed(
+            nn.utils.rnn.pack_padded_sequence(
+                reader.embedding(ids), lengths, batch_first=True, enforce_sorted=False
+            )
+        )[0],
+        batch_first=True,
+    )
+    states = torch.cat(reader(ids, lengths), dim=2)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(states[row, :length], expected[row, :length])
+
+
+def test_sequences_are_reversed_inside_their_length() -> None:
+    ids, lengths = batch([1, 2, 3], [4])
+    assert reverse_inside_length(ids, lengths).tolist() == [[3, 2, 1], [4, 0, 0]]
+
+
+def test_a_language_model_learns_that_one_word_follows_another() -> None:
+    torch.manual_seed(1)
+    model = LanguageModel(WORDS, CONFIG)
+    ids, lengths = batch([2, 3, 4, 5], [2, 3, 4, 5])
+    samples, log_expected = torch.arange(2, WORDS), torch.zeros(WORDS)
+    before = model(ids, lengths, samples, log_expected).item()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = model(ids, lengths, samples, log_expected)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < before / 4
+
+
+def test_locked_dropout_drops_the_same_features_at_every_step_and_keeps_the_mean() -> None:
+    torch.manual_seed(1)
+    dropped = LockedDropout(0.25)(torch.ones(200, 5, 40))
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+    assert (dropped == dropped[:, :1]).all()
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    states = torch.ones(2, 3, 4)
+    assert LockedDropout(0.25).eval()(states) is states

@@ -1,0 +1,213 @@
+"""The command in a process of its own: probes while it loads, signals, the browser."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+
+@contextmanager
+def served(
+    model: Path, log: Path, **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A running service and its address, as soon as the process listens."""
+    environment = {**os.environ, "SENTIMENT_PORT": "0", "SENTIMENT_MODEL": str(model), **settings}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"], env=environment, stderr=file
+        )
+    try:
+        yield process, listening_address(log, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def log_lines(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
+    for _ in range(300):
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if "running on" in line:
+                return str(json.loads(line)["message"]).split()[3]
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        time.sleep(0.05)
+    raise AssertionError(log.read_text(encoding="utf-8"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come about")
+
+
+def wait_ready(address: str) -> None:
+    wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
+
+
+def test_livez_answers_while_the_model_loads(tiny_artifact: Path, tmp_path: Path) -> None:
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        assert httpx2.get(f"{address}/readyz").status_code == 503
+        assert httpx2.get(f"{address}/livez").status_code == 200
+        assert httpx2.get(f"{address}/health").json()["status"] == "loading"
+        problem = httpx2.post(f"{address}/v1/predict", json={"text": "好"})
+        assert (problem.status_code, problem.json()["detail"]) == (
+            503,
+            "the model is still loading",
+        )
+        wait_ready(address)
+        answer = httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"})
+        assert answer.json()["label"] == "positive"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_in_exit_code_0(
+    tiny_artifact: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with served(tiny_artifact, tmp_path / "log") as (process, address):
+        wait_ready(address)
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert all("message" in line for line in log_lines(tmp_path / "log"))
+
+
+def test_a_signal_while_the_model_loads_ends_in_exit_code_0(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    with served(tiny_artifact, tmp_path / "log") as (process, _):
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_drain_is_not_ready_still_answers_and_ends_at_a_second_signal(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    settings = {"SENTIMENT_DRAIN_SECONDS": "600"}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+        wait_ready(address)
+        process.terminate()
+        wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 503)
+        assert httpx2.get(f"{address}/health").json()["status"] == "draining"
+        answer = httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"})
+        assert answer.status_code == 200
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_requests_in_flight_at_a_signal_are_answered(tiny_artifact: Path, tmp_path: Path) -> None:
+    # A queue of one batch is saturated for as long as that batch runs.
+    settings = {
+        "SENTIMENT_QUEUE_TEXTS": "80",
+        "SENTIMENT_MAX_ITEMS": "80",
+        "SENTIMENT_DEADLINE_SECONDS": "60",
+    }
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+        wait_ready(address)
+        items = [{"text": "房间很好，早餐很差。" * 500}] * 80
+        statuses: list[int] = []
+
+        def send() -> None:
+            response = httpx2.post(f"{address}/v1/predict/batch", json={"items": items}, timeout=60)
+            statuses.append(response.status_code)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 503)
+        process.terminate()
+        sender.join()
+        assert statuses == [200]
+        assert process.wait(10) == 0
+
+
+def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_path: Path) -> None:
+    settings = {"SENTIMENT_DEADLINE_SECONDS": "0.5"}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(
+                b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            time.sleep(0.2)
+            process.terminate()
+            assert process.wait(15) == 0
+
+
+def test_a_path_prefix_works_with_a_proxy_that_strips_it(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    settings = {"SENTIMENT_ROOT_PATH": "/api"}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
+        wait_ready(address)
+        for path in ("/docs", "/web/docs.js", "/web/swagger-ui/swagger-ui.css", "/openapi.json"):
+            assert httpx2.get(f"{address}{path}").status_code == 200, path
+        assert httpx2.get(f"{address}/openapi.json").json()["servers"] == [{"url": "/api"}]
+        answer = httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"})
+        assert answer.status_code == 200
+
+
+def test_the_log_is_json_without_user_text(tiny_artifact: Path, tmp_path: Path) -> None:
+    with served(tiny_artifact, tmp_path / "log") as (process, address):
+        wait_ready(address)
+        httpx2.post(f"{address}/v1/predict?text=秘密", json={"text": "秘密"})
+        process.terminate()
+        process.wait(10)
+    assert "秘密" not in (tmp_path / "log").read_text(encoding="utf-8")
+    line = [line for line in log_lines(tmp_path / "log") if line["message"] == "request"][-1]
+    assert (line["route"], line["status"]) == ("/v1/predict", 200)
+
+
+def test_the_health_command(tiny_artifact: Path, tmp_path: Path) -> None:
+    def ask(port: str) -> int:
+        return subprocess.run(
+            [sys.executable, "-m", "service", "health"],
+            env={**os.environ, "SENTIMENT_PORT": port},
+            capture_output=True,
+            check=False,
+        ).returncode
+
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        assert ask(address.rsplit(":", 1)[1]) == 0
+    assert ask(address.rsplit(":", 1)[1]) == 1
+
+
+def test_the_docs_page_works_in_a_browser(tiny_artifact: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+        ]
+        page = subprocess.run(
+            [browser, *arguments, f"{address}/docs"], capture_output=True, check=True, timeout=120
+        ).stdout.decode()
+    assert "/v1/predict/batch" in page

@@ -1,0 +1,70 @@
+"""The model that ships: sentences written for it, and its scores on the real test splits."""
+
+from pathlib import Path
+
+import pytest
+
+from model.classifier import Classifier
+from model.config import LABELS, load_config
+from model.data import load_test
+from model.evaluate import evaluate
+from tests.conftest import SHIPPED
+
+SENTENCES = [
+    ("这家餐厅的菜好吃", "positive"),
+    ("这家餐厅的菜不好吃", "negative"),
+    ("會議定於下週三上午九點舉行", "neutral"),
+    ("会议定于下周三上午九点举行", "neutral"),
+    ("物美价廉", "positive"),
+    ("名不副实", "negative"),
+    ("這家餐廳的菜好吃", "positive"),
+    ("這家餐廳的菜不好吃", "negative"),
+    ("这家餐厅的菜好吃！", "positive"),
+    ("房间干净，服务也好", "positive"),
+    ("请问明天几点开门", "neutral"),
+    ("太失望了，再也不会买了", "negative"),
+]
+
+
+@pytest.mark.parametrize(("text", "label"), SENTENCES)
+def test_a_sentence_gets_its_label(shipped_classifier: Classifier, text: str, label: str) -> None:
+    prediction = shipped_classifier.predict([text])[0]
+    assert prediction.label == label, prediction.probabilities
+
+
+def test_traditional_characters_change_nothing(shipped_classifier: Classifier) -> None:
+    simplified, traditional = shipped_classifier.predict(
+        ["这家餐厅的菜不好吃", "這家餐廳的菜不好吃"]
+    )
+    assert simplified.probabilities == traditional.probabilities
+
+
+def test_it_fits_its_size() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 40 * 1024 * 1024
+
+
+def test_its_manifest_is_that_of_the_configuration(shipped_classifier: Classifier) -> None:
+    config, manifest = load_config("zh-general"), shipped_classifier.artifact.manifest
+    assert (manifest.name, manifest.version) == (config.name, config.version)
+    assert (manifest.text, manifest.network) == (config.text, config.network)
+
+
+def test_its_scores_on_a_real_test_split_hold(
+    shipped_classifier: Classifier, corpora: Path
+) -> None:
+    source = next(s for s in load_config("zh-general").data.sources if s.name == "smp2020_usual")
+    examples = load_test(source, corpora)[:1000]
+    predictions = shipped_classifier.predict([example.text for example in examples])
+    right = [p.label == LABELS[e.label] for p, e in zip(predictions, examples, strict=True)]
+    assert sum(right) / len(right) > 0.8
+
+
+def test_evaluation_prints_a_row_for_each_test_split(corpora: Path, tmp_path: Path) -> None:
+    config = load_config("zh-general")
+    jd = tuple(s for s in config.data.sources if s.name == "jd_laptop_clauses")
+    small = config.model_copy(update={"data": config.data.model_copy(update={"sources": jd})})
+    table = evaluate(small, corpora, SHIPPED, baseline=True).splitlines()
+    assert table[0].split(" | ")[-1] == "linear: macro-F1 |"
+    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
+    assert cells[0] == "jd_laptop_clauses"
+    assert all(50 < float(cells[column]) < 100 for column in (2, 3, 5, 6))

@@ -1,0 +1,255 @@
+"""Normalisation, segmentation and stopwords, and the offsets that survive them."""
+
+import csv
+import gzip
+import random
+import re
+import unicodedata
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import stopwordsiso
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import ConfigError
+from model.text import (
+    CJK,
+    KEPT_WORDS,
+    Segmenter,
+    SegmenterName,
+    TextPipeline,
+    default_stopwords,
+    normalize,
+)
+from tests.conftest import sentences
+
+PIPELINE = TextPipeline(default_stopwords())
+
+# Any code point, lone surrogates included, mixed with what text on the web is made of.
+ANY_TEXT = st.text(
+    st.one_of(
+        st.characters(codec=None),
+        st.sampled_from(
+            "好不吃這㎏…！？，ＡａÄ́̂가ᄀ\u1161\u11a8😂👍🏻\u200d❤️[]<>@#&;:/.wht泪\ud800\u3000\n"
+        ),
+    )
+)
+
+
+def forms(text: str) -> list[str]:
+    return [token.normalized for token in PIPELINE.tokenize(text)]
+
+
+def read(text: str) -> list[str]:
+    return [token.normalized for token in PIPELINE.tokenize(text) if not token.dropped]
+
+
+@given(ANY_TEXT)
+def test_any_string_is_tokenised_with_offsets_in_order_and_inside_the_text(text: str) -> None:
+    end = 0
+    for token in PIPELINE.tokenize(text):
+        assert token.offset >= 0
+        assert token.length >= 1
+        assert token.offset + token.length <= len(text)
+        assert token.offset + token.length >= end
+        end = token.offset + token.length
+    assert [t.offset for t in PIPELINE.tokenize(text)] == sorted(
+        t.offset for t in PIPELINE.tokenize(text)
+    )
+
+
+@given(st.text(st.sampled_from("好不吃這間餐廳酒店 Ａａb19㎏é한")))
+def test_normalising_the_slice_of_a_token_gives_the_token(text: str) -> None:
+    for token in PIPELINE.tokenize(text):
+        piece = text[token.offset : token.offset + token.length]
+        assert normalize(piece).text == token.normalized
+
+
+@given(st.text(st.sampled_from("好不吃的房间 \n，。！?abc123這個餐廳㎏…😂"), min_size=1))
+def test_slices_and_the_white_space_between_them_give_the_text_back(text: str) -> None:
+    rebuilt, end = "", 0
+    for token in PIPELINE.tokenize(text):
+        if token.offset + token.length <= end:
+            continue  # another token of the same code point
+        assert not text[end : token.offset].strip()
+        rebuilt += text[end : token.offset + token.length]
+        end = token.offset + token.length
+    assert rebuilt + text[end:] == text
+    assert not text[end:].strip()
+
+
+# Without sigma, whose lower case depends on its neighbours, and letters that OpenCC changes.
+NO_IDEOGRAPHS = st.one_of(
+    st.characters(exclude_categories=["Cs", "Lo"], exclude_characters="Σ"),
+    st.sampled_from("ｶﾞカ゛ガㄱㅏ가각"),
+)
+
+
+@given(st.text(NO_IDEOGRAPHS, max_size=20))
+def test_normalisation_is_nfkc_in_lower_case(text: str) -> None:
+    lower = unicodedata.normalize("NFKC", text).lower()
+    assert normalize(text).text == unicodedata.normalize("NFKC", lower)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ＡＰＰ很棒", ["app", "很棒"]),
+        ("這家餐廳的菜不好吃", ["这家", "餐厅", "的", "菜", "不", "好吃"]),
+        ("5㎏", ["5", "kg"]),
+        ("<b>好</b>&nbsp;吃", ["好", "吃"]),
+        ("见https://t.cn/AbC?x=1好吃", ["见", "好吃"]),
+        ("@小明: 好吃", [":", "好吃"]),
+        ("好吃[泪][doge]", ["好吃", "[泪]", "[doge]"]),
+        ("👍🏻👨‍💻❤️", ["👍", "👨", "❤"]),
+        ("好吃！！！", ["好吃", "!!"]),
+        ("好吃！", ["好吃", "!"]),
+        ("……", [".."]),
+        ("3.5分", ["3.5", "分"]),
+        ("it's ok", ["it's", "ok"]),
+        ("\ud800", ["\ufffd"]),
+        (
+            "性价比<A酒店，差，但是B>C",
+            ["性价比", "<", "a", "酒店", ",", "差", ",", "但是", "b", ">", "c"],
+        ),
+        ("＜iphone 很好＞", ["<", "iphone", "很", "好", ">"]),
+        ('<a href="x">好</a><br/>', ["好"]),
+        ("@酒店太差", ["@", "酒店", "太", "差"]),
+        ("见https://t.cn/abc！！！太差", ["见", "!!", "太", "差"]),
+        ("https://t.cn/abc，bad", [",", "bad"]),
+        ("1️⃣🇨🇳", ["1", "🇨🇳"]),
+        ("㐂abc㗎", ["㐂", "abc", "㗎"]),
+        ("好\u200b吃\ufeff", ["好", "吃"]),
+        ("ｶﾞ", ["ガ"]),
+        ("\ufdfa", ["\ufdfa"]),
+        ("é", ["é"]),
+        ("", []),
+        (" \t\n\u3000", []),
+    ],
+)
+def test_what_a_text_becomes(text: str, expected: list[str]) -> None:
+    assert forms(text) == expected
+
+
+def test_offsets_point_into_the_text_that_was_sent() -> None:
+    text = "㎏…這間酒店<br>很好👍🏻"
+    slices = [text[t.offset : t.offset + t.length] for t in PIPELINE.tokenize(text)]
+    assert slices == ["㎏", "…", "這", "間", "酒店", "很", "好", "👍🏻"]
+
+
+def test_tokens_of_one_code_point_share_its_offset() -> None:
+    places = [(t.normalized, t.offset, t.length) for t in PIPELINE.tokenize("a⑳㈱b")]
+    assert places == [
+        ("a", 0, 1),
+        ("20", 1, 1),
+        ("(", 2, 1),
+        ("株", 2, 1),
+        (")", 2, 1),
+        ("b", 3, 1),
+    ]
+
+
+def test_no_code_point_makes_a_text_much_longer() -> None:
+    forms = [normalize(chr(code_point)).text for code_point in range(0x110000)]
+    assert max(map(len, forms)) <= 4
+
+
+def test_a_million_combining_marks_take_no_quadratic_time() -> None:
+    marks = "\u0301\u0323" * 500_000
+    assert normalize("a" + marks).text.startswith("\u1ea1")
+
+
+@pytest.mark.parametrize("text", ["不好吃", "很好", "但是不贵", "没有不满意", "最差", "好！"])
+def test_stopwords_leave_negation_degree_and_contrast(text: str) -> None:
+    assert read(text) == forms(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("这家的菜好吃", "这家的菜不好吃"),
+        ("给5星", "给1星"),
+        ("给五分", "给一分"),
+        ("好吧:)", "好吧:("),
+        ("用着很顺", "用着很不顺"),
+        ("若非老板好", "老板好"),
+        ("不独味道好", "味道好"),
+        ("贵但好吃", "好吃但贵"),
+        ("比上次好", "不比上次好"),
+        ("如果好吃就好了", "好吃就好了"),
+        ("好吃吗", "好吃"),
+        ("好吃！！", "好吃"),
+    ],
+)
+def test_stopwords_make_no_two_opposite_texts_the_same(first: str, second: str) -> None:
+    assert read(first) != read(second)
+
+
+def test_stopwords_drop_what_carries_nothing() -> None:
+    assert read("这家餐厅的菜") == ["这家", "餐厅", "菜"]
+
+
+def test_every_kept_word_stands_in_the_maintained_list() -> None:
+    listed = {normalize(word).text for word in stopwordsiso.stopwords("zh")}
+    for group, words in KEPT_WORDS.items():
+        assert not {normalize(word).text for word in words.split()} - listed, group
+
+
+def test_no_kept_word_is_a_stopword() -> None:
+    kept = {normalize(word).text for words in KEPT_WORDS.values() for word in words.split()}
+    assert not kept & default_stopwords()
+
+
+def cjk_runs(texts: list[str]) -> list[str]:
+    return sorted({run for text in texts for run in re.findall(f"[{CJK}]+", normalize(text).text)})
+
+
+def differing(runs: list[str]) -> list[str]:
+    definition, fast = Segmenter("jieba"), Segmenter("rjieba")
+    return [run for run in runs if definition.cut(run) != fast.cut(run)]
+
+
+def test_rjieba_gives_jiebas_words_for_our_sentences() -> None:
+    assert differing(cjk_runs([text for text, _ in sentences()])) == []
+
+
+def test_rjieba_gives_jiebas_words_for_random_runs() -> None:
+    generator = random.Random(17)
+    characters = [chr(code_point) for code_point in range(0x4E00, 0x9FD6)]
+    runs = ["".join(generator.choices(characters, k=length % 30 + 1)) for length in range(3000)]
+    assert differing(runs) == []
+
+
+def test_rjieba_gives_jiebas_words_over_real_reviews(corpora: Path) -> None:
+    texts = []
+    for name in ("online_shopping_10_cats/all.csv.gz", "smp2020_usual/train.csv.gz"):
+        with gzip.open(corpora / name, "rt", encoding="utf-8", newline="") as file:
+            texts += [row["text"] for row in islice(csv.DictReader(file), 5000)]
+    runs = cjk_runs(texts)
+    assert len(runs) > 30_000
+    # Seen over 611,609 runs: 6 differ, all in the model of words that the dictionary lacks, such
+    # as 赞赞赞赞赞, whose cuts 赞赞|赞赞赞 and 赞赞赞|赞赞 are equally likely.
+    assert len(differing(runs)) * 20_000 <= len(runs)
+
+
+@pytest.mark.parametrize("name", ["jieba", "rjieba"])
+def test_a_user_dictionary_keeps_words_whole(name: SegmenterName) -> None:
+    run = "这家螺蛳粉店的炸蛋绝绝子"
+    assert "绝绝子" not in Segmenter(name).cut(run)
+    assert "绝绝子" in Segmenter(name, ["绝绝子"]).cut(run)
+
+
+def test_user_words_are_normalised_and_must_be_chinese() -> None:
+    tokens = TextPipeline(user_words=["絕絕子"]).tokenize("这家店绝绝子")
+    assert tokens[-1].normalized == "绝绝子"
+    with pytest.raises(ConfigError, match="'5g手机' is not made of Chinese characters"):
+        TextPipeline(user_words=["5G手机"])
+
+
+def test_both_segmenters_agree_with_a_user_dictionary() -> None:
+    words = ["绝绝子", "炸蛋", "不明觉厉"]
+    definition, fast = Segmenter("jieba", words), Segmenter("rjieba", words)
+    for run in ("这家螺蛳粉店的炸蛋绝绝子", "看完不明觉厉的电影", "炸蛋不好吃"):
+        assert definition.cut(run) == fast.cut(run)

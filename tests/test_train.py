@@ -1,0 +1,222 @@
+"""Training: what it learns, what it leaves behind, and that an interruption changes nothing."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from model import artifact as artifacts
+from model import pretrain as pretraining
+from model import train as training
+from model.classifier import Classifier
+from model.config import (
+    LABELS,
+    NEUTRAL,
+    DataConfig,
+    FinetuneConfig,
+    RunConfig,
+    SourceConfig,
+    load_config,
+)
+from model.data import Example
+from model.errors import ConfigError
+from model.progress import Progress
+from model.train import fit_temperature, smoothed_loss, train
+from service.cli import main
+from tests.conftest import sentences, write_csv
+
+
+def small_config(corpus: Path) -> RunConfig:
+    """Pre-training and two epochs, in a few seconds."""
+    return RunConfig.model_validate(
+        {
+            "name": "small",
+            "version": "0.1.0",
+            "vocabulary": {"size": 500, "minimum_count": 1},
+            "network": {"embedding_size": 16, "hidden_size": 16},
+            "pretrain": {
+                "unlabelled": [{"name": "more", "files": [corpus.name]}],
+                "batch_tokens": 128,
+                "samples": 32,
+            },
+            "finetune": {"epochs": 2, "batch_size": 16},
+            "data": DataConfig(
+                sources=(SourceConfig(name="reviews", train=(corpus.name,)),), dev_modulus=10
+            ),
+        }
+    )
+
+
+def test_the_tiny_model_has_learnt_its_sentences(tiny_classifier: Classifier) -> None:
+    texts, labels = zip(*sentences(), strict=True)
+    predictions = tiny_classifier.predict(texts)
+    right = sum(p.label == label for p, label in zip(predictions, labels, strict=True))
+    assert right / len(texts) > 0.95
+
+
+def test_a_run_leaves_curves_and_history(tiny_artifact: Path) -> None:
+    run = tiny_artifact.parent / "run"
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert '"dev"' in (run / "history.json").read_text()
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 5)
+    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 3)
+    config = small_config(corpus)
+    whole = train(config, corpus.parent, tmp_path / "whole", tmp_path / "a")
+
+    step = Progress.step
+    interruptions = {"pre-training": 7, "fine-tuning": 19}
+
+    def interrupted_step(self: Progress, count: int = 1, **figures: float) -> None:
+        step(self, count, **figures)
+        if self._done == interruptions.get(self._description):
+            del interruptions[self._description]
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "step", interrupted_step)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus.parent, tmp_path / "cut", tmp_path / "b")
+    resumed = train(config, corpus.parent, tmp_path / "cut", tmp_path / "b")
+
+    assert not interruptions
+    assert whole.manifest == resumed.manifest
+    for name, tensor in whole.weights.items():
+        np.testing.assert_array_equal(tensor, resumed.weights[name], err_msg=name)
+
+
+class SeenEnoughError(Exception):
+    """Ends a run behind what a test looks at."""
+
+
+def stop(*_: object) -> None:
+    raise SeenEnoughError
+
+
+def test_the_best_epoch_is_kept_not_the_last(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1, 0.0])
+    kept: list[Path] = []
+    monkeypatch.setattr(training, "_dev_metrics", lambda *_: {"mean": {"score": next(scores)}})
+    monkeypatch.setattr(training, "save_weights", lambda path, _: kept.append(path))
+    monkeypatch.setattr(training, "draw_curves", stop)
+    with pytest.raises(SeenEnoughError):
+        train(small_config(corpus), corpus.parent, tmp_path / "run", tmp_path / "artifact")
+    assert [path.name for path in kept] == ["best.safetensors"]
+
+
+def test_other_fine_tuning_settings_begin_anew_behind_the_same_pre_training(
+    corpus: Path, tmp_path: Path
+) -> None:
+    config = small_config(corpus)
+    run = tmp_path / "run"
+    train(config, corpus.parent, run, tmp_path / "first")
+    pretrained = (run / "pretrain.checkpoint").read_bytes()
+    changed = config.model_copy(update={"finetune": FinetuneConfig(epochs=1, batch_size=16)})
+    again = train(changed, corpus.parent, run, tmp_path / "second")
+    assert (run / "pretrain.checkpoint").read_bytes() == pretrained
+    alone = train(changed, corpus.parent, tmp_path / "alone", tmp_path / "third")
+    for name, tensor in alone.weights.items():
+        np.testing.assert_array_equal(tensor, again.weights[name], err_msg=name)
+
+
+def test_a_run_on_other_data_is_refused(corpus: Path, tmp_path: Path) -> None:
+    config = small_config(corpus)
+    train(config, corpus.parent, tmp_path / "run", tmp_path / "artifact")
+    opposite = {"positive": "negative", "negative": "positive", "neutral": "neutral"}
+    other = [(text, opposite[label]) for text, label in sentences()]
+    (tmp_path / "data").mkdir()
+    write_csv(tmp_path / "data" / corpus.name, other, ("text", "label"))
+    with pytest.raises(ConfigError, match="of other data"):
+        train(config, tmp_path / "data", tmp_path / "run", tmp_path / "artifact")
+
+
+def test_two_class_rows_teach_nothing_about_neutral(tmp_path: Path) -> None:
+    """Words that only two-class rows have stay as neutral as they were."""
+    three = [row for row in sentences() if "房间" not in row[0]]
+    two = [(f"{text}喵", label) for text, label in three if label != "neutral"]
+    write_csv(tmp_path / "three.csv", three, ("text", "label"))
+    write_csv(tmp_path / "two.csv", two, ("text", "label"))
+    answers = {}
+    for two_classes in (True, False):
+        sources = (
+            SourceConfig(name="three", train=("three.csv",)),
+            SourceConfig(name="two", train=("two.csv",), two_classes=two_classes),
+        )
+        whole = load_config("csv", DataConfig(sources=sources, dev_modulus=10))
+        config = whole.model_copy(update={"finetune": FinetuneConfig(epochs=4, batch_size=32)})
+        directory = tmp_path / str(two_classes)
+        train(config, tmp_path, directory / "run", directory / "artifact")
+        prediction = Classifier.load(directory / "artifact").predict(["电影在三楼喵"])[0]
+        answers[two_classes] = prediction.probabilities[NEUTRAL]
+    assert answers[True] > answers[False]
+
+
+def test_a_run_directory_of_another_configuration_is_refused(
+    corpus: Path, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_artifact.parent / "run", run)
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(small_config(corpus), corpus.parent, run, tmp_path / "artifact")
+
+
+def test_a_masked_neutral_logit_gets_no_gradient() -> None:
+    logits = torch.zeros(2, 3, requires_grad=True)
+    allowed = torch.ones(2, 3, dtype=torch.bool)
+    allowed[0, NEUTRAL] = False
+    smoothed_loss(logits, torch.tensor([0, 0]), allowed, 0.1).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, NEUTRAL] == 0
+    assert logits.grad[1, NEUTRAL] > 0
+
+
+def test_the_loss_without_smoothing_and_mask_is_cross_entropy() -> None:
+    torch.manual_seed(1)
+    logits, labels = torch.randn(8, 3), torch.randint(3, (8,))
+    loss = smoothed_loss(logits, labels, torch.ones(8, 3, dtype=torch.bool), 0.0)
+    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_temperature_undoes_overconfidence() -> None:
+    generator = np.random.default_rng(1)
+    honest = generator.normal(size=(4000, 3)).astype(np.float32) * 2
+    probabilities = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
+    examples = [
+        Example("", int(generator.choice(len(LABELS), p=row)), "a") for row in probabilities
+    ]
+    source = SourceConfig(name="a", train=())
+    assert fit_temperature(honest * 3, examples, {"a": source}) == pytest.approx(3, rel=0.1)
+
+
+def test_the_command_trains_on_a_csv_file(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast.toml").write_text(
+        'name = "mine"\nversion = "1.2.3"\n[vocabulary]\nminimum_count = 1\n'
+        "[network]\nembedding_size = 8\nhidden_size = 8\n[finetune]\nepochs = 1\n"
+    )
+    result = CliRunner().invoke(main, ["train", str(corpus), "--config", "fast.toml"])
+    assert result.exit_code == 0, result.output
+    artifact = artifacts.load(tmp_path / "runs" / "mine" / "artifact")
+    assert (artifact.manifest.name, artifact.manifest.version) == ("mine", "1.2.3")
+    assert "your own file" in artifact.card
+
+
+def test_the_command_names_the_first_bad_line(tmp_path: Path) -> None:
+    rows = [("很好", "positive"), ("很差", "bad"), ("一般", "worse")]
+    path = write_csv(tmp_path / "mine.csv", rows, ("text", "label"))
+    result = CliRunner().invoke(main, ["train", str(path), "--run", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "mine.csv line 3: label 'bad'" in result.output
+    assert "Traceback" not in result.output
