@@ -1,0 +1,30 @@
+FROM python:3.11-slim AS build
+# Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
+ARG PIP_EXTRA_ARGS=""
+# Where else the CPU build of torch comes from.
+ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /source
+RUN python3 -m venv /opt/sentiment
+COPY requirements requirements
+# PIP_EXTRA_ARGS is several words on purpose.
+# hadolint ignore=SC2086
+RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
+ && /opt/sentiment/bin/pip install --quiet --requirement requirements/serve.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY model model
+COPY service service
+RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="zh-sentiment" \
+      org.opencontainers.image.description="Says whether a Chinese text is positive, neutral or negative." \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/sentiment /opt/sentiment
+ENV PATH=/opt/sentiment/bin:$PATH PYTHONUNBUFFERED=1 SENTIMENT_HOST=0.0.0.0
+# A number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["sentiment", "health"]
+ENTRYPOINT ["sentiment"]
+CMD ["serve"]
