@@ -1,0 +1,90 @@
+"""What the documents say is so."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from model.classifier import Classifier
+from service.app import create_app
+from service.cli import main
+from service.settings import load_settings, settings_table
+from tests.test_api import wait_ready
+
+ROOT = Path(__file__).parent.parent
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_table_of_settings_is_the_settings_class() -> None:
+    assert settings_table() in read("docs/operations.md")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_request_of_the_readme_gets_its_reply(name: str) -> None:
+    text = read(name)
+    request = re.search(r"-d '(\{.*\})'", text)
+    reply = re.search(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+    assert request
+    assert reply
+    with TestClient(create_app(load_settings())) as client:
+        wait_ready(client)
+        answer = client.post("/v1/predict", json=json.loads(request[1])).json()
+    expected = json.loads(reply[1])
+    # Another processor may round the last digits of the probabilities otherwise.
+    assert answer.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-4)
+    assert answer.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-4)
+    assert answer == expected
+
+
+@pytest.mark.parametrize("name", [*READMES, *(f"docs/{d.name}" for d in (ROOT / "docs").iterdir())])
+def test_every_command_and_link_of_a_document_exists(name: str) -> None:
+    text = read(name)
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+    assert set(re.findall(r"\bsentiment ([a-z]+)\b", text)) <= set(main.commands)
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert ((ROOT / name).parent / link).exists(), link
+
+
+def test_the_readmes_show_the_same_figures() -> None:
+    rows = [
+        re.findall(r"^\| `?[a-z0-9_]+`? \|.*\d.*$", read(name), re.MULTILINE) for name in READMES
+    ]
+    assert rows[0] == rows[1] != []
+
+
+def test_the_licences_of_every_training_set_are_in_the_card(
+    shipped_classifier: Classifier,
+) -> None:
+    config = tomllib.loads(read("model/configs/zh-general.toml"))
+    for source in [*config["data"]["sources"], *config["pretrain"]["unlabelled"]]:
+        assert f"| {source['name']} |" in shipped_classifier.artifact.card
+        assert source["licence"] in shipped_classifier.artifact.card
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_readmes_name_the_licence_of_every_training_set(name: str) -> None:
+    config = tomllib.loads(read("model/configs/zh-general.toml"))
+    for source in [*config["data"]["sources"], *config["pretrain"]["unlabelled"]]:
+        assert f"| {source['name']} | {source['licence']} |" in read(name)
+
+
+def test_the_commands_explain_themselves() -> None:
+    for name in main.commands:
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0
+        assert len(result.output.splitlines()) > 4
+
+
+def test_locks_hold_versions_and_no_address() -> None:
+    locks = "".join(path.read_text() for path in (ROOT / "requirements").glob("*.txt"))
+    assert "://" not in locks
+    assert "==" in locks
