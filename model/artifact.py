@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -81,8 +82,8 @@ def save(artifact: Artifact, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     contents = {
-        VOCABULARY: _lines(artifact.vocabulary.words),
-        STOPWORDS: _lines(artifact.stopwords),
+        VOCABULARY: to_lines(artifact.vocabulary.words),
+        STOPWORDS: to_lines(artifact.stopwords),
         WEIGHTS: save_tensors(_half_precision_embedding(artifact.weights)),
         CARD: artifact.card.encode(),
     }
@@ -112,8 +113,8 @@ def load(directory: Path) -> Artifact:
         if _sha256(content) != manifest.files[name]:
             raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
     try:
-        vocabulary = Vocabulary(_words(contents[VOCABULARY]))
-        stopwords = tuple(_words(contents[STOPWORDS]))
+        vocabulary = Vocabulary(from_lines(contents[VOCABULARY]))
+        stopwords = tuple(from_lines(contents[STOPWORDS]))
         card = contents[CARD].decode()
     except ValueError as error:
         raise ArtifactError(f"{directory}: a text file cannot be used: {error}") from None
@@ -162,11 +163,13 @@ def _half_precision_embedding(weights: Weights) -> Weights:
     return stored
 
 
-def _lines(words: tuple[str, ...]) -> bytes:
+def to_lines(words: Iterable[str]) -> bytes:
+    """Words as a text file, one a line; ``from_lines`` is the inverse."""
     return "".join(f"{word}\n" for word in words).encode()
 
 
-def _words(content: bytes) -> list[str]:
+def from_lines(content: bytes) -> list[str]:
+    """The words of a text file that ``to_lines`` made; a line holds any character but its end."""
     return content.decode().split("\n")[:-1]
 
 

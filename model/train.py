@@ -147,9 +147,9 @@ def train(config: RunConfig, data: Path, run: Path, output: Path) -> Artifact:
         card=model_card(config, splits, metrics),
     )
     artifacts.save(artifact, output)
-    _check_reproduces(output, splits.dev, probabilities)
+    saved = _load_reproducing(output, splits.dev, probabilities)
     logger.info("the artifact is in %s", output)
-    return artifacts.load(output)
+    return saved
 
 
 def _claim(run: Path, config: RunConfig, data: str) -> None:
@@ -200,7 +200,7 @@ def _vocabulary(
     """The run's vocabulary, counted once over all texts that it trains on."""
     path = run / "vocab.txt"
     if path.exists():
-        return Vocabulary(path.read_text(encoding="utf-8").split("\n")[:-1])
+        return Vocabulary(artifacts.from_lines(path.read_bytes()))
     counts: Counter[str] = Counter()
     with Progress("counting words", len(texts)) as progress:
         for text in texts:
@@ -211,7 +211,7 @@ def _vocabulary(
     vocabulary = Vocabulary.build(counts, config.vocabulary.size, config.vocabulary.minimum_count)
     logger.info("%d words of %d distinct ones", len(vocabulary), len(counts))
     unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(f"{word}\n" for word in vocabulary.words), encoding="utf-8")
+    unfinished.write_bytes(artifacts.to_lines(vocabulary.words))
     unfinished.replace(path)
     return vocabulary
 
@@ -459,9 +459,9 @@ def _uncertain_below(
     return round(confidence_threshold(probabilities[rows].max(axis=1), right, accuracy), 4)
 
 
-def _check_reproduces(
+def _load_reproducing(
     output: Path, examples: Sequence[Example], probabilities: NDArray[np.float64]
-) -> None:
+) -> Artifact:
     """Loads the artifact as a service would and compares its answers for some of dev."""
     classifier = Classifier.load(output)
     compared = 0
@@ -475,3 +475,4 @@ def _check_reproduces(
     if not compared:
         raise SentimentError("no dev text fits one window, so the artifact cannot be checked")
     logger.info("the saved artifact gives the same answers for %d dev texts", compared)
+    return classifier.artifact

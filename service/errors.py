@@ -1,7 +1,6 @@
 """Every error leaves as one body, RFC 9457 ``application/problem+json``."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -14,8 +13,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from model.errors import BlankTextError, SentimentError, TextLimitError
-
-logger = logging.getLogger(__name__)
 
 _MOST_FIELD_ERRORS = 16
 
@@ -54,7 +51,7 @@ class ServiceError(Exception):
 
 
 class NotReadyError(ServiceError):
-    """The model is still loading, could not be loaded, or the service is draining."""
+    """The model is still loading or could not be loaded, or a probe asks while draining."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar = {"retry-after": "1"}

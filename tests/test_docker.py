@@ -18,7 +18,7 @@ pytestmark = pytest.mark.docker
 ROOT = Path(__file__).parent.parent
 
 
-def docker(*arguments: str, **environment: str) -> str:
+def command(*arguments: str, **environment: str) -> str:
     return subprocess.run(
         arguments,
         cwd=ROOT,
@@ -38,7 +38,7 @@ def image() -> str:
         pytest.skip("no Docker engine answers")
     # PIP_EXTRA_ARGS comes from the environment: --find-links of a wheel on this machine, say.
     tag = f"zh-sentiment:test-{uuid.uuid4().hex[:8]}"
-    docker(
+    command(
         "docker",
         "build",
         "--quiet",
@@ -61,22 +61,22 @@ def container(image: str) -> Iterator[tuple[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     publish = {"SENTIMENT_PUBLISH": f"127.0.0.1:{port}", "SENTIMENT_IMAGE": image}
-    docker(*run, "up", "--detach", "--no-build", **publish)
+    command(*run, "up", "--detach", "--no-build", **publish)
     try:
-        identifier = docker(*run, "ps", "--quiet", **publish).strip()
+        identifier = command(*run, "ps", "--quiet", **publish).strip()
         for _ in range(120):
             state = inspect(identifier)["State"]["Health"]["Status"]
             if state == "healthy":
                 break
             time.sleep(0.5)
-        assert state == "healthy", docker(*run, "logs", **publish)
+        assert state == "healthy", command(*run, "logs", **publish)
         yield identifier, f"http://127.0.0.1:{port}"
     finally:
-        docker(*run, "down", "--rmi", "all", **publish)
+        command(*run, "down", "--rmi", "all", **publish)
 
 
 def inspect(name: str) -> dict:  # type: ignore[type-arg]
-    described: dict = json.loads(docker("docker", "inspect", name))[0]  # type: ignore[type-arg]
+    described: dict = json.loads(command("docker", "inspect", name))[0]  # type: ignore[type-arg]
     return described
 
 
@@ -97,5 +97,5 @@ def test_the_container_is_confined(container: tuple[str, str]) -> None:
 
 def test_the_container_stops_with_exit_code_0(container: tuple[str, str]) -> None:
     identifier, _ = container
-    docker("docker", "stop", "--time", "15", identifier)
+    command("docker", "stop", "--time", "15", identifier)
     assert inspect(identifier)["State"]["ExitCode"] == 0

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 from model.classifier import Classifier
+from model.config import SourceConfig, UnlabelledConfig, load_config
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
@@ -61,20 +61,29 @@ def test_the_readmes_show_the_same_figures() -> None:
     assert rows[0] == rows[1] != []
 
 
+def licences() -> list[tuple[str, str]]:
+    """Every set that the shipped model learnt from, and its licence."""
+    config = load_config("zh-general")
+    assert config.pretrain
+    sets: list[SourceConfig | UnlabelledConfig] = [
+        *config.data.sources,
+        *config.pretrain.unlabelled,
+    ]
+    return [(source.name, source.licence) for source in sets]
+
+
 def test_the_licences_of_every_training_set_are_in_the_card(
     shipped_classifier: Classifier,
 ) -> None:
-    config = tomllib.loads(read("model/configs/zh-general.toml"))
-    for source in [*config["data"]["sources"], *config["pretrain"]["unlabelled"]]:
-        assert f"| {source['name']} |" in shipped_classifier.artifact.card
-        assert source["licence"] in shipped_classifier.artifact.card
+    for name, licence in licences():
+        assert f"| {name} |" in shipped_classifier.artifact.card
+        assert licence in shipped_classifier.artifact.card
 
 
 @pytest.mark.parametrize("name", READMES)
 def test_the_readmes_name_the_licence_of_every_training_set(name: str) -> None:
-    config = tomllib.loads(read("model/configs/zh-general.toml"))
-    for source in [*config["data"]["sources"], *config["pretrain"]["unlabelled"]]:
-        assert f"| {source['name']} | {source['licence']} |" in read(name)
+    for source, licence in licences():
+        assert f"| {source} | {licence} |" in read(name)
 
 
 def test_the_commands_explain_themselves() -> None:
