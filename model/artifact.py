@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -28,6 +29,7 @@ STOPWORDS = "stopwords.txt"
 WEIGHTS = "weights.safetensors"
 CARD = "MODEL_CARD.md"
 _FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
+_FIGURE = re.compile(r"[a-z]+\.png")
 
 EMBEDDING = "reader.embedding.weight"
 
@@ -59,13 +61,18 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked artifact in memory; ``digest`` is the SHA-256 of its manifest, so of all of it."""
+    """A checked artifact in memory.
+
+    ``figures`` are the card's pictures by file name, ``digest`` is the SHA-256 of the manifest, so
+    of all of it.
+    """
 
     manifest: Manifest
     vocabulary: Vocabulary
     stopwords: tuple[str, ...]
     weights: Weights
     card: str
+    figures: dict[str, bytes] = field(default_factory=dict)
     digest: str = ""
 
     def encoder(self) -> Encoder:
@@ -86,9 +93,12 @@ def save(artifact: Artifact, directory: Path) -> None:
         STOPWORDS: to_lines(artifact.stopwords),
         WEIGHTS: save_tensors(_half_precision_embedding(artifact.weights)),
         CARD: artifact.card.encode(),
+        **artifact.figures,
     }
     hashes = {name: _sha256(content) for name, content in contents.items()}
     manifest = artifact.manifest.model_copy(update={"files": hashes})
+    for picture in directory.glob("*.png"):  # of an earlier card
+        picture.unlink()
     for name, content in contents.items():
         (directory / name).write_bytes(content)
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2)
@@ -105,10 +115,13 @@ def load(directory: Path) -> Artifact:
     """
     raw = _read(directory, MANIFEST)
     manifest = _parse_manifest(raw, directory)
-    if set(manifest.files) != set(_FILES):
-        raise ArtifactError(f"{directory / MANIFEST}: files must be {', '.join(_FILES)}")
+    figures = {name for name in manifest.files if _FIGURE.fullmatch(name)}
+    if set(manifest.files) - figures != set(_FILES):
+        raise ArtifactError(
+            f"{directory / MANIFEST}: files must be {', '.join(_FILES)}, and pictures of the card"
+        )
     contents = {}
-    for name in _FILES:
+    for name in manifest.files:
         content = contents[name] = _read(directory, name)
         if _sha256(content) != manifest.files[name]:
             raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
@@ -125,7 +138,8 @@ def load(directory: Path) -> Artifact:
     for name, tensor in weights.items():
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"{directory / WEIGHTS}: {name} holds values that are not finite")
-    return Artifact(manifest, vocabulary, stopwords, weights, card, _sha256(raw))
+    pictures = {name: contents[name] for name in figures}
+    return Artifact(manifest, vocabulary, stopwords, weights, card, pictures, _sha256(raw))
 
 
 def _parse_manifest(raw: bytes, directory: Path) -> Manifest:

@@ -45,6 +45,10 @@ class NetworkConfig(_Config):
     input_dropout: Probability = 0.3
     output_dropout: Probability = 0.4
 
+    def dropouts(self) -> dict[str, float]:
+        """What of it is about training alone."""
+        return {"input_dropout": self.input_dropout, "output_dropout": self.output_dropout}
+
 
 class UnlabelledConfig(_Config):
     """Texts without labels: CSV files with a column ``text``. ``sample`` keeps that share."""
@@ -77,9 +81,14 @@ class FinetuneConfig(_Config):
 
     The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
     unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
-    right with ``confident_accuracy``.
+    right with ``confident_accuracy``. ``constructions`` is the weight of our own sentences
+    (``model.constructions``), 0 without them; sources in ``leave_out`` are not fine-tuned on;
+    ``seed`` is another one than the run's, behind the same pre-training.
     """
 
+    seed: int | None = None
+    constructions: Annotated[float, Field(ge=0)] = 0.0
+    leave_out: tuple[str, ...] = ()
     epochs: Positive = 2
     batch_size: Positive = 96
     learning_rate: Rate = 2e-3
@@ -95,7 +104,7 @@ class SourceConfig(_Config):
 
     ``two_classes`` says that its rows were never labelled neutral, so that they teach nothing
     about it: the neutral logit is masked for them. ``weight`` multiplies the loss of its rows, and
-    ``sample`` keeps that share of them.
+    ``sample`` keeps that share of them. ``published`` says what others reached on its test split.
     """
 
     name: str
@@ -107,6 +116,7 @@ class SourceConfig(_Config):
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     origin: str = "not stated"
     licence: str = "not stated"
+    published: str = ""
 
 
 class DataConfig(_Config):
@@ -116,12 +126,15 @@ class DataConfig(_Config):
 
     ``blocklist`` is a CSV file whose column ``sha1`` holds the first 16 hexadecimal digits of
     the SHA-1 of normalised texts (``model.data.text_digest``). Of a set without dev files, the
-    rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split.
+    rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split. ``published_splits`` uses every
+    row of train and dev as published, even where a test split holds it too: only to compare with
+    figures that were reached so.
     """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     blocklist: str | None = None
     dev_modulus: Annotated[int, Field(ge=2)] = 20
+    published_splits: bool = False
     notes: str = ""
 
     @model_validator(mode="after")
@@ -146,6 +159,11 @@ class RunConfig(_Config):
     pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig = FinetuneConfig()
     data: DataConfig
+
+    @property
+    def finetuning_seed(self) -> int:
+        """The seed behind the pre-training."""
+        return self.seed if self.finetune.seed is None else self.finetune.seed
 
     @model_validator(mode="after")
     def _language_model_ties_vectors(self) -> "RunConfig":

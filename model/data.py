@@ -38,10 +38,15 @@ class Splits:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
+def stripped_text(text: str) -> str:
+    """The letters and digits of a text, in lower case."""
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
 def text_digest(text: str) -> str:
     """The SHA-1 that equal texts share, whatever their punctuation and case."""
-    normalized = re.sub(r"[\W_]+", "", text).lower().encode("utf-8", "replace")
-    return hashlib.sha1(normalized, usedforsecurity=False).hexdigest()
+    stripped = stripped_text(text).encode("utf-8", "replace")
+    return hashlib.sha1(stripped, usedforsecurity=False).hexdigest()
 
 
 def text_key(text: str) -> str:
@@ -142,11 +147,22 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     Left out of both: rows that leave no letter or digit, rows whose text stands in any test
     split, rows that contradict another of the same text (all of them), and rows that repeat an
     earlier one; of duplicates, the source named first keeps its row. Left out of train besides:
-    rows that the blocklist names or that stand in any dev split.
+    rows that the blocklist names or that stand in any dev split. With ``published_splits`` all
+    rows stay where they were published.
 
     Raises:
         DataError: a file cannot be used, or nothing is left of a split.
     """
+    if config.published_splits:
+        return Splits(
+            [row for source in config.sources for row in _sampled(source, directory)],
+            [
+                row
+                for source in config.sources
+                for path in source.dev
+                for row in read_examples(directory / path, source)
+            ],
+        )
     blocklist = load_blocklist(config, directory)
     test = {
         text_key(example.text)

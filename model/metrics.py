@@ -47,3 +47,29 @@ def confidence_threshold(
     running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     reached = np.flatnonzero(running >= accuracy)
     return float(confidences[order[reached[-1]]]) if len(reached) else 1.0
+
+
+def calibration_bins(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15
+) -> list[tuple[int, float, float]]:
+    """Count, mean confidence and accuracy of the answers in each of equally wide bins.
+
+    Both arrays are (texts,). Bins without an answer are left out.
+    """
+    index = np.minimum((confidences * bins).astype(int), bins - 1)
+    return [
+        (int(inside.sum()), float(confidences[inside].mean()), float(right[inside].mean()))
+        for bin_ in range(bins)
+        if (inside := index == bin_).any()
+    ]
+
+
+def calibration_error(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15
+) -> float:
+    """The expected calibration error: how far confidence and accuracy are apart on average."""
+    weighted = [
+        count * abs(confidence - accuracy)
+        for count, confidence, accuracy in calibration_bins(confidences, right, bins)
+    ]
+    return sum(weighted) / len(confidences)

@@ -8,11 +8,14 @@ counts at its end, where the gradient of a plain RNN would have vanished.
 Letters in the shapes: B texts, T tokens of the longest, E embedding size, H hidden size, L labels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.config import NetworkConfig
-from model.vocab import PADDING_ID
+from model.vocab import PADDING_ID, UNKNOWN_ID
 
 
 def reverse_inside_length(states: Tensor, lengths: Tensor) -> Tensor:
@@ -71,7 +74,11 @@ class BidirectionalReader(nn.Module):
         Returns:
             (B, T, H) forward and (B, T, H) backward states.
         """
-        vectors = self.input_dropout(self.embedding(ids))  # (B, T, E)
+        return self.read(self.embedding(ids), lengths)
+
+    def read(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``forward``, from word vectors (B, T, E) instead of ids."""
+        vectors = self.input_dropout(vectors)
         forward_states, _ = self.forward_lstm(vectors)  # (B, T, H)
         mirrored, _ = self.backward_lstm(reverse_inside_length(vectors, lengths))  # (B, T, H)
         return forward_states, reverse_inside_length(mirrored, lengths)
@@ -112,6 +119,41 @@ class SentimentNetwork(nn.Module):
         return logits
 
 
+class WordVectors(nn.Module):
+    """A vector a word: one of its own and the mean of its characters' (Chen et al., 2015).
+
+    So a rare word starts from what its characters mean in the frequent ones.
+    """
+
+    _MOST_CHARACTERS = 6
+
+    def __init__(self, words: Sequence[str], size: int) -> None:
+        super().__init__()
+        known = sorted({character for word in words[UNKNOWN_ID + 1 :] for character in word})
+        rows = {character: row for row, character in enumerate(known, start=1)}
+        characters = torch.zeros(len(words), self._MOST_CHARACTERS, dtype=torch.long)
+        for index, word in enumerate(words[UNKNOWN_ID + 1 :], start=UNKNOWN_ID + 1):
+            for place, character in enumerate(word[: self._MOST_CHARACTERS]):
+                characters[index, place] = rows[character]
+        self.spelling: Tensor  # (V, C) rows of the characters of each word, 0 behind its last
+        self.register_buffer("spelling", characters, persistent=False)
+        # Sparse gradients: a batch holds a few thousand of the words, not all of them.
+        self.words = nn.Embedding(len(words), size, padding_idx=PADDING_ID, sparse=True)
+        self.characters = nn.Embedding(len(known) + 1, size, padding_idx=0, sparse=True)
+        for embedding in (self.words, self.characters):
+            nn.init.normal_(embedding.weight, std=size**-0.5)
+            with torch.no_grad():
+                embedding.weight[0].zero_()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(N,) ids to (N, E)."""
+        spelling = self.spelling[ids]  # (N, C)
+        lengths = (spelling > 0).sum(dim=1, keepdim=True).clamp_min(1)  # (N, 1)
+        of_characters = self.characters(spelling).sum(dim=1) / lengths  # (N, E)
+        vectors: Tensor = self.words(ids) + of_characters
+        return vectors
+
+
 class LanguageModel(nn.Module):
     """Predicts the next word from the left and the previous one from the right.
 
@@ -120,10 +162,12 @@ class LanguageModel(nn.Module):
     are the same (Press and Wolf, 2017), so embedding and hidden size must be equal.
     """
 
-    def __init__(self, vocabulary_size: int, config: NetworkConfig) -> None:
+    def __init__(self, words: Sequence[str], config: NetworkConfig) -> None:
         super().__init__()
-        self.reader = BidirectionalReader(vocabulary_size, config)
-        self.bias = nn.Embedding(vocabulary_size, 1, sparse=True)
+        self.vectors = WordVectors(words, config.embedding_size)
+        self.reader = BidirectionalReader(len(words), config)
+        self.reader.embedding.requires_grad_(False)  # `vectors` stand in for it
+        self.bias = nn.Embedding(len(words), 1, sparse=True)
         nn.init.zeros_(self.bias.weight)
         self.state_dropout = LockedDropout(config.input_dropout)
 
@@ -138,25 +182,45 @@ class LanguageModel(nn.Module):
         Args:
             ids: (B, T) right-padded word ids.
             lengths: (B,) how many ids of each text are real.
-            samples: (S,) ids drawn in proportion to ``exp(log_expected)``.
-            log_expected: (V,) log of each word's expected count among the samples.
+            samples: (S,) distinct ids.
+            log_expected: (V,) log of how likely each word is among the samples.
         """
-        forward_states, backward_states = self.reader(ids, lengths)
+        # Each word's vector is made once, however often the batch holds the word.
+        distinct, places = torch.cat([ids.flatten(), samples]).unique(return_inverse=True)
+        vectors = self.vectors(distinct)  # (U, E)
+        places, sample_places = places[: ids.numel()].view_as(ids), places[ids.numel() :]
+        forward_states, backward_states = self.reader.read(
+            functional.embedding(places, vectors), lengths
+        )
+
         steps = torch.arange(ids.size(1) - 1, device=ids.device)
         has_next = steps < lengths[:, None] - 1  # (B, T-1)
-        current, following = ids[:, :-1][has_next], ids[:, 1:][has_next]  # (N,)
+        current, following = places[:, :-1][has_next], places[:, 1:][has_next]  # (N,)
         from_left = self.state_dropout(forward_states)[:, :-1][has_next]  # (N, H)
         from_right = self.state_dropout(backward_states)[:, 1:][has_next]  # (N, H)
         states = torch.cat([from_left, from_right])  # (2N, H)
         targets = torch.cat([following, current])  # (2N,)
 
-        target_vectors = self.reader.embedding(targets)  # (2N, E)
-        target_scores = (states * target_vectors).sum(dim=1) + self.bias(targets).squeeze(1)
-        target_scores = target_scores - log_expected[targets]  # (2N,)
-        sample_scores = states @ self.reader.embedding(samples).T  # (2N, S)
-        sample_scores = sample_scores + self.bias(samples).T - log_expected[samples]
+        offsets = self.bias(distinct).squeeze(1) - log_expected[distinct]  # (U,)
+        target_scores = (states * functional.embedding(targets, vectors)).sum(
+            dim=1
+        ).float() + offsets[targets]  # (2N,)
+        sample_scores = torch.addmm(
+            offsets[sample_places], states, vectors[sample_places].T
+        )  # (2N, S)
         # A sample that happens to be the target would compete with itself.
-        sample_scores = sample_scores.masked_fill(samples == targets[:, None], float("-inf"))
-        scores = torch.cat([target_scores[:, None], sample_scores], dim=1)  # (2N, 1+S)
-        losses: Tensor = scores.float().logsumexp(dim=1) - target_scores.float()  # (2N,)
-        return losses.mean()
+        column = torch.full((len(distinct),), -1, device=ids.device)
+        column[sample_places] = torch.arange(len(samples), device=ids.device)
+        clash = (column[targets] >= 0).nonzero().squeeze(1)
+        minus_infinity = sample_scores.new_tensor(float("-inf"))
+        sample_scores = sample_scores.index_put((clash, column[targets][clash]), minus_infinity)
+        total = torch.logaddexp(sample_scores.logsumexp(dim=1).float(), target_scores)  # (2N,)
+        loss: Tensor = (total - target_scores).mean()
+        return loss
+
+    def trained_reader(self) -> dict[str, Tensor]:
+        """The reader's weights, each word's vector the sum that was trained."""
+        with torch.no_grad():
+            ids = torch.arange(self.vectors.words.num_embeddings, device=self.bias.weight.device)
+            table = torch.cat([self.vectors(part) for part in ids.split(4096)])
+        return {**self.reader.state_dict(), "embedding.weight": table}

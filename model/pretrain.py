@@ -1,6 +1,8 @@
 """Language-model pre-training: the classifier's LSTMs first learn to predict words."""
 
 import logging
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ _WARMUP_SHARE = 0.02
 
 def pretrain(
     sequences: Sequences,
-    vocabulary_size: int,
+    words: Sequence[str],
     network: NetworkConfig,
     config: PretrainConfig,
     *,
@@ -53,24 +55,23 @@ def pretrain(
     if not sequences:
         raise DataError("no text is left to pre-train on")
     checkpoint = directory / "pretrain.checkpoint"
-    model = LanguageModel(
-        vocabulary_size, network.model_copy(update={"input_dropout": config.dropout})
-    ).to(device)
-    sparse = [model.reader.embedding.weight, model.bias.weight]
-    dense = [
-        parameter
-        for parameter in model.parameters()
-        if not any(parameter is other for other in sparse)
-    ]
+    model = LanguageModel(words, network.model_copy(update={"input_dropout": config.dropout})).to(
+        device
+    )
+    sparse = [*model.vectors.parameters(), model.bias.weight]
+    dense = [*model.reader.forward_lstm.parameters(), *model.reader.backward_lstm.parameters()]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(dense, lr=config.learning_rate),
         torch.optim.SparseAdam(sparse, lr=config.learning_rate),
     ]
 
-    counts = np.bincount(np.concatenate(sequences), minlength=vocabulary_size)
+    counts = np.bincount(np.concatenate(sequences), minlength=len(words))
     powered = counts**0.75
     distribution = torch.from_numpy(powered / powered.sum()).to(device)
-    log_expected = (distribution * config.samples).clamp_min(1e-12).log().float()
+    drawn = min(config.samples, int((counts > 0).sum()))
+    # How likely a word is among as many draws; drawn without replacement it is about the same.
+    expected = -torch.expm1(drawn * torch.log1p(-distribution))
+    log_expected = expected.clamp_min(1e-12).log().float()
 
     lengths = [len(sequence) for sequence in sequences]
     plan = [
@@ -91,7 +92,7 @@ def pretrain(
         logger.info("pre-training goes on behind step %d of %d", done, len(batches))
 
     model.train()
-    total = 0.0
+    total, since = 0.0, time.monotonic()
     with Progress("pre-training", len(batches), done) as progress_bar:
         for step in range(done, len(batches)):
             share = schedule(step, len(batches), _WARMUP_SHARE)
@@ -99,7 +100,7 @@ def pretrain(
                 set_learning_rate(optimizer, config.learning_rate * share)
                 optimizer.zero_grad()
             ids, sizes = pad_tensors([sequences[index] for index in batches[step]], device)
-            samples = torch.multinomial(distribution, config.samples, replacement=True)
+            samples = torch.multinomial(distribution, drawn)
             with autocast:
                 loss = model(ids, sizes, samples, log_expected)
             loss.backward()
@@ -109,10 +110,11 @@ def pretrain(
             total += loss.item()
             progress_bar.step(loss=loss.item())
             if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
-                since = (step % CHECKPOINT_STEPS) + 1
-                history.append({"step": step + 1, "loss": total / since})
-                total = 0.0
+                now = time.monotonic()
+                mean = total / (step % CHECKPOINT_STEPS + 1)
+                history.append({"step": step + 1, "loss": mean, "seconds": now - since})
+                total, since = 0.0, now
                 save_checkpoint(
                     checkpoint, model, optimizers, {"done": step + 1, "history": history}
                 )
-    return {name: tensor.cpu() for name, tensor in model.reader.state_dict().items()}, history
+    return {name: tensor.cpu() for name, tensor in model.trained_reader().items()}, history

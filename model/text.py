@@ -275,8 +275,9 @@ def contains_chinese(token: Token) -> bool:
     return _CHINESE.search(token.normalized) is not None
 
 
-# Words that a maintained stopword list holds and that carry sentiment, or turn it round. Dropping
-# them would make 吃 of 不好吃. Grouped by what they do.
+# Words that a maintained stopword list holds and that a classifier is worse off without: they carry
+# sentiment, or turn it round (dropping them would make 吃 of 不好吃), or tell who speaks of what.
+# Grouped by what they do; bench/stopwords.py measures what each group is worth.
 KEPT_WORDS = {
     "negation": (
         "不 不独 不惟 不外乎 若非 不仅 不但 不光 不单 不只 不尽 不尽然 不得 不怕 不成 不拘 "
@@ -312,6 +313,18 @@ KEPT_WORDS = {
         "呵呵 嘻 嘿 嘿嘿 嗯 呜 呜呼 呕 呸 啐 嘘 吓 喂 喔唷 咦 呃 咳 嗳 乌乎 贼死 罢了 也罢 "
         "也好 好 的确 当然 果然 果真 着呢 矣 哉 叮咚 啪达 ︿"
     ),
+    "particle": "的 地 之 所 者 们 等 等等 之类 似的 般的",
+    "aspect and direction": "了 着 过 来 起 去 到 上 下 出来",
+    "being and having": "是 有 为 正是 作为 在于",
+    "person": (
+        "我 你 他 她 它 您 俺 咱 咱们 我们 你们 他们 她们 它们 自己 大家 别人 人家 本人 人 人们 "
+        "对方 各位 自身 其 其他 其它 他人 某 某某 某个 某些 彼此"
+    ),
+    "demonstrative": (
+        "这 那 这个 那个 这些 那些 这里 那里 这边 那边 这次 此次 那时 此 此时 一个 个 一种 各 "
+        "各种 各个 每 任何 所有 第 儿 这儿 那儿"
+    ),
+    "verb": "说 用 看 做 打 拿 开始 借 靠 称 冲 赶 待 受到 来自 以为 还有 结果",
 }
 
 

@@ -34,9 +34,12 @@ class _Group(click.Group):
         except SentimentError as error:
             problem = str(error)
         except ModuleNotFoundError as error:  # training needs more packages than serving
+            extra, target = ("peers", ".venv/peers.installed")
+            if error.name not in ("fasttext", "snownlp"):
+                extra, target = ("train", "install")
             problem = (
-                f"the package {error.name} is missing; run make install, or "
-                "pip install 'zh-sentiment[train]'"
+                f"the package {error.name} is missing; run make {target}, or "
+                f"pip install 'zh-sentiment[{extra}]'"
             )
         click.echo(f"sentiment: {problem}", err=True)
         return context.exit(2)
@@ -84,47 +87,123 @@ def predict(texts: tuple[str, ...], model: Path) -> None:
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--config", help="A TOML file, or the name of one in model/configs.")
+@click.option("--from", "start", help="Artifact to go on from: a directory, or zh-general.")
+@click.option("--seed", type=int, help="Fine-tune with this seed, behind the same pre-training.")
+@click.option("--leave-out", multiple=True, help="Do not fine-tune on this set; repeatable.")
 @click.option("--output", type=_Directory, help="Directory of the artifact to write.")
 @click.option("--run", type=_Directory, help="Directory of checkpoints, history and curves.")
-def train(file: Path | None, config: str | None, output: Path | None, run: Path | None) -> None:
+def train(
+    file: Path | None,
+    config: str | None,
+    start: str | None,
+    seed: int | None,
+    leave_out: tuple[str, ...],
+    output: Path | None,
+    run: Path | None,
+) -> None:
     """Train on FILE, a CSV file with the columns text and label, or on a configuration's data.
 
     The labels are positive, neutral and negative. A run that was interrupted goes on where it
     was. The data of a configuration lie in the directory that SENTIMENT_DATA names.
+
+    With --from, training goes on from a model that was trained already, which needs far fewer
+    rows; a FILE without a neutral row then leaves what the model knows about neutral alone.
     """
-    from model.config import DataConfig, SourceConfig, load_config
+    from model import artifact as artifacts
+    from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, load_config
+    from model.data import read_examples
     from model.train import train as run_training
 
     _log_to_terminal()
+    artifact = None
+    if start is not None:
+        artifact = artifacts.load(SHIPPED_MODEL if start == SHIPPED_MODEL.name else Path(start))
     if file is not None:
         source = SourceConfig(name=file.stem, train=(file.name,), origin="your own file")
+        labels = {example.label for example in read_examples(file, source)}
+        if artifact and NEUTRAL not in labels:
+            logging.info("no row is %s: what the model knows about it stays", LABELS[NEUTRAL])
+            source = source.model_copy(update={"two_classes": True})
         # A tenth, since a file of one's own is often small.
         data = DataConfig(sources=(source,), dev_modulus=10)
-        loaded, directory = load_config(config or "csv", data), file.parent
+        loaded = load_config(config or ("adapt" if artifact else "csv"), data)
+        directory = file.parent
     elif config is not None:
         loaded, directory = load_config(config), _data_directory()
     else:
         raise click.UsageError("give a CSV file to train on, or --config")
+    changes: dict[str, object] = {} if seed is None else {"seed": seed}
+    if leave_out:
+        changes["leave_out"] = leave_out
+    loaded = loaded.model_copy(update={"finetune": loaded.finetune.model_copy(update=changes)})
     run_training(
         loaded,
         directory,
         run or Path("runs") / loaded.name,
         output or Path("runs") / loaded.name / "artifact",
+        artifact,
     )
 
 
 @main.command()
 @click.option("--config", default="zh-general", help="Names the test sets.", show_default=True)
 @_model_option
-@click.option("--baseline", is_flag=True, help="Train a linear model on the same mix beside it.")
-def evaluate(config: str, model: Path, baseline: bool) -> None:
-    """Print accuracy and macro-F1 of an artifact on each test split."""
+@click.option("--seed-model", type=_Directory, multiple=True, help="Same recipe, other seed.")
+@click.option("--official", type=_Directory, multiple=True, help="Tuned on ChnSentiCorp's rows.")
+@click.option("--peers", is_flag=True, help="Train and score other classifiers beside it.")
+@click.option("--card", is_flag=True, help="Write the figures into the artifact's card.")
+@click.option("--figures", type=_Directory, help="Directory to draw pictures into.")
+def evaluate(
+    config: str,
+    model: Path,
+    seed_model: tuple[Path, ...],
+    official: tuple[Path, ...],
+    peers: bool,
+    card: bool,
+    figures: Path | None,
+) -> None:
+    """Print how good an artifact is on each test split.
+
+    The first table compares it, the second says more about it alone. --seed-model and --official
+    may be given several times; the first --official is tuned from the model itself.
+    """
     from model.config import load_config
     from model.evaluate import evaluate as run_evaluation
 
     _log_to_terminal()
-    table = run_evaluation(load_config(config), _data_directory(), model, baseline=baseline)
-    click.echo(table)
+    evaluation = run_evaluation(
+        load_config(config),
+        _data_directory(),
+        model,
+        seeds=seed_model,
+        official=official,
+        peers=peers,
+    )
+    click.echo(f"{evaluation.comparison()}\n\n{evaluation.details()}")
+    click.echo(f"\n{evaluation.gate.report()}")
+    if figures:
+        from model.figures import draw_confusion, draw_lengths, draw_reliability
+
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_confusion(evaluation.splits, figures / "confusion.png")
+        draw_lengths(evaluation.splits, figures / "lengths.png")
+        draw_reliability(evaluation.splits, figures / "reliability.png")
+    if card:
+        from model.card import write_evaluation
+
+        write_evaluation(model, evaluation)
+
+
+@main.command()
+@_model_option
+def gate(model: Path) -> None:
+    """Read the gate's sentences: exit code 0 when the model may be released, else 1."""
+    from model.classifier import Classifier
+    from model.gate import run_gate
+
+    result = run_gate(Classifier.load(model))
+    click.echo(result.report())
+    sys.exit(0 if result.passed else 1)
 
 
 @main.command()

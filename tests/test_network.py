@@ -5,11 +5,18 @@ import torch
 from torch import Tensor, nn
 
 from model.config import NetworkConfig
-from model.network import LanguageModel, LockedDropout, SentimentNetwork, reverse_inside_length
+from model.network import (
+    LanguageModel,
+    LockedDropout,
+    SentimentNetwork,
+    WordVectors,
+    reverse_inside_length,
+)
 from model.vocab import PADDING_ID
 
 CONFIG = NetworkConfig(embedding_size=12, hidden_size=12, input_dropout=0.0, output_dropout=0.0)
 WORDS = 50
+SPELLINGS = ["<pad>", "<unk>", *("一二三四五六七八九十"[i % 10] * (1 + i // 10) for i in range(48))]
 
 
 @pytest.fixture
@@ -47,10 +54,12 @@ def test_every_parameter_gets_a_gradient(network: SentimentNetwork) -> None:
 
 def test_every_parameter_of_the_language_model_gets_a_gradient() -> None:
     torch.manual_seed(1)
-    model = LanguageModel(WORDS, CONFIG)
+    model = LanguageModel(SPELLINGS, CONFIG)
     ids, lengths = batch(list(range(2, 30)), [3, 4])
     model(ids, lengths, torch.arange(2, 40), torch.zeros(WORDS)).backward()
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.to_dense().abs().sum() > 0, name
 
@@ -99,7 +108,7 @@ def test_sequences_are_reversed_inside_their_length() -> None:
 
 def test_a_language_model_learns_that_one_word_follows_another() -> None:
     torch.manual_seed(1)
-    model = LanguageModel(WORDS, CONFIG)
+    model = LanguageModel(SPELLINGS, CONFIG)
     ids, lengths = batch([2, 3, 4, 5], [2, 3, 4, 5])
     samples, log_expected = torch.arange(2, WORDS), torch.zeros(WORDS)
     before = model(ids, lengths, samples, log_expected).item()
@@ -110,6 +119,40 @@ def test_a_language_model_learns_that_one_word_follows_another() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < before / 4
+
+
+def test_the_loss_of_the_language_model_is_the_sampled_softmax() -> None:
+    """The same by plain loops, with targets that are among the samples and some that are not."""
+    torch.manual_seed(1)
+    model = LanguageModel(SPELLINGS, CONFIG).eval()
+    nn.init.normal_(model.bias.weight)
+    ids, lengths = batch([2, 3, 4, 3], [5, 2])
+    samples, log_expected = torch.tensor([3, 7, 2]), torch.rand(WORDS)
+    table = model.trained_reader()["embedding.weight"]
+    model.reader.embedding.weight.copy_(table)
+    from_left, from_right = model.reader(ids, lengths)
+    losses = []
+    for row, length in enumerate(lengths.tolist()):
+        for place in range(length - 1):
+            for state, target in (
+                (from_left[row, place], ids[row, place + 1]),
+                (from_right[row, place + 1], ids[row, place]),
+            ):
+                rivals = torch.stack([target, *(s for s in samples if s != target)])
+                scores = table[rivals] @ state + model.bias.weight[rivals, 0] - log_expected[rivals]
+                losses.append(scores.logsumexp(0) - scores[0])
+    expected = torch.stack(losses).mean()
+    torch.testing.assert_close(model(ids, lengths, samples, log_expected), expected)
+
+
+def test_words_of_the_same_characters_share_their_vectors() -> None:
+    vectors = WordVectors(["<pad>", "<unk>", "好吃", "吃好", "好", "app"], 8)
+    with torch.no_grad():
+        vectors.words.weight.zero_()
+    liked, turned, single, _ = vectors(torch.tensor([2, 3, 4, 5]))
+    torch.testing.assert_close(liked, turned)
+    assert not torch.equal(liked, single)
+    assert vectors(torch.tensor([0, 1])).abs().sum() == 0
 
 
 def test_locked_dropout_drops_the_same_features_at_every_step_and_keeps_the_mean() -> None:

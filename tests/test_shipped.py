@@ -7,7 +7,6 @@ import pytest
 from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.data import load_test
-from model.evaluate import evaluate
 from tests.conftest import SHIPPED
 
 SENTENCES = [
@@ -43,6 +42,7 @@ def test_it_fits_its_size() -> None:
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 40 * 1024 * 1024
 
 
+@pytest.mark.xfail(strict=True, reason="the configuration is that of 1.0.0, in training")
 def test_its_manifest_is_that_of_the_configuration(shipped_classifier: Classifier) -> None:
     config, manifest = load_config("zh-general"), shipped_classifier.artifact.manifest
     assert (manifest.name, manifest.version) == (config.name, config.version)
@@ -57,14 +57,3 @@ def test_its_scores_on_a_real_test_split_hold(
     predictions = shipped_classifier.predict([example.text for example in examples])
     right = [p.label == LABELS[e.label] for p, e in zip(predictions, examples, strict=True)]
     assert sum(right) / len(right) > 0.8
-
-
-def test_evaluation_prints_a_row_for_each_test_split(corpora: Path, tmp_path: Path) -> None:
-    config = load_config("zh-general")
-    jd = tuple(s for s in config.data.sources if s.name == "jd_laptop_clauses")
-    small = config.model_copy(update={"data": config.data.model_copy(update={"sources": jd})})
-    table = evaluate(small, corpora, SHIPPED, baseline=True).splitlines()
-    assert table[0].split(" | ")[-1] == "linear: macro-F1 |"
-    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
-    assert cells[0] == "jd_laptop_clauses"
-    assert all(50 < float(cells[column]) < 100 for column in (2, 3, 5, 6))

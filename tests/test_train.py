@@ -9,8 +9,10 @@ import torch
 from click.testing import CliRunner
 
 from model import artifact as artifacts
+from model import finetune as finetuning
 from model import pretrain as pretraining
 from model import train as training
+from model.calibration import fit_temperature
 from model.classifier import Classifier
 from model.config import (
     LABELS,
@@ -21,10 +23,12 @@ from model.config import (
     SourceConfig,
     load_config,
 )
+from model.constructions import SOURCE as CONSTRUCTIONS
 from model.data import Example
 from model.errors import ConfigError
+from model.finetune import smoothed_loss
 from model.progress import Progress
-from model.train import fit_temperature, smoothed_loss, train
+from model.train import train
 from service.cli import main
 from tests.conftest import sentences, write_csv
 
@@ -66,7 +70,7 @@ def test_a_run_leaves_curves_and_history(tiny_artifact: Path) -> None:
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 5)
+    monkeypatch.setattr(finetuning, "CHECKPOINT_STEPS", 5)
     monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 3)
     config = small_config(corpus)
     whole = train(config, corpus.parent, tmp_path / "whole", tmp_path / "a")
@@ -105,8 +109,8 @@ def test_the_best_epoch_is_kept_not_the_last(
 ) -> None:
     scores = iter([0.9, 0.1, 0.0])
     kept: list[Path] = []
-    monkeypatch.setattr(training, "_dev_metrics", lambda *_: {"mean": {"score": next(scores)}})
-    monkeypatch.setattr(training, "save_weights", lambda path, _: kept.append(path))
+    monkeypatch.setattr(finetuning, "dev_metrics", lambda *_: {"mean": {"score": next(scores)}})
+    monkeypatch.setattr(finetuning, "save_weights", lambda path, _: kept.append(path))
     monkeypatch.setattr(training, "draw_curves", stop)
     with pytest.raises(SeenEnoughError):
         train(small_config(corpus), corpus.parent, tmp_path / "run", tmp_path / "artifact")
@@ -126,6 +130,74 @@ def test_other_fine_tuning_settings_begin_anew_behind_the_same_pre_training(
     alone = train(changed, corpus.parent, tmp_path / "alone", tmp_path / "third")
     for name, tensor in alone.weights.items():
         np.testing.assert_array_equal(tensor, again.weights[name], err_msg=name)
+
+
+def test_another_seed_fine_tunes_anew_behind_the_same_pre_training(
+    corpus: Path, tmp_path: Path
+) -> None:
+    config = small_config(corpus)
+    first = train(config, corpus.parent, tmp_path / "run", tmp_path / "first")
+    pretrained = (tmp_path / "run" / "pretrain.checkpoint").read_bytes()
+    reseeded = config.finetune.model_copy(update={"seed": 18})
+    config = config.model_copy(update={"finetune": reseeded})
+    second = train(config, corpus.parent, tmp_path / "run", tmp_path / "second")
+    assert (tmp_path / "run" / "pretrain.checkpoint").read_bytes() == pretrained
+    assert first.vocabulary.words == second.vocabulary.words
+    assert not np.array_equal(first.weights["output.weight"], second.weights["output.weight"])
+    assert "seed 18" in second.card
+
+
+def test_a_set_left_out_is_not_fine_tuned_on(corpus: Path, tmp_path: Path) -> None:
+    more = [(f"{text}喵", label) for text, label in sentences()]
+    write_csv(tmp_path / "more.csv", more, ("text", "label"))
+    shutil.copy(corpus, tmp_path)
+    sources = (
+        SourceConfig(name="reviews", train=(corpus.name,)),
+        SourceConfig(name="more", train=("more.csv",)),
+    )
+    config = small_config(corpus).model_copy(
+        update={
+            "data": DataConfig(sources=sources, dev_modulus=10),
+            "finetune": FinetuneConfig(epochs=1, leave_out=("more",)),
+        }
+    )
+    card = train(config, tmp_path, tmp_path / "run", tmp_path / "artifact").card
+    assert "| more | 0 (0, 0, 0) |" in card
+    assert "| reviews | 0 " not in card
+
+
+def test_our_own_sentences_are_fine_tuned_on_where_the_configuration_says_so(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [Example("没有不满意的地方", 0, CONSTRUCTIONS)] * 3
+    monkeypatch.setattr(training, "load_constructions", lambda _: own)
+    config = small_config(corpus)
+    finetune = FinetuneConfig(epochs=1, constructions=1.0)
+    config = config.model_copy(update={"finetune": finetune})
+    artifact = train(config, corpus.parent, tmp_path / "run", tmp_path / "artifact")
+    assert f"| {CONSTRUCTIONS} | 3 (3, 0, 0) | 0 |" in artifact.card
+
+
+def test_training_goes_on_from_an_artifact(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few rows of another topic are learnt, neutral stays where they have none."""
+    monkeypatch.chdir(tmp_path)
+    start = artifacts.load(tiny_artifact)
+    rows = [(f"{word}{text}", label) for text, label in sentences() for word in ("今天", "昨天")]
+    two_classes = [row for row in rows if row[1] != "neutral"]
+    path = write_csv(tmp_path / "mine.csv", two_classes, ("text", "label"))
+    arguments = ["train", str(path), "--from", str(tiny_artifact)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    classifier = Classifier.load(tmp_path / "runs" / "adapted" / "artifact")
+    assert classifier.artifact.vocabulary.words == start.vocabulary.words
+    assert classifier.artifact.stopwords == start.stopwords
+    assert f"begun from {start.manifest.name}" in classifier.artifact.card
+    texts, labels = zip(*sentences(), strict=True)
+    predictions = classifier.predict(texts)
+    right = [p.label == label for p, label in zip(predictions, labels, strict=True)]
+    assert sum(right) / len(right) > 0.95
 
 
 def test_a_run_on_other_data_is_refused(corpus: Path, tmp_path: Path) -> None:

@@ -1,0 +1,219 @@
+"""Fine-tuning: the classifier learns from labelled texts."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from model.config import LABELS, NEUTRAL, RunConfig, SourceConfig
+from model.data import Example, near_length_batches
+from model.metrics import choose, score
+from model.network import SentimentNetwork
+from model.optimization import (
+    CHECKPOINT_STEPS,
+    LARGEST_GRADIENT,
+    History,
+    Sequences,
+    load_checkpoint,
+    pad_tensors,
+    save_checkpoint,
+    save_weights,
+    schedule,
+    set_learning_rate,
+)
+from model.progress import Progress
+from model.vocab import PADDING_ID, UNKNOWN_ID
+
+logger = logging.getLogger(__name__)
+
+_WARMUP_SHARE = 0.05
+
+
+def finetune(
+    network: SentimentNetwork,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    encoded_train: Sequences,
+    encoded_dev: Sequences,
+    sources: dict[str, SourceConfig],
+    config: RunConfig,
+    device: torch.device,
+    autocast: torch.autocast,
+    run: Path,
+) -> History:
+    """Trains the classifier and leaves the weights of the epoch best on dev in ``run``."""
+    settings = config.finetune
+    seed = config.finetuning_seed
+    checkpoint = run / "finetune.checkpoint"
+    embedding = network.reader.embedding.weight
+    dense = [parameter for parameter in network.parameters() if parameter is not embedding]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
+        torch.optim.SparseAdam([embedding], lr=settings.embedding_learning_rate),
+    ]
+    rates = [settings.learning_rate, settings.embedding_learning_rate]
+
+    labels = torch.tensor([example.label for example in train])
+    allowed = allowed_labels(train, sources)
+    weights = torch.tensor([sources[example.source].weight for example in train])
+
+    lengths = [len(ids) for ids in encoded_train]
+    epochs = [
+        near_length_batches(lengths, np.random.default_rng((seed, epoch)), size=settings.batch_size)
+        for epoch in range(settings.epochs)
+    ]
+    steps = sum(map(len, epochs))
+    done, history, best, total, seconds = 0, History(), -1.0, 0.0, 0.0
+    if checkpoint.exists():
+        progress = load_checkpoint(checkpoint, network, optimizers)
+        done, history = progress["done"], progress["history"]
+        best, total, seconds = progress["best"], progress["total"], progress["seconds"]
+        logger.info("fine-tuning goes on behind step %d of %d", done, steps)
+
+    step, since = 0, time.monotonic()
+    with Progress("fine-tuning", steps, done) as progress_bar:
+        for epoch, batches in enumerate(epochs):
+            network.train()
+            for batch in batches:
+                step += 1
+                if step <= done:
+                    continue
+                share = schedule(step - 1, steps, _WARMUP_SHARE)
+                for optimizer, rate in zip(optimizers, rates, strict=True):
+                    set_learning_rate(optimizer, rate * share)
+                    optimizer.zero_grad()
+                ids, sizes = pad_tensors([encoded_train[index] for index in batch], device)
+                unknown = torch.rand(ids.shape, device=device) < settings.word_dropout
+                ids = ids.masked_fill(unknown & (ids != PADDING_ID), UNKNOWN_ID)
+                with autocast:
+                    logits = network(ids, sizes)
+                losses = smoothed_loss(
+                    logits.float(),
+                    labels[batch].to(device),
+                    allowed[batch].to(device),
+                    settings.label_smoothing,
+                )
+                loss = (losses * weights[batch].to(device)).mean()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(dense, LARGEST_GRADIENT)
+                for optimizer in optimizers:
+                    optimizer.step()
+                total += loss.item()
+                if step % CHECKPOINT_STEPS == 0 and step != steps:
+                    seconds, since = seconds + time.monotonic() - since, time.monotonic()
+                    state = _progress(step, history, best, total, seconds)
+                    save_checkpoint(checkpoint, network, optimizers, state)
+                dev_score = history[-1]["dev"] if history else float("nan")
+                progress_bar.step(loss=loss.item(), dev=dev_score)
+            if step <= done and len(history) > epoch:
+                continue
+            network.eval()
+            logits_dev = logits_of(network, encoded_dev, device)
+            scored = dev_metrics(logits_dev.astype(np.float64), dev, sources)
+            dev_score = scored["mean"]["score"]
+            seconds, since = seconds + time.monotonic() - since, time.monotonic()
+            history.append(
+                {
+                    "epoch": epoch + 1,
+                    "step": step,
+                    "loss": total / len(batches),
+                    "dev": dev_score,
+                    "seconds": seconds,
+                }
+            )
+            logger.info("epoch %d: loss %.4f, dev %s", epoch + 1, total / len(batches), scored)
+            total = seconds = 0.0
+            if dev_score > best:
+                best = dev_score
+                save_weights(run / "best.safetensors", network.state_dict())
+            state = _progress(step, history, best, total, seconds)
+            save_checkpoint(checkpoint, network, optimizers, state)
+            (run / "history.json").write_text(json.dumps(history, indent=2) + "\n")
+    return history
+
+
+def _progress(
+    done: int, history: History, best: float, total: float, seconds: float
+) -> dict[str, Any]:
+    """What a checkpoint holds beside weights: where it was, and the open epoch's loss and time."""
+    return {"done": done, "history": history, "best": best, "total": total, "seconds": seconds}
+
+
+def allowed_labels(examples: Sequence[Example], sources: dict[str, SourceConfig]) -> Tensor:
+    """(texts, L) which labels each row could have had."""
+    allowed = torch.ones(len(examples), len(LABELS), dtype=torch.bool)
+    allowed[[sources[example.source].two_classes for example in examples], NEUTRAL] = False
+    return allowed
+
+
+def smoothed_loss(logits: Tensor, labels: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy over the allowed labels alone, with label smoothing among them.
+
+    A row from a set that was labelled positive or negative alone says nothing about neutral, so
+    its neutral logit neither enters the softmax nor gets a gradient.
+
+    Args:
+        logits: (B, L).
+        labels: (B,) the right one of each row.
+        allowed: (B, L) which labels each row could have had.
+        smoothing: the probability spread evenly over the allowed labels.
+
+    Returns:
+        (B,) losses.
+    """
+    log_probabilities = logits.masked_fill(~allowed, float("-inf")).log_softmax(dim=1)
+    even = allowed / allowed.sum(dim=1, keepdim=True)  # (B, L)
+    target = functional.one_hot(labels, logits.size(1)) * (1 - smoothing) + even * smoothing
+    return -(target * log_probabilities.masked_fill(~allowed, 0.0)).sum(dim=1)
+
+
+def logits_of(
+    network: SentimentNetwork, sequences: Sequences, device: torch.device
+) -> NDArray[np.float32]:
+    """(texts, labels) logits, in the order of the sequences."""
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
+    with torch.inference_mode():
+        for chosen in _chunks(order, 128):
+            ids, lengths = pad_tensors([sequences[index] for index in chosen], device)
+            logits[chosen] = network(ids, lengths).float().cpu().numpy()
+    return logits
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """The indices of each set's examples."""
+    indices: dict[str, list[int]] = {}
+    for index, example in enumerate(examples):
+        indices.setdefault(example.source, []).append(index)
+    return indices
+
+
+def dev_metrics(
+    scores: NDArray[np.float64], examples: Sequence[Example], sources: dict[str, SourceConfig]
+) -> dict[str, dict[str, float]]:
+    """Accuracy and macro-F1 of each source's dev split, and under ``mean`` the score to choose by.
+
+    That is the mean over the sources of accuracy for two classes and of macro-F1 for three.
+    """
+    metrics: dict[str, dict[str, float]] = {}
+    chosen_by = []
+    for name, indices in by_source(examples).items():
+        two_classes = sources[name].two_classes
+        chosen = choose(scores[indices], two_classes)
+        metrics[name] = score([examples[index].label for index in indices], chosen)
+        chosen_by.append(metrics[name]["accuracy" if two_classes else "macro_f1"])
+    metrics["mean"] = {"score": float(np.mean(chosen_by))}
+    return metrics

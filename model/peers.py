@@ -1,0 +1,147 @@
+"""What our model is measured beside: simpler models on the same rows, and a package as it comes."""
+
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+
+from model.config import LABELS, NEUTRAL, RunConfig
+from model.data import load_splits
+from model.engines import available_cpus
+from model.progress import Progress
+from model.text import TextPipeline
+
+logger = logging.getLogger(__name__)
+
+Scores = NDArray[np.float64]
+
+
+class Peer(Protocol):
+    """Another classifier; of the scores (texts, labels) the highest wins."""
+
+    name: str
+
+    def decide(self, texts: Sequence[str]) -> Scores: ...  # noqa: D102
+
+
+class Linear:
+    """TF-IDF over characters 1-3-grams and one linear SVM a label, on the same training rows.
+
+    As for the network, rows of two-class sets say nothing about neutral: the machine that tells
+    neutral from the rest is trained without them.
+    """
+
+    name = "linear"
+
+    def __init__(self, config: RunConfig, data: Path) -> None:
+        rows = load_splits(config.data, data).train
+        sources = {source.name: source for source in config.data.sources}
+        self._vectorizer = TfidfVectorizer(
+            analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
+        )
+        logger.info("linear model: features of %d texts", len(rows))
+        features = csr_matrix(self._vectorizer.fit_transform(row.text for row in rows))
+        labels = np.array([row.label for row in rows])
+        could_be_neutral = np.array([not sources[row.source].two_classes for row in rows])
+        self._machines: dict[int, LinearSVC] = {}
+        for index, label in enumerate(LABELS):
+            chosen = could_be_neutral if index == NEUTRAL else np.ones(len(labels), dtype=bool)
+            if not (labels[chosen] == index).any():
+                continue
+            logger.info("linear model: %s", label)
+            machine = LinearSVC(random_state=config.seed)
+            self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
+
+    def decide(self, texts: Sequence[str]) -> Scores:
+        """Signed distances; a label that no row had has the least."""
+        features = self._vectorizer.transform(texts)
+        scores = np.full((len(texts), len(LABELS)), -np.inf)
+        for index, machine in self._machines.items():
+            scores[:, index] = machine.decision_function(features)
+        return scores
+
+
+class FastText:
+    """fastText (Joulin et al., 2017) over jieba's words and their pairs, on the same rows.
+
+    It cannot be told which labels a row could have had, so two-class rows teach it that reviews
+    are never neutral.
+    """
+
+    name = "fastText"
+
+    def __init__(self, config: RunConfig, data: Path) -> None:
+        import fasttext
+
+        rows = load_splits(config.data, data).train
+        self._pipeline = TextPipeline()
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
+            for row, words in zip(rows, self._words(row.text for row in rows), strict=True):
+                file.write(f"__label__{row.label} {words}\n")
+            file.flush()
+            logger.info("fastText: %d texts", len(rows))
+            self._model = fasttext.train_supervised(
+                file.name,
+                lr=0.5,
+                epoch=5,
+                wordNgrams=2,
+                minCount=2,
+                dim=100,
+                seed=config.seed,
+                thread=available_cpus(),
+                verbose=0,
+            )
+
+    def decide(self, texts: Sequence[str]) -> Scores:
+        """Probabilities."""
+        scores = np.zeros((len(texts), len(LABELS)))
+        for row, words in enumerate(self._words(texts)):
+            # Its own predict() fails under NumPy 2; the function behind it does not.
+            for probability, label in self._model.f.predict(
+                f"{words}\n", len(LABELS), 0.0, "strict"
+            ):
+                scores[row, int(label.removeprefix("__label__"))] = probability
+        return scores
+
+    def _words(self, texts: Iterable[str]) -> Iterable[str]:
+        for text in texts:
+            yield " ".join(token.normalized for token in self._pipeline.tokenize(text))
+
+
+class SnowNlp:
+    """SnowNLP as its users install it, with the model that it ships.
+
+    It gives one figure, 0 for negative to 1 for positive, and knows no neutral; the band from 0.4
+    to 0.6, which its users make do with, counts as that.
+    """
+
+    name = "SnowNLP"
+
+    def __init__(self, config: RunConfig, data: Path) -> None:
+        del config, data  # nothing is trained
+
+    def decide(self, texts: Sequence[str]) -> Scores:
+        """Scores that put the band between its two labels."""
+        from snownlp import SnowNLP
+
+        scores = []
+        with Progress(self.name, len(texts)) as progress:
+            for text in texts:
+                try:
+                    positive = SnowNLP(text).sentiments
+                except ZeroDivisionError:  # what it says to a text that leaves no word
+                    positive = 0.5
+                neutral = 1.0 if 0.4 < positive < 0.6 else 0.0
+                scores.append([positive, neutral, 1 - positive])
+                progress.step()
+        return np.array(scores)
+
+
+PEERS = (Linear, FastText, SnowNlp)

@@ -1,0 +1,34 @@
+"""Sentences from templates: distinct, repeatable, each with the label of its template."""
+
+from pathlib import Path
+
+from model.config import LABELS
+from model.constructions import load_constructions
+
+
+def test_the_same_seed_gives_the_same_sentences() -> None:
+    assert load_constructions(3) == load_constructions(3)
+    assert load_constructions(3) != load_constructions(4)
+
+
+def test_every_slot_is_filled_and_no_sentence_stands_twice() -> None:
+    texts = [example.text for example in load_constructions(17)]
+    assert len(texts) > 5000
+    assert len(set(texts)) == len(texts)
+    assert not [text for text in texts if "{" in text or "}" in text]
+
+
+def test_words_of_one_sentence_come_from_one_domain(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'lists = {very = ["很"]}\n'
+        "[domains]\n"
+        'food = {good = ["香", "甜"], bad = ["咸"]}\nroom = {good = ["亮", "大"], bad = ["小"]}\n'
+        '[[templates]]\nlabel = "negative"\neach = 50\nforms = ["{good}{good}，但{very}{bad}"]\n',
+        encoding="utf-8",
+    )
+    examples = load_constructions(17, path)
+    assert {example.text for example in examples} == {
+        "香甜，但很咸", "甜香，但很咸", "亮大，但很小", "大亮，但很小",
+    }  # fmt: skip
+    assert {LABELS[example.label] for example in examples} == {"negative"}
