@@ -8,12 +8,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.config import CONFIGS_DIRECTORY, LABELS, Label
+from model.config import LABELS, Label
 from model.data import Example
 
 SOURCE = "constructions"
 
-_FILE = CONFIGS_DIRECTORY / "constructions.toml"
+_FILE = Path(__file__).with_suffix(".toml")
 _SLOT = re.compile(r"\{(\w+)\}")
 _DRAWS = 4  # for each sentence wanted; a template with few words gives fewer sentences
 

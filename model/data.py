@@ -154,15 +154,11 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
         DataError: a file cannot be used, or nothing is left of a split.
     """
     if config.published_splits:
-        return Splits(
+        splits = Splits(
             [row for source in config.sources for row in _sampled(source, directory)],
-            [
-                row
-                for source in config.sources
-                for path in source.dev
-                for row in read_examples(directory / path, source)
-            ],
+            [row for source in config.sources for row in _published_dev(source, directory)],
         )
+        return _usable(splits)
     blocklist = load_blocklist(config, directory)
     test = {
         text_key(example.text)
@@ -174,8 +170,7 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     left_out = Counter[str]()
 
     for source in config.sources:
-        for path in source.dev:
-            dev += [(text_key(e.text), e) for e in read_examples(directory / path, source)]
+        dev += [(text_key(e.text), e) for e in _published_dev(source, directory)]
         for example in _sampled(source, directory):
             digest = text_digest(example.text)
             key = digest[:16]
@@ -191,13 +186,23 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     left_out["in dev"] = sum(key in in_dev for key, _ in train)
     train = [(key, example) for key, example in train if key not in in_dev]
     splits = Splits(_distinct(train, test, left_out), kept_dev, dict(left_out))
+    return _usable(splits)
+
+
+def _usable(splits: Splits) -> Splits:
     if not splits.train or not splits.dev:
         raise DataError(
             f"{len(splits.train)} texts are left to train on and {len(splits.dev)} to choose the "
             f"best epoch by; give more rows"
         )
-    logger.info("%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), left_out)
+    logger.info(
+        "%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), splits.left_out
+    )
     return splits
+
+
+def _published_dev(source: SourceConfig, directory: Path) -> list[Example]:
+    return [row for path in source.dev for row in read_examples(directory / path, source)]
 
 
 def _distinct(

@@ -87,7 +87,8 @@ def draw_lengths(splits: Sequence[TestSplit], path: Path) -> None:
             for place, (low, high) in enumerate(pairwise(bounds))
             if (inside := (lengths > low) & (lengths <= high)).sum() >= _FEWEST_TEXTS
         ]
-        axis.plot(*zip(*points, strict=True), "o-", label=split.name)
+        if points:
+            axis.plot(*zip(*points, strict=True), "o-", label=split.name)
     axis.set(xlabel="characters", ylabel="accuracy, %")
     axis.set_xticks(range(len(names)), names)
     figure.legend(loc="outside right center")

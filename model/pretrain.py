@@ -11,7 +11,6 @@ from torch import Tensor
 
 from model.config import NetworkConfig, PretrainConfig
 from model.data import near_length_batches
-from model.errors import DataError
 from model.network import LanguageModel
 from model.optimization import (
     CHECKPOINT_STEPS,
@@ -48,12 +47,7 @@ def pretrain(
 
     Returns:
         The reader's weights, and the losses along the way.
-
-    Raises:
-        DataError: there is nothing to read.
     """
-    if not sequences:
-        raise DataError("no text is left to pre-train on")
     checkpoint = directory / "pretrain.checkpoint"
     model = LanguageModel(words, network.model_copy(update={"input_dropout": config.dropout})).to(
         device

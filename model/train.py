@@ -25,7 +25,7 @@ from model.constructions import load_constructions
 from model.data import Example, load_blocklist, load_splits, load_unlabelled
 from model.encoding import Encoder
 from model.engines import available_cpus
-from model.errors import ConfigError, SentimentError
+from model.errors import ConfigError, DataError, SentimentError
 from model.figures import draw_curves
 from model.finetune import dev_metrics, finetune, logits_of
 from model.network import SentimentNetwork
@@ -86,7 +86,8 @@ def train(
         del texts
     vocabulary = encoder.vocabulary
     encoded_train = _encode(encoder, splits.train)
-    encoded_dev = _encode(encoder, splits.dev)
+    dev = [example for example in splits.dev if example.source not in config.finetune.leave_out]
+    encoded_dev = _encode(encoder, dev)
 
     weights: dict[str, Tensor] = {}
     pretrain_history: History = []
@@ -118,7 +119,7 @@ def train(
     history = finetune(
         network,
         train,
-        splits.dev,
+        dev,
         encoded_train,
         encoded_dev,
         sources,
@@ -135,11 +136,11 @@ def train(
         embedding = network.reader.embedding.weight
         embedding.copy_(embedding.half().float())
     logits = logits_of(network, encoded_dev, device)
-    temperature = fit_temperature(logits, splits.dev, sources)
+    temperature = fit_temperature(logits, dev, sources)
     probabilities = softmax(logits, temperature)
-    metrics = dev_metrics(probabilities, splits.dev, sources)
+    metrics = dev_metrics(probabilities, dev, sources)
     threshold, certain = uncertain_below(
-        probabilities, splits.dev, sources, config.finetune.confident_accuracy
+        probabilities, dev, sources, config.finetune.confident_accuracy
     )
     manifest = Manifest(
         format_version=artifacts.FORMAT_VERSION,
@@ -170,7 +171,7 @@ def train(
         ),
     )
     artifacts.save(artifact, output)
-    saved = _load_reproducing(output, splits.dev, probabilities)
+    saved = _load_reproducing(output, dev, probabilities)
     logger.info("the artifact is in %s", output)
     return saved
 
@@ -287,6 +288,8 @@ def _language_model_corpus(
             for window in encoder.encode(text).windows:
                 add(np.array(window, dtype=np.int32))
             progress.step()
+    if not sequences:
+        raise DataError("no text is left to pre-train on")
     unfinished = run / "corpus.part.npz"
     np.savez(
         unfinished,

@@ -44,7 +44,9 @@ def test_the_request_of_the_readme_gets_its_reply(name: str) -> None:
     assert answer == expected
 
 
-@pytest.mark.parametrize("name", [*READMES, *(f"docs/{d.name}" for d in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "name", [*READMES, *(f"docs/{d.name}" for d in (ROOT / "docs").glob("*.md"))]
+)
 def test_every_command_and_link_of_a_document_exists(name: str) -> None:
     text = read(name)
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
