@@ -16,11 +16,11 @@ import numpy as np
 import stopwordsiso
 from joblib import Parallel, delayed
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
-from model.config import LABELS, NEUTRAL, load_config
+from model.config import load_config
 from model.data import Example, load_splits
 from model.finetune import dev_metrics
+from model.peers import LinearMachines
 from model.text import KEPT_WORDS, TextPipeline, default_stopwords, normalize
 
 config = load_config("zh-general")
@@ -48,13 +48,7 @@ def measure(name: str, dropped: frozenset[str]) -> tuple[str, float, float]:
         dtype=np.float32,
     )
     x, x_dev = vectorizer.fit_transform(train_words), vectorizer.transform(dev_words)
-    labels = np.array([example.label for example in splits.train])
-    could_be_neutral = np.array([not sources[e.source].two_classes for e in splits.train])
-    scores = np.empty((len(splits.dev), len(LABELS)))
-    for label in range(len(LABELS)):
-        rows = could_be_neutral if label == NEUTRAL else np.ones(len(labels), dtype=bool)
-        machine = LinearSVC(C=0.3, random_state=config.seed).fit(x[rows], labels[rows] == label)
-        scores[:, label] = machine.decision_function(x_dev)
+    scores = LinearMachines(x, splits.train, config, cost=0.3).decide(x_dev)
     share = sum(word in dropped for words in train_words for word in words) / total
     return name, share, dev_metrics(scores, splits.dev, sources)["mean"]["score"]
 

@@ -198,21 +198,16 @@ def _data_rows(config: RunConfig, splits: Splits, train: Sequence[Example]) -> s
     for example in train:
         counts[example.source][example.label] += 1
     dev = Counter(example.source for example in splits.dev)
+    sets = [(source.name, source.origin, source.licence) for source in config.data.sources]
+    if CONSTRUCTIONS in counts:
+        sets.append((CONSTRUCTIONS, "this project, from templates", "Apache-2.0"))
     rows = []
-    for source in config.data.sources:
-        labels = [counts[source.name][index] for index in range(len(LABELS))]
+    for name, origin, licence in sets:
+        labels = [counts[name][index] for index in range(len(LABELS))]
         each = ", ".join(f"{count:,}" for count in labels)
-        had = ", ".join(name for name, count in zip(LABELS, labels, strict=True) if count)
+        had = ", ".join(label for label, count in zip(LABELS, labels, strict=True) if count)
         rows.append(
-            f"| {source.name} | {sum(labels):,} ({each}) | {dev[source.name]:,} | {had} "
-            f"| {source.origin} | {source.licence} |"
-        )
-    if own := counts.get(CONSTRUCTIONS):
-        labels = [own[index] for index in range(len(LABELS))]
-        each = ", ".join(f"{count:,}" for count in labels)
-        rows.append(
-            f"| {CONSTRUCTIONS} | {sum(labels):,} ({each}) | 0 | {', '.join(LABELS)} "
-            "| this project, from templates | Apache-2.0 |"
+            f"| {name} | {sum(labels):,} ({each}) | {dev[name]:,} | {had} | {origin} | {licence} |"
         )
     return "\n".join(rows)
 

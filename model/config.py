@@ -45,10 +45,6 @@ class NetworkConfig(_Config):
     input_dropout: Probability = 0.3
     output_dropout: Probability = 0.4
 
-    def dropouts(self) -> dict[str, float]:
-        """What of it is about training alone."""
-        return {"input_dropout": self.input_dropout, "output_dropout": self.output_dropout}
-
 
 class UnlabelledConfig(_Config):
     """Texts without labels: CSV files with a column ``text``. ``sample`` keeps that share."""

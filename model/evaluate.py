@@ -147,25 +147,33 @@ def evaluate(
         DataError: no source has a test split, or a file cannot be used.
         ArtifactError: an artifact cannot be used.
     """
-    sources = [source for source in config.data.sources if source.test]
-    if not sources:
-        raise DataError("the configuration names no test split")
-    tests = {source.name: load_test(source, data) for source in sources}
     classifier = Classifier.load(model)
-    others = [Classifier.load(path) for path in seeds]
-    beside: list[Peer] = [peer(config, data) for peer in PEERS] if peers else []
-    near = _Ends(load_splits(config.data, data).train)
-    splits = [
-        _measure(source, tests[source.name], near, classifier, others, beside) for source in sources
-    ]
+    splits = _measure_all(config, data, classifier, [*map(Classifier.load, seeds)], peers)
+    if not splits:
+        raise DataError("the configuration names no test split")
     if official:
-        own = load_config(OFFICIAL)
-        tuned = [Classifier.load(path) for path in official]
-        beside = [peer(own, data) for peer in PEERS] if peers else []
-        near = _Ends(load_splits(own.data, data).train)
-        (source,) = own.data.sources
-        splits.append(_measure(source, load_test(source, data), near, tuned[0], tuned[1:], beside))
+        tuned, *others = map(Classifier.load, official)
+        splits += _measure_all(load_config(OFFICIAL), data, tuned, others, peers)
     return Evaluation(splits, run_gate(classifier))
+
+
+def _measure_all(
+    config: RunConfig,
+    data: Path,
+    classifier: Classifier,
+    others: Sequence[Classifier],
+    peers: bool,
+) -> list[TestSplit]:
+    """All test splits of a configuration, the peers trained on its training rows."""
+    tests = [(source, load_test(source, data)) for source in config.data.sources if source.test]
+    if not tests:
+        return []
+    rows = load_splits(config.data, data).train
+    trained: list[Peer] = [peer(config, rows) for peer in PEERS] if peers else []
+    near = _Ends(rows)
+    return [
+        _measure(source, examples, near, classifier, others, trained) for source, examples in tests
+    ]
 
 
 def _measure(

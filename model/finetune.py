@@ -193,8 +193,7 @@ def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield items[start : start + size]
 
 
-def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
-    """The indices of each set's examples."""
+def _by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
     indices: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         indices.setdefault(example.source, []).append(index)
@@ -210,7 +209,7 @@ def dev_metrics(
     """
     metrics: dict[str, dict[str, float]] = {}
     chosen_by = []
-    for name, indices in by_source(examples).items():
+    for name, indices in _by_source(examples).items():
         two_classes = sources[name].two_classes
         chosen = choose(scores[indices], two_classes)
         metrics[name] = score([examples[index].label for index in indices], chosen)

@@ -3,7 +3,6 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from model.config import LABELS, NEUTRAL, RunConfig
-from model.data import load_splits
+from model.data import Example
 from model.engines import available_cpus
 from model.progress import Progress
 from model.text import TextPipeline
@@ -31,41 +30,51 @@ class Peer(Protocol):
     def decide(self, texts: Sequence[str]) -> Scores: ...  # noqa: D102
 
 
-class Linear:
-    """TF-IDF over characters 1-3-grams and one linear SVM a label, on the same training rows.
+class LinearMachines:
+    """One linear SVM a label; the highest signed distance wins.
 
     As for the network, rows of two-class sets say nothing about neutral: the machine that tells
     neutral from the rest is trained without them.
     """
 
+    def __init__(
+        self, features: csr_matrix, rows: Sequence[Example], config: RunConfig, cost: float = 1.0
+    ) -> None:
+        sources = {source.name: source for source in config.data.sources}
+        labels = np.array([row.label for row in rows])
+        could_be_neutral = np.array([not sources[row.source].two_classes for row in rows])
+        self._machines: dict[int, LinearSVC] = {}
+        for index in range(len(LABELS)):
+            chosen = could_be_neutral if index == NEUTRAL else np.ones(len(labels), dtype=bool)
+            if (labels[chosen] == index).any():
+                machine = LinearSVC(C=cost, random_state=config.seed)
+                self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
+
+    def decide(self, features: csr_matrix) -> Scores:
+        """(texts, labels) signed distances; a label that no row had has the least."""
+        scores = np.full((features.shape[0], len(LABELS)), -np.inf)
+        for index, machine in self._machines.items():
+            scores[:, index] = machine.decision_function(features)
+        return scores
+
+
+class Linear:
+    """TF-IDF over characters 1-3-grams and ``LinearMachines``, on the same training rows."""
+
     name = "linear"
 
-    def __init__(self, config: RunConfig, data: Path) -> None:
-        rows = load_splits(config.data, data).train
-        sources = {source.name: source for source in config.data.sources}
+    def __init__(self, config: RunConfig, rows: Sequence[Example]) -> None:
         self._vectorizer = TfidfVectorizer(
             analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
         )
         logger.info("linear model: features of %d texts", len(rows))
         features = csr_matrix(self._vectorizer.fit_transform(row.text for row in rows))
-        labels = np.array([row.label for row in rows])
-        could_be_neutral = np.array([not sources[row.source].two_classes for row in rows])
-        self._machines: dict[int, LinearSVC] = {}
-        for index, label in enumerate(LABELS):
-            chosen = could_be_neutral if index == NEUTRAL else np.ones(len(labels), dtype=bool)
-            if not (labels[chosen] == index).any():
-                continue
-            logger.info("linear model: %s", label)
-            machine = LinearSVC(random_state=config.seed)
-            self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
+        logger.info("linear model: training")
+        self._machines = LinearMachines(features, rows, config)
 
     def decide(self, texts: Sequence[str]) -> Scores:
-        """Signed distances; a label that no row had has the least."""
-        features = self._vectorizer.transform(texts)
-        scores = np.full((len(texts), len(LABELS)), -np.inf)
-        for index, machine in self._machines.items():
-            scores[:, index] = machine.decision_function(features)
-        return scores
+        """Signed distances."""
+        return self._machines.decide(csr_matrix(self._vectorizer.transform(texts)))
 
 
 class FastText:
@@ -77,10 +86,9 @@ class FastText:
 
     name = "fastText"
 
-    def __init__(self, config: RunConfig, data: Path) -> None:
+    def __init__(self, config: RunConfig, rows: Sequence[Example]) -> None:
         import fasttext
 
-        rows = load_splits(config.data, data).train
         self._pipeline = TextPipeline()
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
             for row, words in zip(rows, self._words(row.text for row in rows), strict=True):
@@ -124,8 +132,8 @@ class SnowNlp:
 
     name = "SnowNLP"
 
-    def __init__(self, config: RunConfig, data: Path) -> None:
-        del config, data  # nothing is trained
+    def __init__(self, config: RunConfig, rows: Sequence[Example]) -> None:
+        del config, rows  # nothing is trained
 
     def decide(self, texts: Sequence[str]) -> Scores:
         """Scores that put the band between its two labels."""

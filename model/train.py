@@ -53,13 +53,17 @@ def train(
             in for those that the configuration would build and pre-train.
 
     Raises:
-        ConfigError: ``run`` holds another configuration's run.
+        ConfigError: ``run`` holds another configuration's run, or ``leave_out`` names no set.
         DataError: the data cannot be used.
     """
+    known = {source.name for source in config.data.sources}
+    if unknown := set(config.finetune.leave_out) - known:
+        raise ConfigError(f"leave_out names {min(unknown)}, which is no set of the configuration")
     splits = load_splits(config.data, data)
     if start:
         manifest = start.manifest
-        network_config = manifest.network.model_copy(update=config.network.dropouts())
+        dropouts = config.network.model_dump(include={"input_dropout", "output_dropout"})
+        network_config = manifest.network.model_copy(update=dropouts)
         config = config.model_copy(
             update={"text": manifest.text, "network": network_config, "pretrain": None}
         )
@@ -157,7 +161,7 @@ def train(
     artifact = Artifact(
         manifest=manifest,
         vocabulary=vocabulary,
-        stopwords=tuple(sorted(encoder.pipeline.stopwords)),
+        stopwords=tuple(stopwords),
         weights={name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()},
         card=model_card(
             config,
@@ -165,7 +169,7 @@ def train(
             train,
             metrics,
             start=start,
-            stopwords=len(encoder.pipeline.stopwords),
+            stopwords=len(stopwords),
             certain=certain,
             core_hours=_core_hours([*pretrain_history, *history]),
         ),
@@ -309,9 +313,6 @@ def _finetuning_rows(
     sources: dict[str, SourceConfig],
 ) -> tuple[list[Example], Sequences]:
     """The rows that fine-tuning sees: without the sets left out, with our own sentences."""
-    known = {source.name for source in config.data.sources}
-    if unknown := set(config.finetune.leave_out) - known:
-        raise ConfigError(f"leave_out names {min(unknown)}, which is no set of the configuration")
     kept = [i for i, row in enumerate(train) if row.source not in config.finetune.leave_out]
     rows, ids = [train[i] for i in kept], [encoded[i] for i in kept]
     if own:

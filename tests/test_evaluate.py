@@ -12,6 +12,7 @@ from model import artifact as artifacts
 from model.card import write_evaluation
 from model.classifier import Classifier
 from model.config import DataConfig, RunConfig, SourceConfig, load_config
+from model.data import load_splits
 from model.evaluate import Evaluation, evaluate
 from model.figures import draw_confusion, draw_lengths, draw_reliability
 from model.peers import PEERS, FastText, Linear, SnowNlp
@@ -93,20 +94,22 @@ def test_the_card_takes_the_figures_and_may_take_newer_ones(
 
 
 def test_the_linear_model_learns_what_it_is_given(config: RunConfig, tmp_path: Path) -> None:
+    rows = load_splits(config.data, tmp_path).train
     texts, labels = zip(*sentences(), strict=True)
-    answers = Linear(config, tmp_path).decide(texts).argmax(axis=1)
+    answers = Linear(config, rows).decide(texts).argmax(axis=1)
     expected = [["positive", "neutral", "negative"].index(label) for label in labels]
     assert (answers == expected).mean() > 0.95
 
 
 @needs_peers
 def test_peers_give_a_score_a_label(config: RunConfig, tmp_path: Path) -> None:
+    rows = load_splits(config.data, tmp_path).train
     texts = ["房间很好", "电影在三楼", "", "。。。"]
     for peer in PEERS:
-        assert peer(config, tmp_path).decide(texts).shape == (4, 3)
-    fast = FastText(config, tmp_path).decide(["房间很好"])
+        assert peer(config, rows).decide(texts).shape == (4, 3)
+    fast = FastText(config, rows).decide(["房间很好"])
     assert fast.sum() == pytest.approx(1, abs=0.01)
-    good, bad = SnowNlp(config, tmp_path).decide(["非常好，很满意，推荐", "太差了，退货"])
+    good, bad = SnowNlp(config, rows).decide(["非常好，很满意，推荐", "太差了，退货"])
     assert good.argmax() == 0
     assert bad.argmax() == 2
 
@@ -136,7 +139,5 @@ def test_the_command_measures_the_model_that_ships_beside_its_peers(
 
 
 def test_the_official_protocol_keeps_every_row(corpora: Path) -> None:
-    from model.data import load_splits
-
     splits = load_splits(load_config("chnsenticorp-official").data, corpora)
     assert (len(splits.train), len(splits.dev)) == (9600, 1200)
