@@ -19,15 +19,15 @@ from model.metrics import choose, score
 from model.network import SentimentNetwork
 from model.optimization import (
     CHECKPOINT_STEPS,
-    LARGEST_GRADIENT,
     History,
     Sequences,
+    begin_step,
+    finish_step,
     load_checkpoint,
     pad_tensors,
     save_checkpoint,
     save_weights,
     schedule,
-    set_learning_rate,
 )
 from model.progress import Progress
 from model.vocab import PADDING_ID, UNKNOWN_ID
@@ -59,7 +59,6 @@ def finetune(
         torch.optim.AdamW(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
         torch.optim.SparseAdam([embedding], lr=settings.embedding_learning_rate),
     ]
-    rates = [settings.learning_rate, settings.embedding_learning_rate]
 
     labels = torch.tensor([example.label for example in train])
     allowed = allowed_labels(train, sources)
@@ -86,10 +85,7 @@ def finetune(
                 step += 1
                 if step <= done:
                     continue
-                share = schedule(step - 1, steps, _WARMUP_SHARE)
-                for optimizer, rate in zip(optimizers, rates, strict=True):
-                    set_learning_rate(optimizer, rate * share)
-                    optimizer.zero_grad()
+                begin_step(optimizers, schedule(step - 1, steps, _WARMUP_SHARE))
                 ids, sizes = pad_tensors([encoded_train[index] for index in batch], device)
                 unknown = torch.rand(ids.shape, device=device) < settings.word_dropout
                 ids = ids.masked_fill(unknown & (ids != PADDING_ID), UNKNOWN_ID)
@@ -102,10 +98,7 @@ def finetune(
                     settings.label_smoothing,
                 )
                 loss = (losses * weights[batch].to(device)).mean()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(dense, LARGEST_GRADIENT)
-                for optimizer in optimizers:
-                    optimizer.step()
+                finish_step(loss, dense, optimizers)
                 total += loss.item()
                 if step % CHECKPOINT_STEPS == 0 and step != steps:
                     seconds, since = seconds + time.monotonic() - since, time.monotonic()

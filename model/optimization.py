@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model.engines import pad
 
 CHECKPOINT_STEPS = 500
-LARGEST_GRADIENT = 1.0
+_LARGEST_GRADIENT = 1.0
 
 Sequences = list[NDArray[np.int32]]
 History = list[dict[str, float]]
@@ -29,10 +29,22 @@ def schedule(step: int, steps: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets one rate for all parameters of an optimizer."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def begin_step(optimizers: Sequence[torch.optim.Optimizer], share: float) -> None:
+    """Sets each optimizer to a share of the rate that it was made with, and clears gradients."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.defaults["lr"] * share
+        optimizer.zero_grad()
+
+
+def finish_step(
+    loss: Tensor, clipped: Iterable[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
+    """Back-propagates, bounds the gradient of the parameters to be ``clipped``, and steps."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(clipped, _LARGEST_GRADIENT)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def pad_tensors(

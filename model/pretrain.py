@@ -14,14 +14,14 @@ from model.data import near_length_batches
 from model.network import LanguageModel
 from model.optimization import (
     CHECKPOINT_STEPS,
-    LARGEST_GRADIENT,
     History,
     Sequences,
+    begin_step,
+    finish_step,
     load_checkpoint,
     pad_tensors,
     save_checkpoint,
     schedule,
-    set_learning_rate,
 )
 from model.progress import Progress
 
@@ -89,18 +89,12 @@ def pretrain(
     total, since = 0.0, time.monotonic()
     with Progress("pre-training", len(batches), done) as progress_bar:
         for step in range(done, len(batches)):
-            share = schedule(step, len(batches), _WARMUP_SHARE)
-            for optimizer in optimizers:
-                set_learning_rate(optimizer, config.learning_rate * share)
-                optimizer.zero_grad()
+            begin_step(optimizers, schedule(step, len(batches), _WARMUP_SHARE))
             ids, sizes = pad_tensors([sequences[index] for index in batches[step]], device)
             samples = torch.multinomial(distribution, drawn)
             with autocast:
                 loss = model(ids, sizes, samples, log_expected)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(dense, LARGEST_GRADIENT)
-            for optimizer in optimizers:
-                optimizer.step()
+            finish_step(loss, dense, optimizers)
             total += loss.item()
             progress_bar.step(loss=loss.item())
             if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
