@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import stopwordsiso
-from joblib import Parallel, delayed
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.config import load_config
@@ -39,8 +38,8 @@ def features(words: list[str], dropped: frozenset[str]) -> list[str]:
     return left + [f"{a} {b}" for a, b in zip(["^", *left], [*left, "$"], strict=True)]
 
 
-def measure(name: str, dropped: frozenset[str]) -> tuple[str, float, float]:
-    """The list's name, the share of words that it drops, and the dev score without them."""
+def measure(dropped: frozenset[str]) -> tuple[float, float]:
+    """The share of the words that a list drops, and the dev score without them."""
     vectorizer = TfidfVectorizer(
         analyzer=lambda words: features(words, dropped),
         min_df=2,
@@ -50,7 +49,7 @@ def measure(name: str, dropped: frozenset[str]) -> tuple[str, float, float]:
     x, x_dev = vectorizer.fit_transform(train_words), vectorizer.transform(dev_words)
     scores = LinearMachines(x, splits.train, config, cost=0.3).decide(x_dev)
     share = sum(word in dropped for words in train_words for word in words) / total
-    return name, share, dev_metrics(scores, splits.dev, sources)["mean"]["score"]
+    return share, dev_metrics(scores, splits.dev, sources)["mean"]["score"]
 
 
 splits = load_splits(config.data, Path(os.environ["SENTIMENT_DATA"]))
@@ -63,9 +62,8 @@ for group, kept in KEPT_WORDS.items():
 
 print("| dropped | share of the words | dev score |\n|---|---:|---:|")
 none = 0.0
-for name, share, score in Parallel(n_jobs=-1, backend="multiprocessing", return_as="generator")(
-    delayed(measure)(*item) for item in lists.items()
-):
+for name, dropped in lists.items():
+    share, score = measure(dropped)
     none = none or score
     shown = f"{100 * score:.2f}" if name == "none" else f"{100 * (score - none):+.2f}"
     print(f"| {name} | {100 * share:.1f}% | {shown} |", flush=True)

@@ -63,6 +63,12 @@ def test_the_readmes_show_the_same_figures() -> None:
     assert rows[0] == rows[1] != []
 
 
+def test_the_figures_of_the_readme_are_those_of_the_card(shipped_classifier: Classifier) -> None:
+    rows = re.findall(r"^\| [a-z0-9_]+ \| [\d,]+ \|.*$", read("README.md"), re.MULTILINE)
+    assert len(rows) >= 6
+    assert not [row for row in rows if row not in shipped_classifier.artifact.card]
+
+
 def licences() -> list[tuple[str, str]]:
     """Every set that the shipped model learnt from, and its licence."""
     config = load_config("zh-general")

@@ -42,7 +42,6 @@ def test_it_fits_its_size() -> None:
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 40 * 1024 * 1024
 
 
-@pytest.mark.xfail(strict=True, reason="the configuration is that of 1.0.0, in training")
 def test_its_manifest_is_that_of_the_configuration(shipped_classifier: Classifier) -> None:
     config, manifest = load_config("zh-general"), shipped_classifier.artifact.manifest
     assert (manifest.name, manifest.version) == (config.name, config.version)
