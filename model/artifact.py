@@ -84,14 +84,14 @@ class Artifact:
 def save(artifact: Artifact, directory: Path) -> None:
     """Writes the files of an artifact and their hashes into its manifest.
 
-    The embedding is stored in half precision, since it is nearly all of the size; whoever wants
-    the same predictions from memory and from disk rounds it before.
+    Weights are stored in half precision; whoever wants the same predictions from memory and from
+    disk rounds them before.
     """
     directory.mkdir(parents=True, exist_ok=True)
     contents = {
         VOCABULARY: to_lines(artifact.vocabulary.words),
         STOPWORDS: to_lines(artifact.stopwords),
-        WEIGHTS: save_tensors(_half_precision_embedding(artifact.weights)),
+        WEIGHTS: save_tensors(_half_precision(artifact.weights)),
         CARD: artifact.card.encode(),
         **artifact.figures,
     }
@@ -171,10 +171,8 @@ def _read(directory: Path, name: str) -> bytes:
         raise ArtifactError(f"{directory / name} cannot be read: {error.strerror}") from None
 
 
-def _half_precision_embedding(weights: Weights) -> Weights:
-    stored = {name: weights[name] for name in sorted(weights)}
-    stored[EMBEDDING] = stored[EMBEDDING].astype(np.float16)
-    return stored
+def _half_precision(weights: Weights) -> Weights:
+    return {name: weights[name].astype(np.float16) for name in sorted(weights)}
 
 
 def to_lines(words: Iterable[str]) -> bytes:

@@ -22,6 +22,7 @@ _END = "<!-- end of evaluation -->"
 _FAILURES = 12
 # A core under full load draws about so much, cooling and the rest of the machine not counted.
 _WATTS_A_CORE = 10
+_WATTS_A_GPU = 700
 
 
 def model_card(
@@ -34,6 +35,7 @@ def model_card(
     stopwords: int,
     certain: float,
     core_hours: float,
+    gpu_hours: float,
 ) -> str:
     """A Markdown card with Hugging Face's metadata.
 
@@ -45,7 +47,8 @@ def model_card(
         start: the artifact that training began from, if any.
         stopwords: how many there are.
         certain: the share of the answers on dev that are not uncertain.
-        core_hours: what the run took.
+        core_hours: what the run took on a CPU.
+        gpu_hours: what it took on a GPU.
     """
     pretraining, unlabelled = "", ""
     if config.pretrain:
@@ -122,9 +125,20 @@ be neutral are right {100 * config.finetune.confident_accuracy:.0f} times in 100
 
 ## What training took
 
-{core_hours:.1f} core-hours on a CPU, at {_WATTS_A_CORE} watts a core about
-{core_hours * _WATTS_A_CORE:.0f} watt-hours; the hours are measured, the watts assumed.
+{_cost(core_hours, gpu_hours)}; the hours are measured, the watts assumed.
 """
+
+
+def _cost(core_hours: float, gpu_hours: float) -> str:
+    parts = [
+        f"{hours:.2f} {unit}, at {watts} watts about {hours * watts:.0f} watt-hours"
+        for hours, unit, watts in (
+            (core_hours, "core-hours on a CPU", _WATTS_A_CORE),
+            (gpu_hours, "hours on a GPU", _WATTS_A_GPU),
+        )
+        if hours
+    ]
+    return "; ".join(parts)
 
 
 def with_evaluation(card: str, evaluation: Evaluation) -> str:

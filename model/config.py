@@ -161,12 +161,6 @@ class RunConfig(_Config):
         """The seed behind the pre-training."""
         return self.seed if self.finetune.seed is None else self.finetune.seed
 
-    @model_validator(mode="after")
-    def _language_model_ties_vectors(self) -> "RunConfig":
-        if self.pretrain and self.network.embedding_size != self.network.hidden_size:
-            raise ValueError("pre-training needs network.embedding_size = network.hidden_size")
-        return self
-
 
 def load_config(source: str | Path, data: DataConfig | None = None) -> RunConfig:
     """The configuration in a TOML file, or the one of that name in ``model/configs``.

@@ -28,6 +28,7 @@ from model.optimization import (
     save_checkpoint,
     save_weights,
     schedule,
+    time_taken,
 )
 from model.progress import Progress
 from model.vocab import PADDING_ID, UNKNOWN_ID
@@ -119,7 +120,7 @@ def finetune(
                     "step": step,
                     "loss": total / len(batches),
                     "dev": dev_score,
-                    "seconds": seconds,
+                    **time_taken(seconds, device),
                 }
             )
             logger.info("epoch %d: loss %.4f, dev %s", epoch + 1, total / len(batches), scored)

@@ -159,7 +159,7 @@ class LanguageModel(nn.Module):
 
     Its reader is the classifier's: pre-trained here on text without labels, it starts there with
     an idea of the language (Dai and Le, 2015; Howard and Ruder, 2018). Input and output vectors
-    are the same (Press and Wolf, 2017), so embedding and hidden size must be equal.
+    are the same (Press and Wolf, 2017); states of another size are projected to theirs.
     """
 
     def __init__(self, words: Sequence[str], config: NetworkConfig) -> None:
@@ -170,6 +170,11 @@ class LanguageModel(nn.Module):
         self.bias = nn.Embedding(len(words), 1, sparse=True)
         nn.init.zeros_(self.bias.weight)
         self.state_dropout = LockedDropout(config.input_dropout)
+        size, hidden = config.embedding_size, config.hidden_size
+        self.forward_projection, self.backward_projection = (
+            nn.Identity() if size == hidden else nn.Linear(hidden, size, bias=False)
+            for _ in range(2)
+        )
 
     def forward(
         self, ids: Tensor, lengths: Tensor, samples: Tensor, log_expected: Tensor
@@ -198,7 +203,9 @@ class LanguageModel(nn.Module):
         current, following = places[:, :-1][has_next], places[:, 1:][has_next]  # (N,)
         from_left = self.state_dropout(forward_states)[:, :-1][has_next]  # (N, H)
         from_right = self.state_dropout(backward_states)[:, 1:][has_next]  # (N, H)
-        states = torch.cat([from_left, from_right])  # (2N, H)
+        states = torch.cat(
+            [self.forward_projection(from_left), self.backward_projection(from_right)]
+        )  # (2N, E)
         targets = torch.cat([following, current])  # (2N,)
 
         offsets = self.bias(distinct).squeeze(1) - log_expected[distinct]  # (U,)

@@ -21,6 +21,13 @@ Sequences = list[NDArray[np.int32]]
 History = list[dict[str, float]]
 
 
+def time_taken(seconds: float, device: torch.device) -> dict[str, float]:
+    """What a history records of a stretch of training: ``core_seconds`` or ``gpu_seconds``."""
+    if device.type == "cuda":
+        return {"gpu_seconds": seconds}
+    return {"core_seconds": seconds * torch.get_num_threads()}
+
+
 def schedule(step: int, steps: int, warmup_share: float) -> float:
     """The share of the learning rate at a step: a linear warm-up, then half a cosine to 0."""
     warmup = max(1, round(steps * warmup_share))

@@ -22,6 +22,7 @@ from model.optimization import (
     pad_tensors,
     save_checkpoint,
     schedule,
+    time_taken,
 )
 from model.progress import Progress
 
@@ -53,7 +54,16 @@ def pretrain(
         device
     )
     sparse = [*model.vectors.parameters(), model.bias.weight]
-    dense = [*model.reader.forward_lstm.parameters(), *model.reader.backward_lstm.parameters()]
+    dense = [
+        parameter
+        for part in (
+            model.reader.forward_lstm,
+            model.reader.backward_lstm,
+            model.forward_projection,
+            model.backward_projection,
+        )
+        for parameter in part.parameters()
+    ]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(dense, lr=config.learning_rate),
         torch.optim.SparseAdam(sparse, lr=config.learning_rate),
@@ -100,7 +110,8 @@ def pretrain(
             if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
                 now = time.monotonic()
                 mean = total / (step % CHECKPOINT_STEPS + 1)
-                history.append({"step": step + 1, "loss": mean, "seconds": now - since})
+                taken = time_taken(now - since, device)
+                history.append({"step": step + 1, "loss": mean, **taken})
                 total, since = 0.0, now
                 save_checkpoint(
                     checkpoint, model, optimizers, {"done": step + 1, "history": history}

@@ -137,8 +137,8 @@ def train(
     network.load_state_dict(load_file(run / "best.safetensors"))
     network.float().eval()
     with torch.no_grad():  # what is stored in half precision is what is calibrated and measured
-        embedding = network.reader.embedding.weight
-        embedding.copy_(embedding.half().float())
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half().float())
     logits = logits_of(network, encoded_dev, device)
     temperature = fit_temperature(logits, dev, sources)
     probabilities = softmax(logits, temperature)
@@ -171,7 +171,8 @@ def train(
             start=start,
             stopwords=len(stopwords),
             certain=certain,
-            core_hours=_core_hours([*pretrain_history, *history]),
+            core_hours=_hours([*pretrain_history, *history], "core_seconds"),
+            gpu_hours=_hours([*pretrain_history, *history], "gpu_seconds"),
         ),
     )
     artifacts.save(artifact, output)
@@ -180,9 +181,9 @@ def train(
     return saved
 
 
-def _core_hours(history: History) -> float:
+def _hours(history: History, taken: str) -> float:
     """What the stages took; preparation and work that an interruption threw away do not count."""
-    return sum(entry["seconds"] for entry in history) / 3600 * available_cpus()
+    return sum(entry.get(taken, 0.0) for entry in history) / 3600
 
 
 def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | None) -> None:

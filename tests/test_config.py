@@ -43,7 +43,6 @@ def test_a_source_has_defaults(tmp_path: Path) -> None:
         (BASE.replace("0.1.0", "one"), "version"),
         ("sed = 1\n" + BASE, "sed: Extra inputs"),
         (BASE + "[network]\nhidden_size = 0\n", "network.hidden_size"),
-        (BASE + "[network]\nhidden_size = 8\n[pretrain]\n", "embedding_size = network.hidden"),
         (BASE + '[[data.sources]]\nname = "a"\ntrain = []\n', "same name"),
     ],
 )

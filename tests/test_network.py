@@ -121,6 +121,18 @@ def test_a_language_model_learns_that_one_word_follows_another() -> None:
     assert loss.item() < before / 4
 
 
+@pytest.mark.parametrize("hidden_size", [8, 24])
+def test_states_of_another_size_are_projected_to_the_word_vectors(hidden_size: int) -> None:
+    model = LanguageModel(SPELLINGS, CONFIG.model_copy(update={"hidden_size": hidden_size}))
+    ids, lengths = batch([2, 3, 4, 5], [2, 3])
+    model(ids, lengths, torch.arange(2, 40), torch.zeros(WORDS)).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    for name in ("forward_projection.weight", "backward_projection.weight"):
+        gradient = gradients[name]
+        assert gradient is not None
+        assert gradient.abs().sum() > 0
+
+
 def test_the_loss_of_the_language_model_is_the_sampled_softmax() -> None:
     """The same by plain loops, with targets that are among the samples and some that are not."""
     torch.manual_seed(1)
