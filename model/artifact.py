@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -33,7 +33,37 @@ _FIGURE = re.compile(r"[a-z]+\.png")
 
 EMBEDDING = "reader.embedding.weight"
 
+# Upper edges of the bins that confidences are counted in; the lowest confidence is a third.
+CONFIDENCE_BINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
 Weights = dict[str, NDArray[Any]]
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Reference(BaseModel):
+    """What answers look like over some texts.
+
+    ``labels`` is the share of each label, ``confidence`` the share of each of ``CONFIDENCE_BINS``,
+    and ``unknown`` the share of the tokens that the vocabulary lacks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    texts: Annotated[int, Field(ge=1)]
+    labels: dict[Label, Ratio]
+    confidence: Annotated[
+        tuple[Ratio, ...],
+        Field(min_length=len(CONFIDENCE_BINS), max_length=len(CONFIDENCE_BINS)),
+    ]
+    mean_confidence: Ratio
+    unknown: Ratio
+
+    @model_validator(mode="after")
+    def _every_label_has_a_share(self) -> "Reference":
+        if set(self.labels) != set(LABELS):
+            raise ValueError(f"labels must be {', '.join(LABELS)}")
+        return self
 
 
 class Manifest(BaseModel):
@@ -41,7 +71,8 @@ class Manifest(BaseModel):
 
     ``files`` maps file names to their SHA-256, ``training_data`` is a digest over the training
     examples, ``temperature`` divides the logits before the softmax, and an answer is ``uncertain``
-    below ``uncertain_below``.
+    below ``uncertain_below``. ``reference`` is what answers look like on dev; without it nobody
+    can tell whether those in service drift.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +87,7 @@ class Manifest(BaseModel):
     uncertain_below: Annotated[float, Field(ge=0, le=1)]
     training_data: str
     metrics: dict[str, dict[str, float]]
+    reference: Reference | None = None
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
 
 

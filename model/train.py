@@ -5,6 +5,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from model.constructions import SOURCE as CONSTRUCTIONS
 from model.constructions import load_constructions
 from model.data import Example, load_blocklist, load_splits, load_unlabelled
 from model.encoding import Encoder
-from model.engines import available_cpus
+from model.engines import TorchEngine, available_cpus
 from model.errors import ConfigError, DataError, SentimentError
 from model.figures import draw_curves
 from model.finetune import dev_metrics, finetune, logits_of
@@ -32,6 +33,7 @@ from model.network import SentimentNetwork
 from model.optimization import History, Sequences
 from model.pretrain import pretrain
 from model.progress import Progress
+from model.reference import measure_texts
 from model.text import TextPipeline, default_stopwords
 from model.vocab import Vocabulary
 
@@ -175,6 +177,11 @@ def train(
             gpu_hours=_hours([*pretrain_history, *history], "gpu_seconds"),
         ),
     )
+    reference = measure_texts(
+        Classifier(artifact, TorchEngine(artifact)), [example.text for example in dev]
+    )
+    manifest = manifest.model_copy(update={"reference": reference})
+    artifact = replace(artifact, manifest=manifest)
     artifacts.save(artifact, output)
     saved = _load_reproducing(output, dev, probabilities)
     logger.info("the artifact is in %s", output)

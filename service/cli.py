@@ -207,6 +207,24 @@ def gate(model: Path) -> None:
 
 
 @main.command()
+@click.option("--config", default="zh-general", help="Names the dev splits.", show_default=True)
+@_model_option
+def reference(config: str, model: Path) -> None:
+    """Record in an artifact what its answers look like on dev, which drift is measured against.
+
+    Training does so by itself; this is for an artifact that was trained before, or for texts like
+    those that a service will see.
+    """
+    from model.config import load_config
+    from model.data import load_splits
+    from model.reference import record
+
+    dev = load_splits(load_config(config).data, _data_directory()).dev
+    measured = record(model, [example.text for example in dev])
+    click.echo(measured.model_dump_json(indent=2))
+
+
+@main.command()
 @click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
 def health(timeout: float) -> None:
     """Ask a running service for its health: exit code 0 when it serves, busy or not, else 1."""
