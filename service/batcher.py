@@ -25,6 +25,14 @@ class Answer:
     encode_seconds: float
     infer_seconds: float
 
+    def stages(self) -> dict[str, float]:
+        """The seconds of each stage, by its name."""
+        return {
+            "queue": self.queue_seconds,
+            "encode": self.encode_seconds,
+            "infer": self.infer_seconds,
+        }
+
 
 class Batcher:
     """Runs the classifier in a thread of its own, one request after the other.
@@ -40,6 +48,11 @@ class Batcher:
         self._deadline_seconds = settings.deadline_seconds
         self._texts = 0
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    @property
+    def texts(self) -> int:
+        """Texts that wait or run."""
+        return self._texts
 
     @property
     def saturated(self) -> bool:

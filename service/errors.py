@@ -17,6 +17,8 @@ from model.errors import BlankTextError, SentimentError, TextLimitError
 _MOST_FIELD_ERRORS = 16
 
 MEDIA_TYPE = "application/problem+json"
+# No client sees it; logs and metrics of web servers know it by this number.
+CLIENT_GONE = 499
 
 
 class FieldError(BaseModel):

@@ -7,8 +7,10 @@ from types import FrameType
 
 import uvicorn
 
+from model.errors import ConfigError
 from service.app import create_app
 from service.logs import configure_logging
+from service.probes import ProbeServer
 from service.settings import Settings
 from service.state import Service
 
@@ -36,6 +38,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to begin closing."""
+        if counter % 10 == 0:
+            self._service.tick()
         if time.monotonic() >= self._closes_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -60,4 +64,15 @@ def serve(settings: Settings) -> None:
         server_header=False,
         ws="none",
     )
+    probes = None
+    if settings.probe_port:
+        try:
+            probes = ProbeServer(service, settings.host, settings.probe_port)
+        except OSError as error:
+            raise ConfigError(
+                f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
+                f"{error.strerror}; name another"
+            ) from None
     Server(config, service).run()
+    if probes:
+        probes.close()

@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8000
+    probe_port: Annotated[
+        int,
+        Field(ge=0, le=65535, description="Further port with `/livez` and `/readyz`; 0 is none."),
+    ] = 0
     model: Annotated[Path, Field(description="Directory of the artifact to serve.")] = SHIPPED_MODEL
     threads: Annotated[
         int, Field(ge=0, le=1024, description="Threads of one inference; 0 is one a processor.")

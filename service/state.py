@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
@@ -12,12 +12,15 @@ from model.classifier import Classifier
 from model.errors import SentimentError
 from service.batcher import Batcher
 from service.errors import NotReadyError
-from service.schemas import ModelReference, model_reference
+from service.metrics import Metrics
+from service.schemas import Health, ModelReference, model_reference
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["loading", "ready", "saturated", "draining", "failed"]
+
+HANG_SECONDS = 30.0
 
 _WARM_UP = "房间干净，服务也好，就是早餐太差。"
 
@@ -39,6 +42,24 @@ class Service:
     model: LoadedModel | None = None
     draining: bool = False
     failure: str | None = None
+    ticked: float = field(default_factory=time.monotonic)
+    metrics: Metrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sets up the metrics, in a registry of their own."""
+        self.metrics = Metrics(self.settings.queue_texts)
+
+    def tick(self) -> None:
+        """Called by the event loop every second; refreshes the gauges."""
+        self.ticked = time.monotonic()
+        self.metrics.refresh(
+            waiting=self.model.batcher.texts if self.model else 0, ready=self.status == "ready"
+        )
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the event loop has not turned for so long that it never will."""
+        return time.monotonic() - self.ticked > HANG_SECONDS
 
     @property
     def status(self) -> Status:
@@ -71,6 +92,14 @@ class Service:
             "failed": f"the model could not be loaded: {self.failure}",
         }[self.status]
 
+    def health(self) -> Health:
+        """The status with its reason and the model."""
+        return Health(
+            status=self.status,
+            detail=self.describe(),
+            model=self.model.reference if self.model else None,
+        )
+
     async def load(self) -> None:
         """Loads and warms up the model in a thread, while the event loop answers probes."""
         started = time.perf_counter()
@@ -87,7 +116,8 @@ class Service:
         self.model = LoadedModel(
             classifier, Batcher(classifier, self.settings), model_reference(classifier.artifact)
         )
-        manifest = classifier.artifact.manifest
+        manifest, digest = classifier.artifact.manifest, classifier.artifact.digest
+        self.metrics.describe_model(manifest, digest, classifier.engine_name)
         logger.info(
             "model %s %s is ready after %.2f s",
             manifest.name,

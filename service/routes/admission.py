@@ -1,5 +1,6 @@
-"""What a request to the model must pass before its body is parsed."""
+"""What a request to the model must pass before its body is parsed, and its client's leaving."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -7,8 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from service.errors import UnreadableBodyError, UnsupportedMediaTypeError
-from service.state import get_service
+from service.errors import CLIENT_GONE, UnreadableBodyError, UnsupportedMediaTypeError
 
 _JSON = re.compile(
     r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
@@ -16,14 +16,13 @@ _JSON = re.compile(
 
 
 class AdmittedJsonRoute(APIRoute):
-    """A route that refuses early: no model, a full queue, or a body that is no JSON in UTF-8."""
+    """A route for texts: refuses what is no JSON in UTF-8, and stops when its client goes away."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See ``APIRoute.get_route_handler``."""
         handler = super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
-            get_service(request).ready_model().batcher.check_room()
             if not _JSON.fullmatch(request.headers.get("content-type", "")):
                 raise UnsupportedMediaTypeError(
                     "send the body as content-type application/json, in UTF-8"
@@ -35,6 +34,23 @@ class AdmittedJsonRoute(APIRoute):
                 (await request.body()).decode()
             except UnicodeDecodeError:
                 raise UnreadableBodyError("the body is not UTF-8") from None
-            return await handler(request)
+            return await _while_connected(request, handler(request))
 
         return admitted
+
+
+async def _while_connected(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The answer; a client that goes away cancels it, which frees its place in the queue."""
+    answer = asyncio.ensure_future(answering)
+    # The body has been read: the next thing to receive is that the client is gone.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        await asyncio.wait({answer})
+        return Response(status_code=CLIENT_GONE)  # which nobody will read but the log
+    finally:
+        answer.cancel()
+        gone.cancel()

@@ -1,10 +1,11 @@
-"""Probes, and what is served: ``/livez``, ``/readyz``, ``/health``, ``/v1/model``."""
+"""Probes, metrics, and what is served."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from service.errors import NotReadyError, responses
 from service.schemas import Alive, Health, Limits, ModelResponse
-from service.state import CurrentService, Service
+from service.state import CurrentService
 
 router = APIRouter(tags=["operations"])
 
@@ -20,7 +21,7 @@ async def readyz(service: CurrentService) -> Health:
     """Requests may come: loaded, warmed up, not saturated, not draining."""
     if service.status != "ready":
         raise NotReadyError(service.describe())
-    return _health(service)
+    return service.health()
 
 
 @router.get(
@@ -31,7 +32,15 @@ async def health(service: CurrentService, response: Response) -> Health:
     """Readiness with a body that says why, for health checks and monitors."""
     if service.status != "ready":
         response.status_code = 503
-    return _health(service)
+    return service.health()
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=responses(413, 500))
+async def metrics(request: Request, service: CurrentService) -> Response:
+    """Counts and gauges for Prometheus; docs/operations.md says what each is."""
+    service.tick()
+    content, media_type = service.metrics.expose(request.headers.get("accept", ""))
+    return Response(content, media_type=media_type)
 
 
 @router.get("/v1/model", responses=responses(413, 500, 503))
@@ -52,12 +61,4 @@ async def model(service: CurrentService) -> ModelResponse:
         metrics=manifest.metrics,
         card=artifact.card,
         limits=Limits.model_validate(settings, from_attributes=True),
-    )
-
-
-def _health(service: Service) -> Health:
-    return Health(
-        status=service.status,
-        detail=service.describe(),
-        model=service.model.reference if service.model else None,
     )

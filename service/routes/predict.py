@@ -1,11 +1,12 @@
 """``/v1/predict`` and ``/v1/predict/batch``."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from model.errors import SentimentError
-from service.batcher import Answer, Outcome
+from service.batcher import Outcome
 from service.errors import TooManyItemsError, describe_field, problem, responses, text_problem
 from service.routes.admission import AdmittedJsonRoute
+from service.routes.report import Report
 from service.schemas import (
     BatchFailure,
     BatchItem,
@@ -26,21 +27,21 @@ _PROBLEMS = responses(400, 413, 415, 422, 429, 500, 503, 504)
 
 @router.post("", responses=_PROBLEMS)
 async def predict(
-    request: PredictRequest, response: Response, service: CurrentService
+    request: PredictRequest, report: Report, service: CurrentService
 ) -> PredictResponse:
     """Whether one text is positive, neutral or negative."""
     model = service.ready_model()
     answer = await model.batcher.submit([request.text])
+    report(answer)
     outcome = answer.outcomes[0]
     if isinstance(outcome, SentimentError):
         raise outcome
-    response.headers["server-timing"] = _stage_times(answer)
     return PredictResponse(**sentiment_fields(outcome), model=model.reference)
 
 
 @router.post("/batch", responses=_PROBLEMS, response_model_exclude_none=True)
 async def predict_batch(
-    request: BatchRequest, response: Response, service: CurrentService
+    request: BatchRequest, report: Report, service: CurrentService
 ) -> BatchResponse:
     """The same for several texts: order kept, and one bad item never fails the rest."""
     limit = service.settings.max_items
@@ -50,12 +51,12 @@ async def predict_batch(
     items: list[BatchItem | InvalidItem] = list(request.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
     answer = await model.batcher.submit(texts)
+    report(answer)
     outcomes = iter(answer.outcomes)
     results = [
         _result(item, next(outcomes)) if isinstance(item, BatchItem) else _invalid(item)
         for item in items
     ]
-    response.headers["server-timing"] = _stage_times(answer)
     return BatchResponse(results=results, model=model.reference)
 
 
@@ -68,13 +69,3 @@ def _result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
 def _invalid(item: InvalidItem) -> BatchFailure:
     detail = describe_field(item.errors[0])
     return BatchFailure(id=item.id, error=problem(422, detail, item.errors))
-
-
-def _stage_times(answer: Answer) -> str:
-    """The stages as a Server-Timing header, in milliseconds."""
-    stages = {
-        "queue": answer.queue_seconds,
-        "encode": answer.encode_seconds,
-        "infer": answer.infer_seconds,
-    }
-    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())

@@ -1,0 +1,259 @@
+"""What Prometheus reads at ``/metrics``: requests, stages, answers, and how far answers drift.
+
+Several worker processes share one directory, which ``PROMETHEUS_MULTIPROC_DIR`` names. Whoever
+starts them sets it before ``prometheus_client`` is imported, calls ``empty_directory`` once before
+the first worker and ``worker_ended`` when one has ended; each worker's ``/metrics`` then answers
+for all of them.
+"""
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from model.artifact import CONFIDENCE_BINS, Manifest, Reference
+from model.config import LABELS
+from model.errors import SentimentError
+from model.reference import Observation, measure, observe, stability
+from service.batcher import Answer
+from service.errors import CLIENT_GONE
+
+DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+# Answers that the drift gauges look back on, and the fewest that they speak of.
+RECENT_TEXTS: Final = 2000
+FEWEST_RECENT_TEXTS: Final = 200
+
+_REFUSALS = {
+    400: "unreadable",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    429: "queue_full",
+    CLIENT_GONE: "client_gone",
+    503: "not_ready",
+    504: "deadline",
+}
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def empty_directory() -> None:
+    """Removes what earlier processes left: their counts would be added to those of now."""
+    if directory := os.environ.get(DIRECTORY_VARIABLE):
+        shutil.rmtree(directory, ignore_errors=True)
+        Path(directory).mkdir(parents=True)
+
+
+def worker_ended(process_id: int) -> None:
+    """Drops the gauges of a worker that has ended; what it counted stays counted."""
+    if os.environ.get(DIRECTORY_VARIABLE):
+        mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """The metrics of one process. Every label has few values, all known beforehand."""
+
+    def __init__(self, queue_texts: int) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "sentiment_requests", "Requests answered.", ["route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "sentiment_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._stage_seconds = Histogram(
+            "sentiment_stage_duration_seconds",
+            "Time of a request in the queue, in turning text into ids, and in the network.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "sentiment_refusals",
+            "Requests to the model that got no answer from it.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in _REFUSALS.values():
+            self._refusals.labels(reason)
+        self._queue = Gauge(
+            "sentiment_queue_texts",
+            "Texts waiting or running.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        Gauge(
+            "sentiment_queue_limit_texts",
+            "Texts beyond which requests are refused.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        ).set(queue_texts)
+        self._ready = Gauge(
+            "sentiment_ready",
+            "Worker processes that take requests.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._batch_texts = Histogram(
+            "sentiment_batch_texts",
+            "Texts that were handed to the engine together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+            registry=registry,
+        )
+        self._labels = Counter(
+            "sentiment_predictions", "Texts answered, by label.", ["label"], registry=registry
+        )
+        for label in LABELS:
+            self._labels.labels(label)
+        self._uncertain = Counter(
+            "sentiment_uncertain_predictions", "Texts answered as uncertain.", registry=registry
+        )
+        self._failures = Counter(
+            "sentiment_failed_texts", "Texts that could not be classified.", registry=registry
+        )
+        self._confidence = Histogram(
+            "sentiment_confidence_ratio",
+            "The probability of the label.",
+            buckets=CONFIDENCE_BINS,
+            registry=registry,
+        )
+        self._tokens = Counter("sentiment_tokens", "Tokens read.", registry=registry)
+        self._unknown = Counter(
+            "sentiment_unknown_tokens", "Tokens read by their characters.", registry=registry
+        )
+        self._windows = Histogram(
+            "sentiment_text_windows",
+            "Windows that a text was read in.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
+        self._build = Gauge(
+            "sentiment_build_info",
+            "Always 1; the labels say what is served.",
+            ["version", "engine", "model", "model_version", "model_digest"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._drift: Drift | None = None
+        if DIRECTORY_VARIABLE not in os.environ:
+            ProcessCollector(registry=registry)
+
+    def describe_model(self, manifest: Manifest, digest: str, engine: str) -> None:
+        """Tells what is served; drift is measured from here on if the artifact has a reference."""
+        self._build.labels(
+            version("zh-sentiment"), engine, manifest.name, manifest.version, digest
+        ).set(1)
+        if manifest.reference:
+            self._drift = Drift(manifest.reference, self._registry)
+
+    def observe_request(
+        self, route: str | None, status: int, seconds: float, *, to_model: bool
+    ) -> None:
+        """Counts a request; a path that no route has is ``other``, so labels stay bounded."""
+        name = route or "other"
+        self._requests.labels(name, status).inc()
+        self._request_seconds.labels(name).observe(seconds)
+        if to_model and status in _REFUSALS:
+            self._refusals.labels(_REFUSALS[status]).inc()
+
+    def observe_answer(self, answer: Answer) -> None:
+        """Counts what a request's texts were answered with, and how long the stages took."""
+        for stage, seconds in answer.stages().items():
+            self._stage_seconds.labels(stage).observe(seconds)
+        self._batch_texts.observe(len(answer.outcomes))
+        for outcome in answer.outcomes:
+            if isinstance(outcome, SentimentError):
+                self._failures.inc()
+                continue
+            observation = observe(outcome)
+            self._labels.labels(observation.label).inc()
+            self._uncertain.inc(outcome.uncertain)
+            self._confidence.observe(observation.confidence)
+            self._tokens.inc(observation.tokens)
+            self._unknown.inc(observation.unknown)
+            self._windows.observe(len(outcome.encoding.windows))
+            if self._drift:
+                self._drift.add(observation)
+
+    def refresh(self, *, waiting: int, ready: bool) -> None:
+        """Sets the gauges; called every second and at a scrape, since nobody counts them up."""
+        self._queue.set(waiting)
+        self._ready.set(ready)
+        if self._drift:
+            self._drift.refresh()
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """All metrics of all workers, in the format that ``accept`` asks for, and its type."""
+        registry = self._registry
+        if DIRECTORY_VARIABLE in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        encode, media_type = choose_encoder(accept)
+        return encode(registry), media_type
+
+
+class Drift:
+    """The latest answers beside the artifact's reference.
+
+    Each worker looks at its own answers. They are a sample of the same traffic, so the worker
+    that spoke last speaks for all.
+    """
+
+    def __init__(self, reference: Reference, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, labels: Sequence[str]) -> Gauge:
+            return Gauge(name, text, labels, registry=registry, multiprocess_mode="livemostrecent")
+
+        self._reference = reference
+        self._recent: deque[Observation] = deque(maxlen=RECENT_TEXTS)
+        self._stability = gauge(
+            "sentiment_drift_stability_index",
+            f"Population stability index of the latest {RECENT_TEXTS} texts against dev.",
+            ["signal"],
+        )
+        self._label_ratio = gauge("sentiment_label_ratio", "Share of a label.", ["label", "period"])
+        self._mean_confidence = gauge(
+            "sentiment_mean_confidence_ratio", "Mean confidence.", ["period"]
+        )
+        self._unknown_ratio = gauge(
+            "sentiment_unknown_token_ratio", "Share of unknown tokens.", ["period"]
+        )
+        self._show(reference, "reference")
+
+    def add(self, observation: Observation) -> None:
+        """Remembers an answer and forgets the oldest."""
+        self._recent.append(observation)
+
+    def refresh(self) -> None:
+        """Sets the gauges, once there are texts enough for them to mean something."""
+        if len(self._recent) < FEWEST_RECENT_TEXTS:
+            return
+        recent = measure(tuple(self._recent))
+        self._show(recent, "recent")
+        for signal, index in stability(self._reference, recent).items():
+            self._stability.labels(signal).set(index)
+
+    def _show(self, measured: Reference, period: str) -> None:
+        for label, share in measured.labels.items():
+            self._label_ratio.labels(label, period).set(share)
+        self._mean_confidence.labels(period).set(measured.mean_confidence)
+        self._unknown_ratio.labels(period).set(measured.unknown)

@@ -1,0 +1,86 @@
+"""``/livez`` and ``/readyz`` from a thread and a port of their own.
+
+The event loop answers a probe in its turn, behind every request that came before. Under overload
+that takes long, and whoever watches must not mistake busy for dead.
+"""
+
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from service.errors import MEDIA_TYPE, problem
+from service.schemas import Alive
+from service.state import Service
+
+
+class ProbeServer:
+    """Answers probes until it is closed."""
+
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        """Listens at once; 0 takes a free port.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+
+        class Handler(_Handler):
+            probed = service
+
+        self._server = _Server((host, port), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = Thread(target=self._server.serve_forever, name="probes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class _Handler(BaseHTTPRequestHandler):
+    probed: Service
+    protocol_version = "HTTP/1.1"
+    timeout = 10  # a connection that says nothing for so long is let go
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/livez":
+            if self.probed.hangs:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the event loop hangs")
+            else:
+                self._answer(HTTPStatus.OK, Alive().model_dump_json(), "application/json")
+        elif path == "/readyz":
+            if self.probed.status == "ready":
+                body = self.probed.health().model_dump_json()
+                self._answer(HTTPStatus.OK, body, "application/json")
+            else:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, self.probed.describe())
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "this port has /livez and /readyz alone")
+
+    do_HEAD = do_GET  # noqa: N815 (as above)
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        body = problem(status, detail).model_dump_json(exclude_none=True)
+        self._answer(status, body, MEDIA_TYPE)
+
+    def _answer(self, status: HTTPStatus, body: str, media_type: str) -> None:
+        content = body.encode()
+        self.send_response(status)
+        self.send_header("content-type", media_type)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def version_string(self) -> str:
+        return "zh-sentiment"
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Probes are not logged: they come every few seconds."""

@@ -1,0 +1,205 @@
+"""``/metrics``: what a scrape of the service holds, with one process and with several."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from model import artifact as artifacts
+from service.app import create_app
+from service.metrics import FEWEST_RECENT_TEXTS
+from service.settings import load_settings
+from tests.test_api import JSON, wait_ready
+
+Samples = dict[str, float]
+
+
+def samples(text: str) -> Samples:
+    """Each sample by its name and labels, as Prometheus would store it."""
+    return {
+        sample.name
+        + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scrape(client: TestClient) -> Samples:
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    return samples(response.text)
+
+
+@pytest.fixture
+def client(tiny_artifact: Path) -> Iterator[TestClient]:
+    app = create_app(load_settings(model=tiny_artifact, max_items=200))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_ready(client)
+        yield client
+
+
+def test_a_request_is_counted_with_its_stages_and_its_answers(client: TestClient) -> None:
+    items = [{"text": "房间很好"}, {"text": "早餐很差"}, {"text": ""}]
+    assert client.post("/v1/predict/batch", json={"items": items}).status_code == 200
+    found = scrape(client)
+    assert found["sentiment_requests_total,route=/v1/predict/batch,status=200"] == 1
+    assert found["sentiment_request_duration_seconds_count,route=/v1/predict/batch"] == 1
+    for stage in ("queue", "encode", "infer"):
+        assert found[f"sentiment_stage_duration_seconds_count,stage={stage}"] == 1
+    assert found["sentiment_batch_texts_sum"] == 3
+    assert found["sentiment_predictions_total,label=positive"] == 1
+    assert found["sentiment_predictions_total,label=negative"] == 1
+    assert found["sentiment_predictions_total,label=neutral"] == 0
+    assert found["sentiment_failed_texts_total"] == 1
+    assert found["sentiment_confidence_ratio_count"] == 2
+    assert found["sentiment_text_windows_sum"] == 2
+    assert found["sentiment_tokens_total"] > found["sentiment_unknown_tokens_total"]
+    assert found["sentiment_queue_texts"] == 0
+    assert found["sentiment_queue_limit_texts"] == 2048
+    assert found["sentiment_ready"] == 1
+
+
+def test_the_model_that_is_served_is_named(client: TestClient) -> None:
+    reference = client.get("/health").json()["model"]
+    (info,) = [name for name in scrape(client) if name.startswith("sentiment_build_info")]
+    assert f"model_digest={reference['digest']}" in info
+    assert "model=custom" in info
+    assert "engine=" in info
+
+
+def test_what_a_client_invents_makes_no_series(client: TestClient) -> None:
+    before = set(scrape(client))
+    for number in range(20):
+        client.get(f"/nothing/{number}")
+        client.post(f"/v1/{number}", json={})
+        client.get(f"/web/{number}.js")
+        client.request(f"M{number}", "/v1/predict")
+    new = [
+        name
+        for name in set(scrape(client)) - before
+        if name.startswith(("sentiment_requests_total", "sentiment_refusals"))
+    ]
+    assert len(new) <= 6, new
+    assert scrape(client)["sentiment_requests_total,route=other,status=404"] == 60
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "reason"),
+    [
+        (b"{", JSON, "unreadable"),
+        (b"{}", JSON, "invalid"),
+        (b"{}", {"content-type": "text/plain"}, "media_type"),
+        (b"{}", {**JSON, "content-length": "99999999"}, "too_large"),
+    ],
+)
+def test_a_refusal_is_counted_by_its_reason(
+    client: TestClient, content: bytes, headers: dict[str, str], reason: str
+) -> None:
+    client.post("/v1/predict", content=content, headers=headers)
+    assert scrape(client)[f"sentiment_refusals_total,reason={reason}"] == 1
+
+
+def test_refusals_while_the_model_cannot_be_loaded_are_counted(tmp_path: Path) -> None:
+    with TestClient(create_app(load_settings(model=tmp_path))) as client:
+        client.post("/v1/predict", json={"text": "好"})
+        found = scrape(client)
+    assert found["sentiment_refusals_total,reason=not_ready"] == 1
+    assert found["sentiment_requests_total,route=/v1/predict,status=503"] == 1
+    assert found["sentiment_ready"] == 0
+
+
+def test_drift_shows_when_the_answers_change(client: TestClient) -> None:
+    def send(text: str) -> Samples:
+        items = [{"text": text}] * (FEWEST_RECENT_TEXTS // 2)
+        assert client.post("/v1/predict/batch", json={"items": items}).status_code == 200
+        return scrape(client)
+
+    assert "sentiment_drift_stability_index,signal=labels" not in send("房间很好")
+    found = send("早餐很好")  # positive alone
+    assert found["sentiment_label_ratio,label=positive,period=recent"] == 1
+    assert 0.2 < found["sentiment_label_ratio,label=positive,period=reference"] < 0.5
+    assert found["sentiment_drift_stability_index,signal=labels"] > 0.25
+    for name in ("sentiment_mean_confidence_ratio", "sentiment_unknown_token_ratio"):
+        for period in ("recent", "reference"):
+            assert 0 <= found[f"{name},period={period}"] <= 1
+    assert "sentiment_drift_stability_index,signal=confidence" in found
+    assert "sentiment_drift_stability_index,signal=unknown" in found
+
+
+def test_drift_looks_back_no_further_than_its_window(client: TestClient) -> None:
+    for text in ("房间很好", "早餐很差"):
+        for _ in range(10):
+            client.post("/v1/predict/batch", json={"items": [{"text": text}] * 200})
+    assert scrape(client)["sentiment_label_ratio,label=negative,period=recent"] == 1
+
+
+def test_an_artifact_without_a_reference_has_no_drift(tiny_artifact: Path, tmp_path: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    manifest = artifact.manifest.model_copy(update={"reference": None})
+    artifacts.save(replace(artifact, manifest=manifest), tmp_path)
+    with TestClient(create_app(load_settings(model=tmp_path))) as client:
+        wait_ready(client)
+        client.post("/v1/predict", json={"text": "房间很好"})
+        found = scrape(client)
+    assert found["sentiment_predictions_total,label=positive"] == 1
+    assert not [name for name in found if "drift" in name or "label_ratio" in name]
+
+
+_WORKER = """
+import os, sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+from service import metrics
+if sys.argv[2] == "first":
+    metrics.empty_directory()
+from service.app import create_app
+from service.settings import load_settings
+from tests.test_api import wait_ready
+with TestClient(create_app(load_settings(model=Path(sys.argv[1])))) as client:
+    wait_ready(client)
+    client.post("/v1/predict", json={"text": "房间很好"})
+    print(client.get("/metrics").text)
+if sys.argv[2] == "last":
+    metrics.worker_ended(os.getpid())
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    print("ENDED")
+    print(generate_latest(registry).decode())
+"""
+
+
+def test_workers_count_together_and_a_new_start_counts_from_nothing(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+
+    def worker(place: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", _WORKER, str(tiny_artifact), place],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    key = "sentiment_requests_total,route=/v1/predict,status=200"
+    assert samples(worker("first"))[key] == 1
+    before, after = worker("last").split("ENDED\n")
+    assert samples(before)[key] == 2
+    assert samples(before)["sentiment_stage_duration_seconds_count,stage=infer"] == 2
+    assert samples(before)["sentiment_ready"] == 2
+    assert len([name for name in samples(before) if "build_info" in name]) == 1
+    assert samples(after)[key] == 2
+    assert samples(after)["sentiment_ready"] == 1
+    assert samples(worker("first"))[key] == 1
