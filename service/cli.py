@@ -55,9 +55,16 @@ def main() -> None:
 @click.option("--host", help="Address to listen on; SENTIMENT_HOST.")
 @click.option("--port", type=int, help="Port to listen on; SENTIMENT_PORT.")
 @click.option("--model", type=_Directory, help="Artifact to serve; SENTIMENT_MODEL.")
-def serve(host: str | None, port: int | None, model: Path | None) -> None:
+@click.option("--check", is_flag=True, help="Check the settings and the artifact, and exit.")
+def serve(host: str | None, port: int | None, model: Path | None, check: bool) -> None:
     """Serve the HTTP API. Every setting is an environment variable SENTIMENT_*."""
     settings = load_settings(host=host, port=port, model=model)
+    if check:
+        from service.state import load_warm
+
+        manifest = load_warm(settings).artifact.manifest
+        click.echo(f"the settings fit, and {manifest.name} {manifest.version} can be served")
+        return
     from service.server import serve as run
 
     run(settings)

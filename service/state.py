@@ -104,7 +104,7 @@ class Service:
         """Loads and warms up the model in a thread, while the event loop answers probes."""
         started = time.perf_counter()
         try:
-            classifier = await asyncio.to_thread(_load_warm, self.settings)
+            classifier = await asyncio.to_thread(load_warm, self.settings)
         except SentimentError as error:
             self.failure = str(error)
             logger.error("the model could not be loaded: %s", error)
@@ -126,7 +126,12 @@ class Service:
         )
 
 
-def _load_warm(settings: Settings) -> Classifier:
+def load_warm(settings: Settings) -> Classifier:
+    """The classifier that the settings name, once it has answered.
+
+    Raises:
+        ArtifactError: the artifact cannot be used.
+    """
     classifier = Classifier.load(settings.model, settings.threads or None)
     # The first inferences pay for what is set up lazily; no request should.
     classifier.predict([_WARM_UP] * 8)

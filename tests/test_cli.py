@@ -58,3 +58,21 @@ def test_what_is_missing_is_said_in_one_sentence(
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_check_says_that_the_service_can_start(tiny_artifact: Path) -> None:
+    result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
+    assert result.exit_code == 0
+    assert result.stdout == "the settings fit, and custom 0.1.0 can be served\n"
+
+
+def test_a_check_says_in_one_sentence_why_it_cannot(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tmp_path)])
+    assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
+    assert "manifest.json cannot be read" in result.output
+    monkeypatch.setenv("SENTIMENT_QUEUE_TEXTS", "0")
+    result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
+    assert result.exit_code == 2
+    assert "SENTIMENT_QUEUE_TEXTS" in result.output

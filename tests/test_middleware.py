@@ -1,0 +1,206 @@
+"""The outermost layer: what it refuses unread, whom it stops working for, what it logs."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive
+
+from service.app import create_app
+from service.settings import load_settings
+from service.state import Service
+from tests.conftest import HeldEngine
+from tests.test_api import JSON, TEXT, assert_problem, wait_ready
+
+GET_PATHS = ["/livez", "/readyz", "/health", "/metrics", "/v1/model", "/docs", "/openapi.json"]
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.fixture(scope="module")
+def service(tiny_artifact: Path) -> Service:
+    return Service(load_settings(model=tiny_artifact))
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(create_app(service.settings, service)) as client:
+        wait_ready(client)
+        yield client
+
+
+@asynccontextmanager
+async def held_app(tiny_artifact: Path) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
+    """An application with room for two texts, whose engine waits to be released."""
+    settings = load_settings(model=tiny_artifact, queue_texts=2, max_items=2, deadline_seconds=60)
+    service = Service(settings)
+    await service.load()
+    assert service.model
+    engine = HeldEngine(service.model.classifier._engine)
+    service.model.classifier._engine = engine
+    try:
+        yield create_app(settings, service), service, engine
+    finally:
+        engine.released.set()
+        await asyncio.to_thread(service.model.batcher.close)
+
+
+async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **headers: str) -> int:
+    """The status of a request whose body and whose end ``receive`` tells."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    all_headers = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+def body_then(left: asyncio.Event) -> Receive:
+    """A client that sends its body at once and goes away at ``left``."""
+    messages = [{"type": "http.request", "body": '{"text": "好"}'.encode(), "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+async def unreadable() -> Message:
+    raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize("path", GET_PATHS)
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+    answer = client.head(path)
+    assert answer.status_code == client.get(path).status_code == 200
+    assert answer.content == b""
+    assert int(answer.headers["content-length"]) > 0
+
+
+def test_head_of_a_path_that_takes_none_is_refused(client: TestClient) -> None:
+    assert client.head("/v1/predict").status_code == 405
+    assert client.head("/nothing").status_code == 404
+
+
+def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> None:
+    async def scenario() -> None:
+        async with held_app(tiny_artifact) as (app, _, engine):
+            stays = asyncio.Event()
+            first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
+            await asyncio.to_thread(engine.entered.wait, 10)
+            for path in ("/v1/predict", "/v1/predict/batch"):
+                assert await post(app, unreadable, path) == 429
+            assert await post(app, unreadable, content_length="99999999") == 429
+            engine.released.set()
+            assert await asyncio.gather(*first) == [200, 200]
+            assert await post(app, unreadable, content_length="99999999") == 413
+
+    asyncio.run(scenario())
+
+
+def test_a_service_without_a_model_refuses_before_the_body_is_read(tmp_path: Path) -> None:
+    app = create_app(load_settings(model=tmp_path))
+    assert asyncio.run(post(app, unreadable)) == 503
+
+
+def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
+    tiny_artifact: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scenario() -> None:
+        async with held_app(tiny_artifact) as (app, service, engine):
+            stays, left = asyncio.Event(), asyncio.Event()
+            running = asyncio.create_task(post(app, body_then(stays)))
+            await asyncio.to_thread(engine.entered.wait, 10)
+            waiting = asyncio.create_task(post(app, body_then(left)))
+            await asyncio.sleep(0.05)
+            assert service.model
+            assert service.model.batcher.saturated
+            left.set()
+            assert await asyncio.wait_for(waiting, 5) == 499
+            await asyncio.sleep(0.05)
+            assert not service.model.batcher.saturated
+            engine.released.set()
+            assert await running == 200
+            assert engine.runs == 1
+            exposed = service.metrics.expose("")[0].decode()
+            assert 'sentiment_refusals_total{reason="client_gone"} 1.0' in exposed
+
+    asyncio.run(scenario())
+    statuses = [line["status"] for line in access_lines(caplog)]
+    assert statuses == [499, 200]
+
+
+def test_while_draining_a_connection_is_not_kept(client: TestClient, service: Service) -> None:
+    assert "connection" not in client.post("/v1/predict", json={"text": TEXT}).headers
+    service.draining = True
+    try:
+        answer = client.post("/v1/predict", json={"text": TEXT})
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert_problem(client.get("/readyz"), 503, "shutting down")
+    finally:
+        service.draining = False
+    assert client.get("/readyz").status_code == 200
+
+
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [
+        record.__dict__["fields"] for record in caplog.records if record.name == "service.access"
+    ]
+
+
+def test_a_log_line_tells_route_status_and_stages(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    header = client.post("/v1/predict", json={"text": TEXT}).headers["server-timing"]
+    (line,) = access_lines(caplog)
+    assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/predict", 200)
+    assert list(line["stages"]) == ["queue", "encode", "infer"]
+    assert header == ", ".join(f"{name};dur={ms:.3f}" for name, ms in line["stages"].items())
+    assert line["milliseconds"] >= max(line["stages"].values())
+    assert "trace_id" not in line
+
+
+@pytest.mark.parametrize(
+    ("given", "trace"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"cc-{TRACE}-00f067aa0ba902b7-01-what-the-future-adds", TRACE),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+        ("00-secret-01", None),
+    ],
+)
+def test_the_trace_of_a_caller_is_logged(
+    client: TestClient, caplog: pytest.LogCaptureFixture, given: str, trace: str | None
+) -> None:
+    caplog.set_level(logging.INFO)
+    client.post("/v1/predict", json={"text": TEXT}, headers={"traceparent": given})
+    (line,) = access_lines(caplog)
+    assert line.get("trace_id") == trace

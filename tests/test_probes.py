@@ -1,0 +1,136 @@
+"""Probes from a thread and a port of their own: busy is not dead, and a hang is."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service.probes import ProbeServer
+from service.settings import load_settings
+from service.state import HANG_SECONDS, Service
+from tests.test_server import log_lines, served, wait_for, wait_ready
+
+
+@pytest.fixture
+def probes() -> Iterator[tuple[Service, int]]:
+    service = Service(load_settings())
+    server = ProbeServer(service, "127.0.0.1", 0)
+    yield service, server.port
+    server.close()
+
+
+def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_probe_is_alive_while_nothing_is_loaded_and_not_ready(
+    probes: tuple[Service, int],
+) -> None:
+    _, port = probes
+    assert ask(port, "/livez") == (200, b'{"status":"alive"}')
+    status, body = ask(port, "/readyz")
+    assert (status, json.loads(body)["detail"]) == (503, "the model is still loading")
+    assert ask(port, "/livez", "HEAD") == (200, b"")
+    assert ask(port, "/v1/predict")[0] == 404
+
+
+def test_an_event_loop_that_hangs_is_dead(probes: tuple[Service, int]) -> None:
+    service, port = probes
+    service.ticked = time.monotonic() - HANG_SECONDS - 1
+    status, body = ask(port, "/livez")
+    assert (status, json.loads(body)["detail"]) == (503, "the event loop hangs")
+    service.tick()
+    assert ask(port, "/livez")[0] == 200
+
+
+def test_a_connection_that_says_nothing_keeps_no_other_waiting(
+    probes: tuple[Service, int],
+) -> None:
+    _, port = probes
+    with socket.create_connection(("127.0.0.1", port)):
+        assert ask(port, "/livez")[0] == 200
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def test_the_probe_port_of_a_service_follows_it(tiny_artifact: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"SENTIMENT_PROBE_PORT": str(port), "SENTIMENT_DRAIN_SECONDS": "600"}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+        assert ask(port, "/livez")[0] == 200
+        wait_ready(address)
+        assert ask(port, "/readyz")[0] == 200
+        process.terminate()
+        wait_for(lambda: ask(port, "/readyz")[0] == 503)
+        assert ask(port, "/livez")[0] == 200
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_the_probe_port_answers_while_texts_fill_the_queue(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    settings = {
+        "SENTIMENT_PROBE_PORT": str(port),
+        "SENTIMENT_QUEUE_TEXTS": "80",
+        "SENTIMENT_MAX_ITEMS": "80",
+        "SENTIMENT_DEADLINE_SECONDS": "60",
+    }
+    with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
+        wait_ready(address)
+        items = [{"text": "房间很好，早餐很差。" * 500}] * 80
+        body = json.dumps({"items": items}, ensure_ascii=False).encode()
+        host, service_port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(service_port))) as connection:
+            connection.sendall(
+                b"POST /v1/predict/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+            )
+            wait_for(lambda: ask(port, "/readyz")[0] == 503)
+            assert ask(port, "/livez")[0] == 200
+            refused = httpx2.post(f"{address}/v1/predict", json={"text": "好"})
+            assert refused.status_code == 429
+        # The client is gone: its batch is dropped, long before the deadline.
+        wait_for(lambda: ask(port, "/readyz")[0] == 200)
+    statuses = [line["status"] for line in log_lines(tmp_path / "log") if "status" in line]
+    assert statuses[-2:] == [429, 499]
+
+
+def test_a_probe_port_that_is_taken_refuses_to_start(tiny_artifact: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment = {
+            **os.environ,
+            "SENTIMENT_MODEL": str(tiny_artifact),
+            "SENTIMENT_PORT": "0",
+            "SENTIMENT_PROBE_PORT": str(taken.getsockname()[1]),
+        }
+        result = subprocess.run(
+            [sys.executable, "-m", "service", "serve"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert result.returncode == 2
+    assert "cannot be listened on" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
