@@ -62,6 +62,7 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	  --output-file requirements/peers.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
 	# +cpu names a build; elsewhere the same version comes without it.
 	sed -i 's/+cpu//' requirements/*.txt
 
