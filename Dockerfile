@@ -1,3 +1,4 @@
+# Targets: `serve`, the default, and `torch`, with the reference engine.
 FROM python:3.11-slim AS build
 # Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
 ARG PIP_EXTRA_ARGS=""
@@ -14,13 +15,23 @@ RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
-RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
+RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation . \
+ && /opt/sentiment/bin/pip uninstall --quiet --yes pip
 
-FROM python:3.11-slim
+# What the environment holds, with versions and licences; it ships in the image.
+FROM build AS sbom
+RUN python3 -m venv /opt/sbom \
+ && /opt/sbom/bin/pip install --quiet --requirement requirements/sbom.txt \
+ && /opt/sbom/bin/cyclonedx-py environment /opt/sentiment/bin/python3 \
+      --pyproject pyproject.toml --mc-type application --output-reproducible \
+      --output-file /sbom.cdx.json
+
+FROM python:3.11-slim AS runtime
 LABEL org.opencontainers.image.title="zh-sentiment" \
       org.opencontainers.image.description="Says whether a Chinese text is positive, neutral or negative." \
-      org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build /opt/sentiment /opt/sentiment
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
 ENV PATH=/opt/sentiment/bin:$PATH PYTHONUNBUFFERED=1 SENTIMENT_HOST=0.0.0.0
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
@@ -28,3 +39,10 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["sentiment", "health"]
 ENTRYPOINT ["sentiment"]
 CMD ["serve"]
+
+FROM runtime AS torch
+COPY --from=build /opt/sentiment /opt/sentiment
+COPY --from=sbom /sbom.cdx.json /opt/sentiment/
+
+# The default serves with the same engine.
+FROM torch AS serve

@@ -5,9 +5,12 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx2
@@ -60,24 +63,41 @@ def container(image: str) -> Iterator[tuple[str, str]]:
     run = [*compose, "--project-name", project]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    publish = {"SENTIMENT_PUBLISH": f"127.0.0.1:{port}", "SENTIMENT_IMAGE": image}
-    command(*run, "up", "--detach", "--no-build", **publish)
+    settings = {
+        "SENTIMENT_PUBLISH": f"127.0.0.1:{port}",
+        "SENTIMENT_IMAGE": image,
+        "SENTIMENT_DRAIN_SECONDS": "3",
+    }
+    command(*run, "up", "--detach", "--no-build", **settings)
     try:
-        identifier = command(*run, "ps", "--quiet", **publish).strip()
+        identifier = command(*run, "ps", "--quiet", **settings).strip()
         for _ in range(120):
             state = inspect(identifier)["State"]["Health"]["Status"]
             if state == "healthy":
                 break
             time.sleep(0.5)
-        assert state == "healthy", command(*run, "logs", **publish)
+        assert state == "healthy", command(*run, "logs", **settings)
         yield identifier, f"http://127.0.0.1:{port}"
     finally:
-        command(*run, "down", "--rmi", "all", **publish)
+        command(*run, "down", "--rmi", "all", **settings)
 
 
 def inspect(name: str) -> dict:  # type: ignore[type-arg]
     described: dict = json.loads(command("docker", "inspect", name))[0]  # type: ignore[type-arg]
     return described
+
+
+def test_the_image_holds_what_it_says_and_no_more(image: str) -> None:
+    labels = inspect(image)["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == version("zh-sentiment")
+    assert inspect(image)["Size"] <= 1.3e9
+    run = ["docker", "run", "--rm", "--entrypoint", "sh", image, "-c"]
+    assert command(*run, "! command -v gcc cc make && ls -A ~/.cache /root/.cache || true") == ""
+    held = json.loads(command(*run, "cat /opt/sentiment/sbom.cdx.json"))
+    assert held["bomFormat"] == "CycloneDX"
+    packages = {part["name"].lower(): part["version"] for part in held["components"]}
+    lock = (ROOT / "requirements" / "serve.txt").read_text(encoding="utf-8")
+    assert f"fastapi=={packages['fastapi']}\n" in lock
 
 
 def test_the_container_answers_the_readmes_request(container: tuple[str, str]) -> None:
@@ -87,15 +107,47 @@ def test_the_container_answers_the_readmes_request(container: tuple[str, str]) -
     assert httpx2.get(f"{address}/docs").status_code == 200
 
 
+def test_the_container_shows_its_metrics(container: tuple[str, str]) -> None:
+    _, address = container
+    digest = httpx2.get(f"{address}/health").json()["model"]["digest"]
+    metrics = httpx2.get(f"{address}/metrics").text
+    assert f'model_digest="{digest}"' in metrics
+    assert 'sentiment_requests_total{route="/health",status="200"}' in metrics
+
+
 def test_the_container_is_confined(container: tuple[str, str]) -> None:
     identifier, _ = container
     described = inspect(identifier)
     assert described["Config"]["User"] == "10001:10001"
     assert described["HostConfig"]["ReadonlyRootfs"]
     assert described["HostConfig"]["CapDrop"] == ["ALL"]
+    assert described["HostConfig"]["Memory"] == 2 * 1024**3
+    assert described["HostConfig"]["PidsLimit"] == 256
 
 
-def test_the_container_stops_with_exit_code_0(container: tuple[str, str]) -> None:
-    identifier, _ = container
-    command("docker", "stop", "--time", "15", identifier)
+def test_the_container_stops_under_load_with_exit_code_0_and_no_lost_answer(
+    container: tuple[str, str],
+) -> None:
+    identifier, address = container
+    leaving = threading.Event()
+
+    def send() -> list[int]:
+        statuses = []
+        while not leaving.is_set():
+            text = {"text": "房间干净，服务也好"}
+            statuses.append(httpx2.post(f"{address}/v1/predict", json=text).status_code)
+        return statuses
+
+    with ThreadPoolExecutor(4) as clients:
+        sent = [clients.submit(send) for _ in range(4)]
+        time.sleep(1)
+        stopping = subprocess.Popen(["docker", "stop", "--time", "15", identifier])
+        # What a balancer does: it sends elsewhere once the service is not ready.
+        while httpx2.get(f"{address}/readyz").status_code == 200:
+            time.sleep(0.1)
+        leaving.set()
+        statuses = [status for client in sent for status in client.result()]
+    assert stopping.wait(30) == 0
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
     assert inspect(identifier)["State"]["ExitCode"] == 0

@@ -1,0 +1,168 @@
+"""Dockerfile, compose file and Kubernetes manifests, checked without an engine or a cluster."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return services
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    linter = ROOT / ".venv" / "bin" / "hadolint"
+    if not linter.exists():
+        pytest.skip("hadolint is not installed")
+    result = subprocess.run(
+        [linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_every_setting_reaches_the_container_but_what_the_image_fixes() -> None:
+    named = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    fixed = {"SENTIMENT_HOST", "SENTIMENT_PORT", "SENTIMENT_MODEL"}
+    assert set(compose()["sentiment"]["environment"]) == named - fixed
+
+
+def test_every_container_is_confined_and_published_to_this_machine_alone() -> None:
+    for name, service in compose().items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "mem_limit" in service, name
+        for port in service["ports"]:
+            assert "127.0.0.1:" in port, name
+
+
+def test_monitoring_mounts_what_is_there() -> None:
+    services = compose()
+    for name in ("prometheus", "grafana"):
+        assert services[name]["profiles"] == ["monitoring"]
+        assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"])
+        for volume in services[name]["volumes"]:
+            source = volume.split(":")[0]
+            assert not source.startswith(".") or (ROOT / source).is_dir(), volume
+
+
+@pytest.mark.parametrize("client", [["docker-compose"], ["docker", "compose"]])
+def test_both_composes_accept_the_file(client: list[str]) -> None:
+    if (
+        shutil.which(client[0]) is None
+        or subprocess.run([*client, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip(f"no {' '.join(client)} on this machine")
+    arguments = [*client, "--profile", "monitoring", "config", "--quiet"]
+    result = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+KINDS = [
+    "Deployment",
+    "Service",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+    "ServiceMonitor",
+]
+OLDEST = "1.30"
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    """The manifests by kind, as kustomize puts them together, or as they lie in the folder."""
+    if shutil.which("kubectl"):
+        result = subprocess.run(
+            ["kubectl", "kustomize", KUBERNETES], capture_output=True, text=True, check=True
+        )
+        found = list(yaml.safe_load_all(result.stdout))
+    else:
+        listed = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["resources"]
+        found = [yaml.safe_load((KUBERNETES / name).read_text()) for name in listed]
+    assert sorted(item["kind"] for item in found) == sorted(KINDS)
+    return {item["kind"]: item for item in found}
+
+
+def container() -> dict[str, Any]:
+    (only,) = manifests()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_manifest_fits_the_schema_of_kubernetes(kind: str, version: str) -> None:
+    if kind == "ServiceMonitor":
+        pytest.skip("ServiceMonitor is the Prometheus operator's, and no schema of it is at hand")
+    kubernetes_validate.validate(manifests()[kind], version, strict=True)
+
+
+def test_the_schema_refuses_what_is_misspelt() -> None:
+    broken = manifests()["Deployment"]
+    broken["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="livenesProbe"):
+        kubernetes_validate.validate(broken, OLDEST, strict=True)
+
+
+def test_the_pod_meets_the_restricted_profile() -> None:
+    pod = manifests()["Deployment"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pod["automountServiceAccountToken"]
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert f"USER {pod['securityContext']['runAsUser']}:" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_probes_ask_the_probe_port() -> None:
+    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+    environment = {item["name"]: item["value"] for item in container()["env"]}
+    settings = load_settings(
+        **{
+            name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+            for name, value in environment.items()
+        }
+    )
+    assert ports == {"http": settings.port, "probes": settings.probe_port}
+    paths = {
+        name: container()[name]["httpGet"]
+        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert {probe["port"] for probe in paths.values()} == {"probes"}
+    assert [probe["path"] for probe in paths.values()] == ["/livez", "/livez", "/readyz"]
+    grace = manifests()["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace > settings.drain_seconds + settings.deadline_seconds + 1
+
+
+def test_the_manifests_find_each_other() -> None:
+    found = manifests()
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert found["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert found["Service"]["spec"]["selector"] == labels
+    assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
+    assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "sentiment"
+    (port,) = found["Service"]["spec"]["ports"]
+    (endpoint,) = found["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["port"] == port["name"] == port["targetPort"] == "http"
+    assert (
+        found["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
+        == (found["Service"]["metadata"]["labels"])
+    )
+    # The alerts know the service by this name, here as under compose.
+    job = found["Service"]["metadata"]["labels"][found["ServiceMonitor"]["spec"]["jobLabel"]]
+    assert f'job="{job}"' in (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
