@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test check train-general train-seeds evaluate gate image lock clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate gate image lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -19,6 +19,9 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
+
+test-slow: .venv/dev.installed ## Run those that take minutes: a rolling restart, memory over many requests
+	$(BIN)/pytest -m slow
 
 check: .venv/dev.installed ## Lint, types, import directions
 	$(BIN)/ruff check .

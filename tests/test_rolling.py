@@ -1,0 +1,181 @@
+"""What takes minutes: instances rolled behind a balancer, and memory over many requests."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import sentences
+from tests.test_server import served, wait_for, wait_ready
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = Path(__file__).parent.parent / "deploy" / "haproxy" / "haproxy.cfg"
+REQUESTS = 20_000
+CLIENTS = 8
+DRAIN_SECONDS = 3
+
+
+class Load:
+    """Clients that send one request after the other until they are stopped."""
+
+    def __init__(self, port: int) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._port = port
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._send, args=(i,)) for i in range(CLIENTS)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def sent(self) -> int:
+        return self.outcomes.total()
+
+    def _send(self, seed: int) -> None:
+        chosen = random.Random(seed)
+        texts = [text for text, _ in sentences()]
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        while not self._stopped.is_set():
+            body = json.dumps({"text": chosen.choice(texts)})
+            try:
+                connection.request(
+                    "POST", "/v1/predict", body, {"content-type": "application/json"}
+                )
+                answer = connection.getresponse()
+                complete = b'"label"' in answer.read()
+                outcome = str(answer.status) if complete else f"{answer.status} without an answer"
+            except (OSError, HTTPException) as error:
+                outcome = type(error).__name__
+                connection.close()
+            with self._lock:
+                self.outcomes[outcome] += 1
+        connection.close()
+
+
+@contextmanager
+def balancer(directory: Path, ports: list[int]) -> Iterator[int]:
+    """HAProxy with our configuration before the instances on these ports, and its own port."""
+    binary = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if binary is None:
+        pytest.skip("no haproxy on this machine; Debian's package of that name has it")
+    (port,) = free_ports(1)
+    text = CONFIGURATION.read_text(encoding="utf-8").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    for shipped, instance in zip(("127.0.0.1:8001", "127.0.0.1:8002"), ports, strict=True):
+        assert shipped in text
+        text = text.replace(shipped, f"127.0.0.1:{instance}")
+    path = directory / "haproxy.cfg"
+    path.write_text(text, encoding="utf-8")
+    with (directory / "haproxy.log").open("wb") as log:
+        process = subprocess.Popen([binary, "-db", "-f", path], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: answers(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [item.getsockname()[1] for item in sockets]
+
+
+def test_a_rolling_restart_under_load_loses_no_request(
+    tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = free_ports(2)
+
+    def start(port: int, name: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "SENTIMENT_PORT": str(port),
+            "SENTIMENT_MODEL": str(tiny_artifact),
+            "SENTIMENT_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            "SENTIMENT_LOG_LEVEL": "warning",
+        }
+        with (tmp_path / name).open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service", "serve"], env=environment, stderr=log
+            )
+        wait_for(lambda: answers(port))
+        return process
+
+    instances = [start(port, f"log-{port}") for port in ports]
+    rolls = 0
+    try:
+        with balancer(tmp_path, ports) as port, Load(port) as load:
+            while rolls < 2 or load.sent < REQUESTS:
+                index = rolls % 2
+                instances[index].terminate()
+                assert instances[index].wait(30) == 0
+                instances[index] = start(ports[index], f"log-{ports[index]}-{rolls}")
+                time.sleep(2)  # until the balancer has seen it
+                rolls += 1
+    finally:
+        for process in instances:
+            process.kill()
+            process.wait()
+    with capsys.disabled():
+        print(f"\n{rolls} restarts, {load.sent} requests: {dict(load.outcomes)}")  # noqa: T201
+    assert load.sent >= REQUESTS
+    assert set(load.outcomes) == {"200"}
+
+
+def resident_bytes(process: int) -> int:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_does_not_grow_with_the_requests(
+    tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc on this machine")
+    with served(tiny_artifact, tmp_path / "log") as (process, url):
+        wait_ready(url)
+        sizes = []
+        for until in (4_000, 8_000, 16_000):
+            with Load(int(url.rsplit(":", 1)[1])) as load:
+                wait_for_requests(load, until // 2)
+            sizes.append(resident_bytes(process.pid))
+    with capsys.disabled():
+        print(f"\nresident MiB: {[round(size / 2**20, 1) for size in sizes]}")  # noqa: T201
+    assert set(load.outcomes) == {"200"}
+    assert sizes[2] < sizes[1] * 1.05
+
+
+def wait_for_requests(load: Load, count: int) -> None:
+    while load.sent < count:
+        time.sleep(0.1)
