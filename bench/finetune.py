@@ -66,7 +66,7 @@ print("| rows | tuned from it | from nothing |\n|---:|---:|---:|")
 for count in ROWS:
     figures: dict[bool, list[float]] = {True: [], False: []}
     for draw in range(DRAWS):
-        chosen = random.Random(draw).sample(rows, count)  # noqa: S311, no secret
+        chosen = random.Random(draw).sample(rows, count)
         for warm in (True, False):
             figures[warm].append(tuned(chosen, artifacts.load(base) if warm else None))
     cells = [f"{np.mean(f):.1f} ± {np.std(f, ddof=1):.1f}" for f in figures.values()]

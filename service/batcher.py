@@ -11,6 +11,7 @@ from model.classifier import Classifier, Prediction
 from model.encoding import Encoding
 from model.errors import SentimentError, TextLimitError
 from service.errors import DeadlineError, QueueFullError
+from service.pace import Pace
 from service.settings import Settings
 
 Outcome = Prediction | SentimentError
@@ -37,7 +38,8 @@ class Answer:
 class Batcher:
     """Runs the classifier in a thread of its own, one request after the other.
 
-    At most ``queue_texts`` texts wait or run; a request that would exceed it is refused at once.
+    At most ``queue_texts`` texts wait or run, and what is before a request takes at most about
+    ``queue_seconds``; a request that would exceed either is refused at once.
     One thread, since an inference already uses every processor.
     """
 
@@ -45,8 +47,10 @@ class Batcher:
         self._classifier = classifier
         self._max_text_characters = settings.max_text_characters
         self._queue_texts = settings.queue_texts
+        self._queue_seconds = settings.queue_seconds
         self._deadline_seconds = settings.deadline_seconds
         self._texts = 0
+        self._pace = Pace()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
     @property
@@ -57,7 +61,11 @@ class Batcher:
     @property
     def saturated(self) -> bool:
         """Whether not even one further text would be admitted."""
-        return self._texts >= self._queue_texts
+        return self._texts >= self._queue_texts or self._wait_seconds > self._queue_seconds
+
+    @property
+    def _wait_seconds(self) -> float:
+        return self._texts * self._pace.seconds_per_text
 
     def check_room(self, texts: int = 1) -> None:
         """Returns if so many further texts would be admitted now.
@@ -65,7 +73,7 @@ class Batcher:
         Raises:
             QueueFullError: they would not.
         """
-        if self._texts + texts > self._queue_texts:
+        if self.saturated or self._texts + texts > self._queue_texts:
             raise QueueFullError("too many texts are waiting; try again in a moment")
 
     async def submit(self, texts: Sequence[str]) -> Answer:
@@ -76,6 +84,8 @@ class Batcher:
             DeadlineError: the answer did not come in time; what is left of the work is dropped.
         """
         self.check_room(len(texts))
+        if not self._texts:
+            self._pace.begin()
         self._texts += len(texts)
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
@@ -96,6 +106,7 @@ class Batcher:
 
     def _leave(self, texts: int) -> None:
         self._texts -= texts
+        self._pace.leave(texts)
 
     def _run(self, texts: Sequence[str], submitted: float, abandoned: threading.Event) -> Answer:
         started = time.perf_counter()

@@ -172,6 +172,7 @@ class Limits(BaseModel):
     max_items: int
     max_body_bytes: int
     queue_texts: int
+    queue_seconds: float
     deadline_seconds: float
     drain_seconds: float
     keep_alive_seconds: int

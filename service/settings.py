@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     queue_texts: Annotated[
         int, Field(ge=1, description="Most texts waiting or running; beyond it is a 429.")
     ] = 2048
+    queue_seconds: Annotated[
+        float,
+        Field(gt=0, le=3600, description="Longest expected wait in the queue; beyond it is a 429."),
+    ] = 0.5
     deadline_seconds: Annotated[
         float,
         Field(gt=0, le=3600, description="Longest time from admission to answer; then a 504."),

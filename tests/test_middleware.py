@@ -107,10 +107,11 @@ def test_head_of_a_path_that_takes_none_is_refused(client: TestClient) -> None:
 
 def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> None:
     async def scenario() -> None:
-        async with held_app(tiny_artifact) as (app, _, engine):
+        async with held_app(tiny_artifact) as (app, service, engine):
             stays = asyncio.Event()
             first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
-            await asyncio.to_thread(engine.entered.wait, 10)
+            while service.status != "saturated":
+                await asyncio.sleep(0.01)
             for path in ("/v1/predict", "/v1/predict/batch"):
                 assert await post(app, unreadable, path) == 429
             assert await post(app, unreadable, content_length="99999999") == 429

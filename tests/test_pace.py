@@ -1,0 +1,84 @@
+"""The pace of the queue, with a clock that the test turns."""
+
+import asyncio
+
+import pytest
+
+from model.classifier import Classifier
+from service.batcher import Batcher
+from service.errors import QueueFullError
+from service.pace import Pace
+from service.settings import load_settings
+from tests.test_batcher import held
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("service.pace.time.perf_counter", lambda: now[0])
+    return now
+
+
+def test_nothing_is_known_at_first() -> None:
+    assert Pace().seconds_per_text == 0
+
+
+def test_idle_time_does_not_count(clock: list[float]) -> None:
+    measured = Pace()
+    for _ in range(3):
+        measured.begin()
+        clock[0] += 1
+        measured.leave(4)
+        clock[0] += 1000
+    assert measured.seconds_per_text == pytest.approx(0.25)
+
+
+def test_texts_that_leave_together_share_their_time(clock: list[float]) -> None:
+    measured = Pace()
+    measured.begin()
+    for _ in range(500):
+        clock[0] += 0.3
+        for _ in range(3):
+            measured.leave(1)
+    assert measured.seconds_per_text == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_new_pace_is_learnt(clock: list[float]) -> None:
+    measured = Pace()
+    measured.begin()
+    for seconds in (1.0, 0.01):
+        for _ in range(1000):
+            clock[0] += seconds
+            measured.leave(1)
+    assert measured.seconds_per_text == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
+    tiny_classifier: Classifier, clock: list[float]
+) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(queue_seconds=0.5))
+        slow = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        clock[0] += 0.3  # what a text takes
+        engine.released.set()
+        await slow
+        await asyncio.sleep(0.05)
+        engine.released.clear()
+        waiting = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert not batcher.saturated
+        second = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert batcher.saturated
+        for texts in (["好"], ["好"] * 3):
+            with pytest.raises(QueueFullError):
+                await batcher.submit(texts)
+        engine.released.set()
+        await asyncio.gather(waiting, second)
+        await asyncio.sleep(0.05)
+        assert not batcher.saturated
+        batcher.close()
+
+    asyncio.run(scenario())
