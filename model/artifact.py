@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -27,6 +28,7 @@ MANIFEST = "manifest.json"
 VOCABULARY = "vocab.txt"
 STOPWORDS = "stopwords.txt"
 WEIGHTS = "weights.safetensors"
+ONNX = "model.int8.onnx"
 CARD = "MODEL_CARD.md"
 _FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
 _FIGURE = re.compile(r"[a-z]+\.png")
@@ -36,7 +38,7 @@ EMBEDDING = "reader.embedding.weight"
 # Upper edges of the bins that confidences are counted in; the lowest confidence is a third.
 CONFIDENCE_BINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
-Weights = dict[str, NDArray[Any]]
+Weights = Mapping[str, NDArray[Any]]
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
@@ -72,7 +74,8 @@ class Manifest(BaseModel):
     ``files`` maps file names to their SHA-256, ``training_data`` is a digest over the training
     examples, ``temperature`` divides the logits before the softmax, and an answer is ``uncertain``
     below ``uncertain_below``. ``reference`` is what answers look like on dev; without it nobody
-    can tell whether those in service drift.
+    can tell whether those in service drift. ``onnx`` says for each split how far the answers of
+    ``model.int8.onnx`` agree with those of the weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,15 +91,17 @@ class Manifest(BaseModel):
     training_data: str
     metrics: dict[str, dict[str, float]]
     reference: Reference | None = None
+    onnx: dict[str, dict[str, float]] = {}
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked artifact in memory.
+    """A checked artifact.
 
-    ``figures`` are the card's pictures by file name, ``digest`` is the SHA-256 of the manifest, so
-    of all of it.
+    ``weights`` are read when they are first asked for. ``onnx`` reads the network in int8, if
+    there is one; ``figures`` are the card's pictures by file name, ``digest`` is the SHA-256 of
+    the manifest, so of all of it.
     """
 
     manifest: Manifest
@@ -104,6 +109,7 @@ class Artifact:
     stopwords: tuple[str, ...]
     weights: Weights
     card: str
+    onnx: Callable[[], bytes] | None = None
     figures: dict[str, bytes] = field(default_factory=dict)
     digest: str = ""
 
@@ -127,10 +133,13 @@ def save(artifact: Artifact, directory: Path) -> None:
         CARD: artifact.card.encode(),
         **artifact.figures,
     }
+    if artifact.onnx:
+        contents[ONNX] = artifact.onnx()
     hashes = {name: _sha256(content) for name, content in contents.items()}
     manifest = artifact.manifest.model_copy(update={"files": hashes})
     for picture in directory.glob("*.png"):  # of an earlier card
         picture.unlink()
+    (directory / ONNX).unlink(missing_ok=True)  # of other weights
     for name, content in contents.items():
         (directory / name).write_bytes(content)
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2)
@@ -148,30 +157,64 @@ def load(directory: Path) -> Artifact:
     raw = _read(directory, MANIFEST)
     manifest = _parse_manifest(raw, directory)
     figures = {name for name in manifest.files if _FIGURE.fullmatch(name)}
-    if set(manifest.files) - figures != set(_FILES):
+    if set(manifest.files) - figures - {ONNX} != set(_FILES):
         raise ArtifactError(
-            f"{directory / MANIFEST}: files must be {', '.join(_FILES)}, and pictures of the card"
+            f"{directory / MANIFEST}: files must be {', '.join(_FILES)}, and may be {ONNX} and "
+            "pictures of the card"
         )
-    contents = {}
-    for name in manifest.files:
-        content = contents[name] = _read(directory, name)
-        if _sha256(content) != manifest.files[name]:
-            raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
+
+    def read(name: str) -> bytes:
+        return _read_checked(directory, name, manifest.files[name])
+
     try:
-        vocabulary = Vocabulary(from_lines(contents[VOCABULARY]))
-        stopwords = tuple(from_lines(contents[STOPWORDS]))
-        card = contents[CARD].decode()
+        vocabulary = Vocabulary(from_lines(read(VOCABULARY)))
+        stopwords = tuple(from_lines(read(STOPWORDS)))
+        card = read(CARD).decode()
     except ValueError as error:
         raise ArtifactError(f"{directory}: a text file cannot be used: {error}") from None
-    try:
-        weights: Weights = load_tensors(contents[WEIGHTS])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{directory / WEIGHTS} holds no tensors: {error}") from None
-    for name, tensor in weights.items():
-        if not np.isfinite(tensor).all():
-            raise ArtifactError(f"{directory / WEIGHTS}: {name} holds values that are not finite")
-    pictures = {name: contents[name] for name in figures}
-    return Artifact(manifest, vocabulary, stopwords, weights, card, pictures, _sha256(raw))
+    for name in {WEIGHTS, ONNX} & manifest.files.keys():
+        read(name)  # checked now, and kept only by the engine that needs it
+    return Artifact(
+        manifest,
+        vocabulary,
+        stopwords,
+        _StoredWeights(directory, manifest.files[WEIGHTS]),
+        card,
+        (lambda: read(ONNX)) if ONNX in manifest.files else None,
+        {name: read(name) for name in figures},
+        _sha256(raw),
+    )
+
+
+class _StoredWeights(Weights):
+    """Weights in a file, read when first asked for: the onnx engine never does."""
+
+    def __init__(self, directory: Path, sha256: str) -> None:
+        self._directory = directory
+        self._sha256 = sha256
+
+    @cached_property
+    def _tensors(self) -> dict[str, NDArray[Any]]:
+        path = self._directory / WEIGHTS
+        try:
+            tensors: dict[str, NDArray[Any]] = load_tensors(
+                _read_checked(self._directory, WEIGHTS, self._sha256)
+            )
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ArtifactError(f"{path} holds no tensors: {error}") from None
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise ArtifactError(f"{path}: {name} holds values that are not finite")
+        return tensors
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
 
 
 def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
@@ -203,7 +246,14 @@ def _read(directory: Path, name: str) -> bytes:
         raise ArtifactError(f"{directory / name} cannot be read: {error.strerror}") from None
 
 
-def _half_precision(weights: Weights) -> Weights:
+def _read_checked(directory: Path, name: str, sha256: str) -> bytes:
+    content = _read(directory, name)
+    if _sha256(content) != sha256:
+        raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
+    return content
+
+
+def _half_precision(weights: Weights) -> dict[str, NDArray[Any]]:
     return {name: weights[name].astype(np.float16) for name in sorted(weights)}
 
 

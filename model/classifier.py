@@ -12,7 +12,7 @@ from model import artifact as artifacts
 from model.artifact import Artifact
 from model.config import LABELS
 from model.encoding import Encoding
-from model.engines import Engine, TorchEngine
+from model.engines import Engine, EngineChoice, Logits, by_length, start_engine
 from model.errors import BlankTextError
 
 # Windows that run through the network together. Larger batches gain nothing on a CPU.
@@ -51,14 +51,16 @@ class Classifier:
         self._engine = engine
 
     @classmethod
-    def load(cls, directory: Path, threads: int | None = None) -> "Classifier":
-        """A classifier from the artifact in a directory.
+    def load(
+        cls, directory: Path, threads: int | None = None, engine: EngineChoice = "auto"
+    ) -> "Classifier":
+        """A classifier from the artifact in a directory; see ``start_engine``.
 
         Raises:
             ArtifactError: the artifact cannot be used.
         """
         artifact = artifacts.load(directory)
-        return cls(artifact, TorchEngine(artifact, threads))
+        return cls(artifact, start_engine(artifact, engine, threads))
 
     @property
     def engine_name(self) -> str:
@@ -109,14 +111,12 @@ class Classifier:
     def _window_probabilities(
         self, windows: Sequence[Sequence[int]], cancelled: Callable[[], bool]
     ) -> NDArray[np.float64]:
-        logits = np.empty((len(windows), len(LABELS)), dtype=np.float32)
-        # Near lengths run together, so that little padding is read.
-        by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]))
-        for start in range(0, len(windows), BATCH_SIZE):
+        def run(batch: Sequence[Sequence[int]]) -> Logits:
             if cancelled():
                 raise CancelledError
-            chosen = by_length[start : start + BATCH_SIZE]
-            logits[chosen] = self._engine.logits([windows[index] for index in chosen])
+            return self._engine.logits(batch)
+
+        logits = by_length(run, windows, BATCH_SIZE)
         return softmax(logits, self.artifact.manifest.temperature)
 
     def _prediction(self, encoding: Encoding, probabilities: NDArray[np.float64]) -> Prediction:

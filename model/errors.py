@@ -17,6 +17,10 @@ class ArtifactError(SentimentError):
     """An artifact is missing, damaged, or of another format version."""
 
 
+class ExportError(SentimentError):
+    """The network in int8 differs too much from the one that was trained."""
+
+
 class BlankTextError(SentimentError):
     """The text to classify is empty or holds nothing but white space."""
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from model.config import LABELS, NEUTRAL, RunConfig, SourceConfig
 from model.data import Example, near_length_batches
+from model.engines import Logits, by_length
 from model.metrics import choose, score
 from model.network import SentimentNetwork
 from model.optimization import (
@@ -169,25 +170,20 @@ def smoothed_loss(logits: Tensor, labels: Tensor, allowed: Tensor, smoothing: fl
     return -(target * log_probabilities.masked_fill(~allowed, 0.0)).sum(dim=1)
 
 
-def logits_of(
-    network: SentimentNetwork, sequences: Sequences, device: torch.device
-) -> NDArray[np.float32]:
+def logits_of(network: SentimentNetwork, sequences: Sequences, device: torch.device) -> Logits:
     """(texts, labels) logits, in the order of the sequences."""
-    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
-    logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
+
+    def run(batch: Sequence[NDArray[np.int32]]) -> Logits:
+        ids, lengths = pad_tensors(batch, device)
+        logits: Logits = network(ids, lengths).float().cpu().numpy()
+        return logits
+
     with torch.inference_mode():
-        for chosen in _chunks(order, 128):
-            ids, lengths = pad_tensors([sequences[index] for index in chosen], device)
-            logits[chosen] = network(ids, lengths).float().cpu().numpy()
-    return logits
+        return by_length(run, sequences, 128)
 
 
-def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
+def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """Where the rows of each source stand."""
     indices: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         indices.setdefault(example.source, []).append(index)
@@ -203,7 +199,7 @@ def dev_metrics(
     """
     metrics: dict[str, dict[str, float]] = {}
     chosen_by = []
-    for name, indices in _by_source(examples).items():
+    for name, indices in by_source(examples).items():
         two_classes = sources[name].two_classes
         chosen = choose(scores[indices], two_classes)
         metrics[name] = score([examples[index].label for index in indices], chosen)

@@ -26,9 +26,10 @@ from model.constructions import load_constructions
 from model.data import Example, load_blocklist, load_splits, load_unlabelled
 from model.encoding import Encoder
 from model.engines import TorchEngine, available_cpus
-from model.errors import ConfigError, DataError, SentimentError
+from model.errors import ConfigError, DataError, ExportError, SentimentError
+from model.export import export
 from model.figures import draw_curves
-from model.finetune import dev_metrics, finetune, logits_of
+from model.finetune import by_source, dev_metrics, finetune, logits_of
 from model.network import SentimentNetwork
 from model.optimization import History, Sequences
 from model.pretrain import pretrain
@@ -182,6 +183,13 @@ def train(
     )
     manifest = manifest.model_copy(update={"reference": reference})
     artifact = replace(artifact, manifest=manifest)
+    try:
+        artifact = export(
+            artifact,
+            [(sources[name], [dev[i] for i in rows]) for name, rows in by_source(dev).items()],
+        )
+    except ExportError as error:
+        logger.warning("the artifact is for the torch engine alone: %s", error)
     artifacts.save(artifact, output)
     saved = _load_reproducing(output, dev, probabilities)
     logger.info("the artifact is in %s", output)
@@ -336,7 +344,7 @@ def _load_reproducing(
     output: Path, examples: Sequence[Example], probabilities: NDArray[np.float64]
 ) -> Artifact:
     """Loads the artifact as a service would and compares its answers for some of dev."""
-    classifier = Classifier.load(output)
+    classifier = Classifier.load(output, engine="torch")
     compared = 0
     for index, example in enumerate(examples[:200]):
         prediction = classifier.predict([example.text])[0]

@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from model.engines import EngineChoice
 from model.errors import BlankTextError, SentimentError
 from service.settings import SHIPPED_MODEL, load_settings
 
@@ -22,6 +24,14 @@ _model_option = click.option(
     default=SHIPPED_MODEL,
     envvar="SENTIMENT_MODEL",
     help="Artifact to use; SENTIMENT_MODEL.",
+)
+
+_engine_option = click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineChoice)),
+    default="auto",
+    envvar="SENTIMENT_ENGINE",
+    help="What runs the network; SENTIMENT_ENGINE.",
 )
 
 
@@ -73,7 +83,8 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
 @main.command()
 @click.argument("texts", nargs=-1)
 @_model_option
-def predict(texts: tuple[str, ...], model: Path) -> None:
+@_engine_option
+def predict(texts: tuple[str, ...], model: Path, engine: EngineChoice) -> None:
     """Classify TEXTS, or the lines of standard input; one JSON object a line.
 
     A text that cannot be classified gets a line with its error.
@@ -82,7 +93,7 @@ def predict(texts: tuple[str, ...], model: Path) -> None:
     from service.errors import text_problem
     from service.schemas import sentiment_fields
 
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model, engine=engine)
     for text in texts or (line.rstrip("\r\n") for line in sys.stdin):
         try:
             answer = sentiment_fields(classifier.predict([text])[0])
@@ -202,13 +213,37 @@ def evaluate(
 
 
 @main.command()
+@click.option("--config", default="zh-general", help="Names the test sets.", show_default=True)
 @_model_option
-def gate(model: Path) -> None:
+def export(config: str, model: Path) -> None:
+    """Write the network in int8 into an artifact, for the onnx engine.
+
+    It is measured beside the weights on every test split, and is written only if at least 99.5%
+    of the labels stay the same and at most 0.2 points of accuracy are lost.
+    """
+    from model import artifact as artifacts
+    from model.config import load_config
+    from model.data import load_test
+    from model.export import export as run_export
+
+    _log_to_terminal()
+    data = _data_directory()
+    sources = [source for source in load_config(config).data.sources if source.test]
+    splits = [(source, load_test(source, data)) for source in sources]
+    exported = run_export(artifacts.load(model), splits)
+    artifacts.save(exported, model)
+    click.echo(json.dumps(exported.manifest.onnx, indent=2))
+
+
+@main.command()
+@_model_option
+@_engine_option
+def gate(model: Path, engine: EngineChoice) -> None:
     """Read the gate's sentences: exit code 0 when the model may be released, else 1."""
     from model.classifier import Classifier
     from model.gate import run_gate
 
-    result = run_gate(Classifier.load(model))
+    result = run_gate(Classifier.load(model, engine=engine))
     click.echo(result.report())
     sys.exit(0 if result.passed else 1)
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import model
+from model.engines import EngineChoice
 from model.errors import ConfigError
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
         Field(ge=0, le=65535, description="Further port with `/livez` and `/readyz`; 0 is none."),
     ] = 0
     model: Annotated[Path, Field(description="Directory of the artifact to serve.")] = SHIPPED_MODEL
+    engine: Annotated[
+        EngineChoice,
+        Field(description="`onnx` or `torch`; `auto` is onnx where the artifact holds it."),
+    ] = "auto"
     threads: Annotated[
         int, Field(ge=0, le=1024, description="Threads of one inference; 0 is one a processor.")
     ] = 0

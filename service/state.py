@@ -132,7 +132,7 @@ def load_warm(settings: Settings) -> Classifier:
     Raises:
         ArtifactError: the artifact cannot be used.
     """
-    classifier = Classifier.load(settings.model, settings.threads or None)
+    classifier = Classifier.load(settings.model, settings.threads or None, settings.engine)
     # The first inferences pay for what is set up lazily; no request should.
     classifier.predict([_WARM_UP] * 8)
     classifier.predict([_WARM_UP])

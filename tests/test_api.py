@@ -96,7 +96,8 @@ def test_a_batch_answers_as_the_single_texts_do(client: TestClient) -> None:
     batch = client.post("/v1/predict/batch", json={"items": [{"text": t} for t in texts]}).json()
     for text, result in zip(texts, batch["results"], strict=True):
         single = client.post("/v1/predict", json={"text": text}).json()
-        assert result["probabilities"] == pytest.approx(single["probabilities"], abs=1e-4)
+        # In int8 a batch shares its rounding.
+        assert result["probabilities"] == pytest.approx(single["probabilities"], abs=0.03)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\u3000\t"])
@@ -261,7 +262,7 @@ def test_no_log_line_holds_the_text(client: TestClient, caplog: pytest.LogCaptur
 def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
     body = client.get("/v1/model").json()
     assert body["labels"] == ["positive", "neutral", "negative"]
-    assert body["engine"] == "torch"
+    assert body["engine"] == "onnx"
     assert body["card"].startswith("---")
     assert body["limits"] == {
         "max_text_characters": 10_000,

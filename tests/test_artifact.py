@@ -36,6 +36,9 @@ def test_load_is_the_inverse_of_save(tiny_artifact: Path, tmp_path: Path) -> Non
     assert again.stopwords == loaded.stopwords
     assert again.card == loaded.card
     assert again.digest == loaded.digest
+    assert loaded.onnx
+    assert again.onnx
+    assert again.onnx() == loaded.onnx()
     for name, tensor in loaded.weights.items():
         np.testing.assert_array_equal(tensor, again.weights[name])
 
@@ -54,7 +57,9 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         artifacts.load(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("name", ["vocab.txt", "stopwords.txt", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["vocab.txt", "stopwords.txt", "weights.safetensors", "model.int8.onnx"]
+)
 def test_a_changed_file_is_refused(copy: Path, name: str) -> None:
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[:-2])
@@ -100,13 +105,13 @@ def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
 
     rewrite(copy, poison)
     with pytest.raises(ArtifactError, match=r"output.bias holds values that are not finite"):
-        artifacts.load(copy)
+        Classifier.load(copy, engine="torch")
 
 
 def test_weights_of_other_shapes_are_refused(copy: Path) -> None:
     edit_manifest(copy, network={"hidden_size": 64, "embedding_size": 128})
     with pytest.raises(ArtifactError, match="the weights do not fit the manifest: size mismatch"):
-        Classifier.load(copy)
+        Classifier.load(copy, engine="torch")
 
 
 def test_nothing_in_an_artifact_is_a_pickle(tiny_artifact: Path) -> None:

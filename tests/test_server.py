@@ -61,7 +61,8 @@ def wait_ready(address: str) -> None:
 
 
 def test_livez_answers_while_the_model_loads(tiny_artifact: Path, tmp_path: Path) -> None:
-    with served(tiny_artifact, tmp_path / "log") as (_, address):
+    # Importing torch takes long enough to ask meanwhile.
+    with served(tiny_artifact, tmp_path / "log", SENTIMENT_ENGINE="torch") as (_, address):
         assert httpx2.get(f"{address}/readyz").status_code == 503
         assert httpx2.get(f"{address}/livez").status_code == 200
         assert httpx2.get(f"{address}/health").json()["status"] == "loading"
@@ -89,7 +90,7 @@ def test_a_signal_ends_in_exit_code_0(
 def test_a_signal_while_the_model_loads_ends_in_exit_code_0(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
-    with served(tiny_artifact, tmp_path / "log") as (process, _):
+    with served(tiny_artifact, tmp_path / "log", SENTIMENT_ENGINE="torch") as (process, _):
         process.terminate()
         assert process.wait(20) == 0
 

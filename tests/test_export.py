@@ -1,0 +1,105 @@
+"""The network in int8: it answers as the weights do, and without torch."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import artifact as artifacts
+from model.classifier import Classifier
+from model.config import SourceConfig
+from model.data import Example
+from model.engines import OnnxEngine, TorchEngine
+from model.errors import ArtifactError, ExportError
+from model.export import export
+from tests.conftest import sentences
+
+SOURCE = SourceConfig(name="reviews", train=())
+EXAMPLES = [
+    Example(text, ["positive", "neutral", "negative"].index(label), "reviews")
+    for text, label in sentences()
+]
+
+
+def test_both_engines_read_the_same(tiny_artifact: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    batch = [[5, 6, 7], [8], list(range(2, 60)), [3, 3]]
+    expected, logits = (engine(artifact).logits(batch) for engine in (TorchEngine, OnnxEngine))
+    np.testing.assert_allclose(logits, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_padding_reaches_no_answer(tiny_artifact: Path) -> None:
+    engine = OnnxEngine(artifacts.load(tiny_artifact))
+    short, long = [5, 6, 7], [5, 6, 7] * 40
+    alone, beside = engine.logits([short])[0], engine.logits([short, long])[0]
+    np.testing.assert_allclose(beside, alone, atol=0.02 * np.abs(alone).max())
+
+
+def test_training_exports_what_it_measured(tiny_artifact: Path) -> None:
+    measured = artifacts.load(tiny_artifact).manifest.onnx
+    assert measured["reviews"]["texts"] == measured["all"]["texts"] > 0
+    assert measured["all"]["agreement"] >= 0.995
+    assert Classifier.load(tiny_artifact).engine_name == "onnx"
+
+
+def test_an_export_counts_each_text_once(tiny_artifact: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    half = len(EXAMPLES) // 3
+    other = SOURCE.model_copy(update={"name": "others"})
+    splits = [(SOURCE, EXAMPLES[:half]), (other, EXAMPLES[half:])]
+    measured = export(artifact, splits).manifest.onnx
+    assert measured["all"]["texts"] == len(EXAMPLES)
+    assert measured["all"]["agreement"] == pytest.approx(
+        (measured["reviews"]["agreement"] + 2 * measured["others"]["agreement"]) / 3
+    )
+
+
+def test_a_network_that_differs_too_much_is_not_exported(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mirrored(self: OnnxEngine, batch: list[list[int]]) -> np.ndarray:
+        return -honest(self, batch)
+
+    honest = OnnxEngine.logits
+    monkeypatch.setattr(OnnxEngine, "logits", mirrored)
+    with pytest.raises(ExportError, match=r"in int8 \d.* of the labels stay the same"):
+        export(artifacts.load(tiny_artifact), [(SOURCE, EXAMPLES)])
+
+
+def test_an_artifact_without_it_runs_in_torch(tiny_artifact: Path, tmp_path: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    manifest = artifact.manifest.model_copy(update={"onnx": {}})
+    artifacts.save(replace(artifact, manifest=manifest, onnx=None), tmp_path)
+    assert not (tmp_path / "model.int8.onnx").exists()
+    assert Classifier.load(tmp_path).engine_name == "torch"
+    with pytest.raises(ArtifactError, match=r"holds no model.int8.onnx; run sentiment export"):
+        Classifier.load(tmp_path, engine="onnx")
+
+
+def test_a_file_that_is_no_network_is_refused(tiny_artifact: Path, tmp_path: Path) -> None:
+    artifacts.save(replace(artifacts.load(tiny_artifact), onnx=lambda: b"nothing"), tmp_path)
+    with pytest.raises(ArtifactError, match=r"model.int8.onnx cannot be used"):
+        Classifier.load(tmp_path)
+
+
+def test_serving_it_imports_neither_torch_nor_what_training_needs(tiny_artifact: Path) -> None:
+    program = f"""
+import sys
+import time
+from pathlib import Path
+from fastapi.testclient import TestClient
+from service.app import create_app
+from service.settings import load_settings
+
+with TestClient(create_app(load_settings(model=Path({str(tiny_artifact)!r})))) as client:
+    while client.get("/readyz").status_code != 200:
+        time.sleep(0.05)
+    assert client.get("/v1/model").json()["engine"] == "onnx"
+    assert client.post("/v1/predict", json={{"text": "房间很好"}}).status_code == 200
+print(*{{"torch", "onnx", "sklearn", "scipy", "jieba", "matplotlib"}} & sys.modules.keys())
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (result.stdout.decode().strip(), result.returncode) == ("", 0), result.stderr.decode()
