@@ -1,30 +1,30 @@
-# Targets: `serve`, the default, and `torch`, with the reference engine.
-FROM python:3.11-slim AS build
-# Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
-ARG PIP_EXTRA_ARGS=""
-# Where else the CPU build of torch comes from.
-ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+# Targets: `serve`, the default, which runs the model by ONNX Runtime and holds no torch, and `torch`,
+# with the reference engine beside it.
+FROM python:3.11-slim AS environment
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 RUN python3 -m venv /opt/sentiment
 COPY requirements requirements
-# PIP_EXTRA_ARGS is several words on purpose.
-# hadolint ignore=SC2086
-RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
- && /opt/sentiment/bin/pip install --quiet --requirement requirements/serve.txt
+RUN grep --invert-match --file requirements/torch-only.txt requirements/serve.txt > onnx.txt \
+ && /opt/sentiment/bin/pip install --quiet --requirement onnx.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
-RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation . \
- && /opt/sentiment/bin/pip uninstall --quiet --yes pip
+RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
 
-# What the environment holds, with versions and licences; it ships in the image.
-FROM build AS sbom
-RUN python3 -m venv /opt/sbom \
- && /opt/sbom/bin/pip install --quiet --requirement requirements/sbom.txt \
- && /opt/sbom/bin/cyclonedx-py environment /opt/sentiment/bin/python3 \
-      --pyproject pyproject.toml --mc-type application --output-reproducible \
-      --output-file /sbom.cdx.json
+FROM environment AS build
+RUN requirements/finish-image.sh
+
+FROM environment AS build-torch
+# Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
+ARG PIP_EXTRA_ARGS=""
+# Where else the CPU build of torch comes from.
+ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+# PIP_EXTRA_ARGS is several words on purpose.
+# hadolint ignore=SC2086
+RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
+ && /opt/sentiment/bin/pip install --quiet --requirement requirements/serve.txt \
+ && requirements/finish-image.sh
 
 FROM python:3.11-slim AS runtime
 LABEL org.opencontainers.image.title="zh-sentiment" \
@@ -41,8 +41,7 @@ ENTRYPOINT ["sentiment"]
 CMD ["serve"]
 
 FROM runtime AS torch
-COPY --from=build /opt/sentiment /opt/sentiment
-COPY --from=sbom /sbom.cdx.json /opt/sentiment/
+COPY --from=build-torch /opt/sentiment /opt/sentiment
 
-# The default serves with the same engine.
-FROM torch AS serve
+FROM runtime AS serve
+COPY --from=build /opt/sentiment /opt/sentiment

@@ -54,7 +54,7 @@ gate: .venv/serve.installed ## Read the sentences that a release must read right
 	$(BIN)/sentiment gate
 
 image: ## Build the Docker image
-	docker build --build-arg TORCH_INDEX --build-arg PIP_EXTRA_ARGS --tag zh-sentiment .
+	docker build --tag zh-sentiment .
 
 lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	$(PIP) install --quiet pip-tools==7.6.2

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from model.artifact import ONNX, Artifact
 from model.config import LABELS
 from model.errors import ArtifactError
 from model.vocab import PADDING_ID
+
+# Its packages report to their maker unless told not to before they are imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 Logits = NDArray[np.float32]
 Ids = TypeVar("Ids", bound=Sized)

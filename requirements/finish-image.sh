@@ -1,0 +1,10 @@
+#!/bin/sh
+# Takes out of an image's environment what serving never imports, and writes down what is left, with
+# versions and licences. jieba defines the words, but rjieba is what cuts them.
+set -eu
+/opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools pip
+python3 -m venv /opt/inventory
+/opt/inventory/bin/pip install --quiet --requirement requirements/sbom.txt
+/opt/inventory/bin/cyclonedx-py environment /opt/sentiment/bin/python3 \
+  --pyproject pyproject.toml --mc-type application --output-reproducible \
+  --output-file /opt/sentiment/sbom.cdx.json
