@@ -1,6 +1,7 @@
 """The way of texts from the event loop to the engine and back, bounded in number and time."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -51,7 +52,9 @@ class Batcher:
         self._deadline_seconds = settings.deadline_seconds
         self._texts = 0
         self._pace = Pace()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._executor = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="inference", initializer=_yield_to_others
+        )
 
     @property
     def texts(self) -> int:
@@ -135,3 +138,9 @@ class Batcher:
                 f"the text has {len(text)} characters; the limit is {self._max_text_characters}"
             )
         return self._classifier.encode(text)
+
+
+def _yield_to_others() -> None:
+    """Lets the event loop and the probes go first where processors are short."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
