@@ -15,9 +15,6 @@ from model.encoding import Encoding
 from model.engines import Engine, EngineChoice, Logits, by_length, start_engine
 from model.errors import BlankTextError
 
-# Windows that run through the network together. Larger batches gain nothing on a CPU.
-BATCH_SIZE = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -116,7 +113,7 @@ class Classifier:
                 raise CancelledError
             return self._engine.logits(batch)
 
-        logits = by_length(run, windows, BATCH_SIZE)
+        logits = by_length(run, windows)
         return softmax(logits, self.artifact.manifest.temperature)
 
     def _prediction(self, encoding: Encoding, probabilities: NDArray[np.float64]) -> Prediction:

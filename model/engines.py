@@ -19,6 +19,11 @@ import onnxruntime
 
 Logits = NDArray[np.float32]
 Ids = TypeVar("Ids", bound=Sized)
+# Sequences that run together; larger batches gain nothing on a CPU.
+BATCH_SIZE = 32
+# Their ids with padding: what a run needs in memory grows with them.
+BATCH_IDS = 512
+
 EngineChoice = Literal["auto", "onnx", "torch"]
 
 
@@ -58,16 +63,21 @@ def pad(
     return ids, lengths
 
 
-def by_length(run: Callable[[list[Ids]], Logits], sequences: Sequence[Ids], size: int) -> Logits:
-    """(sequences, labels) logits, in the order of the sequences, from runs of ``size`` of them.
+def by_length(run: Callable[[list[Ids]], Logits], sequences: Sequence[Ids]) -> Logits:
+    """(sequences, labels) logits, in the order of the sequences.
 
-    Near lengths run together, so that little padding is read.
+    Near lengths run together, so that little padding is read, as many as ``BATCH_SIZE`` and
+    ``BATCH_IDS`` allow.
     """
     logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
-    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+    longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+    start = 0
+    while start < len(longest_first):
+        longest = len(sequences[longest_first[start]])
+        size = min(BATCH_SIZE, max(1, BATCH_IDS // longest))
+        chosen = longest_first[start : start + size]
         logits[chosen] = run([sequences[index] for index in chosen])
+        start += size
     return logits
 
 

@@ -179,7 +179,7 @@ def logits_of(network: SentimentNetwork, sequences: Sequences, device: torch.dev
         return logits
 
     with torch.inference_mode():
-        return by_length(run, sequences, 128)
+        return by_length(run, sequences)
 
 
 def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:

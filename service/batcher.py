@@ -4,8 +4,9 @@ import asyncio
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 from model.classifier import Classifier, Prediction
@@ -20,9 +21,13 @@ Outcome = Prediction | SentimentError
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcomes for the texts of one request, and how long each stage took, in seconds."""
+    """The outcomes for the texts of one request, and how long each stage took, in seconds.
+
+    ``texts_together`` ran together, those of other requests among them, and share the times.
+    """
 
     outcomes: list[Outcome]
+    texts_together: int
     queue_seconds: float
     encode_seconds: float
     infer_seconds: float
@@ -36,10 +41,22 @@ class Answer:
         }
 
 
-class Batcher:
-    """Runs the classifier in a thread of its own, one request after the other.
+@dataclass(slots=True, eq=False)
+class _Work:
+    """The texts of one request, and where their answer goes."""
 
-    At most ``queue_texts`` texts wait or run, and what is before a request takes at most about
+    texts: Sequence[str]
+    submitted: float
+    answer: Future[Answer]
+    abandoned: bool = False
+
+
+class Batcher:
+    """Runs the classifier in a thread of its own, on all requests that wait.
+
+    Whoever comes while nothing runs is answered at once and alone; those who come meanwhile run
+    together, up to ``batch_texts`` texts, since the engine answers many in little more time than
+    one. At most ``queue_texts`` texts wait or run, and what is before a request takes at most about
     ``queue_seconds``; a request that would exceed either is refused at once.
     One thread, since an inference already uses every processor.
     """
@@ -47,14 +64,17 @@ class Batcher:
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self._classifier = classifier
         self._max_text_characters = settings.max_text_characters
+        self._batch_texts = settings.batch_texts
         self._queue_texts = settings.queue_texts
         self._queue_seconds = settings.queue_seconds
         self._deadline_seconds = settings.deadline_seconds
         self._texts = 0
         self._pace = Pace()
-        self._executor = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix="inference", initializer=_yield_to_others
-        )
+        self._waiting: deque[_Work] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
+        self._thread.start()
 
     @property
     def texts(self) -> int:
@@ -90,47 +110,92 @@ class Batcher:
         if not self._texts:
             self._pace.begin()
         self._texts += len(texts)
-        abandoned = threading.Event()
         loop = asyncio.get_running_loop()
-        work = self._executor.submit(self._run, texts, time.perf_counter(), abandoned)
+        work = _Work(texts, time.perf_counter(), Future())
         # Texts leave the queue when their work ends, not when its caller goes away.
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, len(texts)))
+        work.answer.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, len(texts)))
+        with self._changed:
+            self._waiting.append(work)
+            self._changed.notify()
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await asyncio.wrap_future(work)
+                return await asyncio.wrap_future(work.answer)
         except TimeoutError:
             raise DeadlineError(f"no answer within {self._deadline_seconds:g} s") from None
         finally:
-            abandoned.set()
+            work.abandoned = True
 
     def close(self) -> None:
         """Lets what runs finish and drops what waits."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+        for work in self._waiting:
+            work.answer.cancel()
 
     def _leave(self, texts: int) -> None:
         self._texts -= texts
         self._pace.leave(texts)
 
-    def _run(self, texts: Sequence[str], submitted: float, abandoned: threading.Event) -> Answer:
-        started = time.perf_counter()
-        encodings = []
-        outcomes: list[Outcome | None] = []
-        for text in texts:
-            if abandoned.is_set():
-                raise CancelledError
+    def _serve(self) -> None:
+        _yield_to_others()
+        while batch := self._next_batch():
             try:
-                encodings.append(self._encode(text))
-                outcomes.append(None)
-            except SentimentError as error:
-                outcomes.append(error)
+                answers = self._answers(batch)
+            except BaseException as error:
+                for work in batch:
+                    work.answer.set_exception(error)
+            else:
+                for work, answer in zip(batch, answers, strict=True):
+                    work.answer.set_result(answer)
+
+    def _next_batch(self) -> list[_Work]:
+        """What runs next: at least one request, as soon as there is one; none once closed."""
+        batch: list[_Work] = []
+        room = self._batch_texts
+        with self._changed:
+            while not batch:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return []
+                while self._waiting and (not batch or len(self._waiting[0].texts) <= room):
+                    work = self._waiting.popleft()
+                    if work.answer.set_running_or_notify_cancel():
+                        batch.append(work)
+                        room -= len(work.texts)
+        return batch
+
+    def _answers(self, batch: Sequence[_Work]) -> list[Answer]:
+        def cancelled() -> bool:
+            return all(work.abandoned for work in batch)
+
+        started = time.perf_counter()
+        encodings: list[Encoding] = []
+        outcomes: list[list[Outcome | None]] = []
+        for work in batch:
+            outcomes.append([])
+            for text in work.texts:
+                if cancelled():
+                    raise CancelledError
+                try:
+                    encodings.append(self._encode(text))
+                    outcomes[-1].append(None)
+                except SentimentError as error:
+                    outcomes[-1].append(error)
         encoded = time.perf_counter()
-        predictions = iter(self._classifier.classify(encodings, cancelled=abandoned.is_set))
-        return Answer(
-            outcomes=[next(predictions) if outcome is None else outcome for outcome in outcomes],
-            queue_seconds=started - submitted,
-            encode_seconds=encoded - started,
-            infer_seconds=time.perf_counter() - encoded,
-        )
+        predictions = iter(self._classifier.classify(encodings, cancelled))
+        inferred = time.perf_counter()
+        return [
+            Answer(
+                outcomes=[next(predictions) if one is None else one for one in of_work],
+                texts_together=sum(map(len, outcomes)),
+                queue_seconds=started - work.submitted,
+                encode_seconds=encoded - started,
+                infer_seconds=inferred - encoded,
+            )
+            for work, of_work in zip(batch, outcomes, strict=True)
+        ]
 
     def _encode(self, text: str) -> Encoding:
         if len(text) > self._max_text_characters:

@@ -116,7 +116,7 @@ class Metrics:
         )
         self._batch_texts = Histogram(
             "sentiment_batch_texts",
-            "Texts that were handed to the engine together.",
+            "Texts that ran together, by request.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
             registry=registry,
         )
@@ -180,7 +180,7 @@ class Metrics:
         """Counts what a request's texts were answered with, and how long the stages took."""
         for stage, seconds in answer.stages().items():
             self._stage_seconds.labels(stage).observe(seconds)
-        self._batch_texts.observe(len(answer.outcomes))
+        self._batch_texts.observe(answer.texts_together)
         for outcome in answer.outcomes:
             if isinstance(outcome, SentimentError):
                 self._failures.inc()

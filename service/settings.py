@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
     ] = 2 * 1024 * 1024
+    batch_texts: Annotated[
+        int, Field(ge=1, description="Most texts of several requests that run together.")
+    ] = 64
     queue_texts: Annotated[
         int, Field(ge=1, description="Most texts waiting or running; beyond it is a 429.")
     ] = 2048

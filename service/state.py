@@ -1,6 +1,7 @@
 """What the running service knows of itself; handlers get it as an argument."""
 
 import asyncio
+import gc
 import logging
 import time
 from dataclasses import dataclass, field
@@ -113,6 +114,9 @@ class Service:
             self.failure = "an unexpected error; the log says more"
             logger.exception("the model could not be loaded")
             return
+        # The vocabulary stays: without it, a collection has little to look through.
+        gc.collect()
+        gc.freeze()
         self.model = LoadedModel(
             classifier, Batcher(classifier, self.settings), model_reference(classifier.artifact)
         )
@@ -139,7 +143,7 @@ def load_warm(settings: Settings) -> Classifier:
     return classifier
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
     """The one typed way from a request to the service's state."""
     service: Service = request.app.state.service
     return service

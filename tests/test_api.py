@@ -268,6 +268,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "max_text_characters": 10_000,
         "max_items": 256,
         "max_body_bytes": 2 * 1024 * 1024,
+        "batch_texts": 64,
         "queue_texts": 2048,
         "queue_seconds": 0.5,
         "deadline_seconds": 5.0,

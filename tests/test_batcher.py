@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from model.classifier import BATCH_SIZE, Classifier
+from model.classifier import Classifier
+from model.engines import BATCH_SIZE
+from model.errors import BlankTextError
 from service.batcher import Batcher
 from service.errors import DeadlineError, QueueFullError
 from service.settings import load_settings
@@ -70,6 +72,43 @@ def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) ->
         await running
         await asyncio.to_thread(batcher.close)
         assert engine.runs == 1
+
+    asyncio.run(scenario())
+
+
+def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(batch_texts=4))
+        first = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
+        waiting = [asyncio.create_task(batcher.submit(some)) for some in texts]
+        await asyncio.sleep(0.05)
+        engine.released.set()
+        answers = [await task for task in (first, *waiting)]
+        assert [answer.texts_together for answer in answers] == [1, 4, 4, 4, 1, 9]
+        assert engine.runs == 4
+        alone = tiny_classifier.predict(["差"])[0]
+        assert answers[1].outcomes[0].label == alone.label  # type: ignore[union-attr]
+        assert isinstance(answers[2].outcomes[0], BlankTextError)
+        assert answers[2].outcomes[1].encoding.characters == 4  # type: ignore[union-attr]
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_unexpected_error_reaches_every_caller_and_the_next_is_answered(
+    tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        batcher = Batcher(tiny_classifier, load_settings())
+        with monkeypatch.context() as patched:
+            patched.setattr(tiny_classifier, "classify", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await batcher.submit(["好"])
+        assert len((await batcher.submit(["好"])).outcomes) == 1
+        batcher.close()
 
     asyncio.run(scenario())
 
