@@ -12,7 +12,6 @@ from model import artifact as artifacts
 from model.artifact import CONFIDENCE_BINS, Reference
 from model.classifier import Classifier, Prediction
 from model.config import LABELS
-from model.errors import BlankTextError
 
 # A share of nothing would make the index infinite.
 _SMALLEST_SHARE = 1e-3
@@ -52,13 +51,8 @@ def measure(observations: Sequence[Observation]) -> Reference:
 
 def measure_texts(classifier: Classifier, texts: Iterable[str]) -> Reference:
     """The measure of a classifier's answers for texts, blank ones left out."""
-    observations = []
-    for text in texts:
-        try:
-            observations.append(observe(classifier.predict([text])[0]))
-        except BlankTextError:
-            continue
-    return measure(observations)
+    predictions = classifier.predict([text for text in texts if text.strip()])
+    return measure([observe(prediction) for prediction in predictions])
 
 
 def record(directory: Path, texts: Iterable[str]) -> Reference:
