@@ -13,7 +13,7 @@ from model.config import LABELS
 from model.errors import ArtifactError
 from model.vocab import PADDING_ID
 
-# Its packages report to their maker unless told not to before they are imported.
+# ONNX Runtime reports to its maker unless told not to before it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
