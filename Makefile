@@ -63,8 +63,6 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	  --output-file requirements/train.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train --extra peers \
 	  --output-file requirements/peers.txt pyproject.toml
-	$(LOCK) --constraint requirements/train.txt --extra train --extra bench \
-	  --output-file requirements/bench.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
