@@ -18,6 +18,13 @@ def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
     return Classifier(classifier.artifact, engine), engine
 
 
+async def assert_refuses(batcher: Batcher) -> None:
+    """One text and a batch alike."""
+    for texts in (["好"], ["好"] * 3):
+        with pytest.raises(QueueFullError):
+            await batcher.submit(texts)
+
+
 def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
@@ -26,9 +33,7 @@ def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classi
         second = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.sleep(0.05)
         assert batcher.saturated
-        for texts in (["好"], ["好"] * 3):
-            with pytest.raises(QueueFullError):
-                await batcher.submit(texts)
+        await assert_refuses(batcher)
         engine.released.set()
         assert [len((await task).outcomes) for task in (first, second)] == [2, 1]
         await asyncio.sleep(0.05)

@@ -16,7 +16,7 @@ import yaml
 from service.settings import load_settings
 from service.state import Service
 from tests.test_probes import free_port
-from tests.test_server import served, wait_for, wait_ready
+from tests.test_server import answers, served, wait_for, wait_ready
 
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -160,7 +160,7 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
                 stderr=log,
             )
         try:
-            wait_for(lambda: answers(url))
+            wait_for(lambda: answers(f"{url}/-/ready"))
             for text in ("房间很好", "早餐很差", "电影在三楼"):
                 items = [{"text": text}] * 100
                 httpx2.post(f"{address}/v1/predict/batch", json={"items": items})
@@ -173,13 +173,6 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
         finally:
             process.terminate()
             process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx2.get(f"{url}/-/ready").status_code == 200
-    except httpx2.TransportError:
-        return False
 
 
 def query(url: str, expression: str) -> list[Any]:

@@ -6,10 +6,9 @@ import pytest
 
 from model.classifier import Classifier
 from service.batcher import Batcher
-from service.errors import QueueFullError
 from service.pace import Pace
 from service.settings import load_settings
-from tests.test_batcher import held
+from tests.test_batcher import assert_refuses, held
 
 
 @pytest.fixture
@@ -72,9 +71,7 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
         second = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.sleep(0.05)
         assert batcher.saturated
-        for texts in (["好"], ["好"] * 3):
-            with pytest.raises(QueueFullError):
-                await batcher.submit(texts)
+        await assert_refuses(batcher)
         engine.released.set()
         await asyncio.gather(waiting, second)
         await asyncio.sleep(0.05)

@@ -16,7 +16,7 @@ import pytest
 from service.probes import ProbeServer
 from service.settings import load_settings
 from service.state import HANG_SECONDS, Service
-from tests.test_server import log_lines, served, wait_for, wait_ready
+from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, wait_for, wait_ready
 
 
 @pytest.fixture
@@ -89,12 +89,7 @@ def test_the_probe_port_answers_while_texts_fill_the_queue(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    settings = {
-        "SENTIMENT_PROBE_PORT": str(port),
-        "SENTIMENT_QUEUE_TEXTS": "80",
-        "SENTIMENT_MAX_ITEMS": "80",
-        "SENTIMENT_DEADLINE_SECONDS": "60",
-    }
+    settings = {"SENTIMENT_PROBE_PORT": str(port), **QUEUE_OF_ONE_BATCH}
     with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
         wait_ready(address)
         items = [{"text": "房间很好，早餐很差。" * 500}] * 80

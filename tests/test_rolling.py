@@ -15,11 +15,10 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from tests.conftest import sentences
-from tests.test_server import served, wait_for, wait_ready
+from tests.test_server import answers, served, wait_for, wait_ready
 
 pytestmark = pytest.mark.slow
 
@@ -90,18 +89,11 @@ def balancer(directory: Path, ports: list[int]) -> Iterator[int]:
     with (directory / "haproxy.log").open("wb") as log:
         process = subprocess.Popen([binary, "-db", "-f", path], stdout=log, stderr=log)
     try:
-        wait_for(lambda: answers(port))
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
         yield port
     finally:
         process.terminate()
         process.wait(20)
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
-    except httpx2.TransportError:
-        return False
 
 
 def free_ports(count: int) -> list[int]:
@@ -129,7 +121,7 @@ def test_a_rolling_restart_under_load_loses_no_request(
             process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"], env=environment, stderr=log
             )
-        wait_for(lambda: answers(port))
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
         return process
 
     instances = [start(port, f"log-{port}") for port in ports]

@@ -16,6 +16,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+# A queue of one batch is saturated for as long as that batch runs.
+QUEUE_OF_ONE_BATCH = {
+    "SENTIMENT_QUEUE_TEXTS": "80",
+    "SENTIMENT_MAX_ITEMS": "80",
+    "SENTIMENT_DEADLINE_SECONDS": "60",
+}
+
 
 @contextmanager
 def served(
@@ -58,6 +65,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def wait_ready(address: str) -> None:
     wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
+
+
+def answers(url: str) -> bool:
+    """Whether something listens already and says 200."""
+    try:
+        return httpx2.get(url).status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def test_livez_answers_while_the_model_loads(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -111,13 +126,7 @@ def test_a_drain_is_not_ready_still_answers_and_ends_at_a_second_signal(
 
 
 def test_requests_in_flight_at_a_signal_are_answered(tiny_artifact: Path, tmp_path: Path) -> None:
-    # A queue of one batch is saturated for as long as that batch runs.
-    settings = {
-        "SENTIMENT_QUEUE_TEXTS": "80",
-        "SENTIMENT_MAX_ITEMS": "80",
-        "SENTIMENT_DEADLINE_SECONDS": "60",
-    }
-    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+    with served(tiny_artifact, tmp_path / "log", **QUEUE_OF_ONE_BATCH) as (process, address):
         wait_ready(address)
         items = [{"text": "房间很好，早餐很差。" * 500}] * 80
         statuses: list[int] = []
