@@ -1,8 +1,10 @@
 """The thin object from a text to an answer."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,18 @@ from numpy.typing import NDArray
 
 from model import artifact as artifacts
 from model.artifact import Artifact
-from model.config import LABELS
+from model.config import LABELS, Label
 from model.encoding import Encoding
-from model.engines import Engine, EngineChoice, Logits, by_length, start_engine
+from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
 from model.errors import BlankTextError
+from model.progress import Progress
+
+Probabilities = NDArray[np.float64]
+
+# Texts that are sorted by length together; among so many, lengths lie near each other.
+_CHUNK_TEXTS = 2048
+# Chunks that are encoded while one runs, so that no processor waits for the encoding.
+_CHUNKS_AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +34,28 @@ class Prediction:
     the highest of them is below the artifact's threshold, or where no Chinese word was read.
     """
 
-    label: str
+    label: Label
     confidence: float
     probabilities: tuple[float, ...]
     uncertain: bool
     encoding: Encoding
 
 
-def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.float32], temperature: float) -> Probabilities:
     """Calibrated probabilities of shape (texts, labels) (Guo et al., 2017)."""
     scaled = logits.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 
 
 class Classifier:
     """Answers for texts by an artifact and an engine. It may be shared between threads."""
 
-    def __init__(self, artifact: Artifact, engine: Engine) -> None:
+    def __init__(self, artifact: Artifact, engine: Engine, threads: int | None = None) -> None:
+        """``threads`` runs of the engine go on at a time; by default one a processor."""
         self.artifact = artifact
+        self.threads = threads or available_cpus()
         self._encoder = artifact.encoder()
         self._engine = engine
 
@@ -57,7 +69,7 @@ class Classifier:
             ArtifactError: the artifact cannot be used.
         """
         artifact = artifacts.load(directory)
-        return cls(artifact, start_engine(artifact, engine, threads))
+        return cls(artifact, start_engine(artifact, engine), threads)
 
     @property
     def engine_name(self) -> str:
@@ -74,56 +86,82 @@ class Classifier:
             raise BlankTextError("the text is empty or blank")
         return self._encoder.encode(text)
 
-    def classify(
-        self, encodings: Sequence[Encoding], cancelled: Callable[[], bool] = lambda: False
-    ) -> list[Prediction]:
-        """The answers for encoded texts, in their order.
+    def probabilities(self, windows: Sequence[Sequence[int]]) -> Probabilities:
+        """Calibrated probabilities of shape (windows, labels), by one run of the engine."""
+        return softmax(self._engine.logits(windows), self.artifact.manifest.temperature)
 
-        A text of several windows gets the mean of their probabilities, each weighted by the
-        number of its ids.
+    def decide(self, encoding: Encoding, probabilities: Probabilities) -> Prediction:
+        """The answer for a text from the (windows, labels) probabilities of its windows.
 
-        Raises:
-            CancelledError: ``cancelled``, asked before each run of the engine, said so.
+        A text of several windows gets their mean, each weighted by the number of its ids.
         """
-        windows = [window for encoding in encodings for window in encoding.windows]
-        probabilities = self._window_probabilities(windows, cancelled)
-        predictions = []
-        start = 0
-        for encoding in encodings:
-            end = start + len(encoding.windows)
-            weights = np.fromiter(map(len, encoding.windows), dtype=np.float64)
-            combined = np.average(probabilities[start:end], axis=0, weights=weights)
-            predictions.append(self._prediction(encoding, combined))
-            start = end
-        return predictions
-
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """The answers for texts, in their order.
-
-        Raises:
-            BlankTextError: one of them is blank.
-        """
-        return self.classify([self.encode(text) for text in texts])
-
-    def _window_probabilities(
-        self, windows: Sequence[Sequence[int]], cancelled: Callable[[], bool]
-    ) -> NDArray[np.float64]:
-        def run(batch: Sequence[Sequence[int]]) -> Logits:
-            if cancelled():
-                raise CancelledError
-            return self._engine.logits(batch)
-
-        logits = by_length(run, windows)
-        return softmax(logits, self.artifact.manifest.temperature)
-
-    def _prediction(self, encoding: Encoding, probabilities: NDArray[np.float64]) -> Prediction:
-        best = int(probabilities.argmax())
-        confidence = float(probabilities[best])
+        combined = probabilities[0]
+        if len(encoding.windows) > 1:
+            lengths = [len(window) for window in encoding.windows]
+            combined = np.average(probabilities, axis=0, weights=lengths)
+        shares = tuple(combined.tolist())
+        confidence = max(shares)
         return Prediction(
-            label=LABELS[best],
+            label=LABELS[shares.index(confidence)],
             confidence=confidence,
-            probabilities=tuple(map(float, probabilities)),
+            probabilities=shares,
             uncertain=confidence < self.artifact.manifest.uncertain_below
             or not encoding.has_chinese,
             encoding=encoding,
         )
+
+    def predict(
+        self, texts: Iterable[str], progress: Progress | None = None
+    ) -> Iterator[Prediction]:
+        """The answers for any number of texts, in their order, in constant memory.
+
+        Texts of near lengths run together, on every processor, while further ones are encoded.
+
+        Args:
+            texts: read as answers are asked for, some thousands ahead.
+            progress: counts the texts that have been answered.
+
+        Raises:
+            BlankTextError: one of them is blank.
+        """
+        remaining = iter(texts)
+        begun: deque[_Chunk] = deque()
+        pool = ThreadPoolExecutor(self.threads, "inference")
+        try:
+            while encodings := [self.encode(text) for text in islice(remaining, _CHUNK_TEXTS)]:
+                begun.append(self._begin(encodings, pool))
+                if len(begun) > _CHUNKS_AHEAD:
+                    yield from self._finish(begun.popleft(), progress)
+            while begun:
+                yield from self._finish(begun.popleft(), progress)
+        finally:  # also where nobody wants the rest
+            pool.shutdown(cancel_futures=True)
+
+    def _begin(self, encodings: list[Encoding], pool: Executor) -> "_Chunk":
+        windows = [window for encoding in encodings for window in encoding.windows]
+        groups = group_by_length([len(window) for window in windows])
+        runs = [
+            pool.submit(self.probabilities, [windows[index] for index in group]) for group in groups
+        ]
+        return _Chunk(encodings, groups, runs)
+
+    def _finish(self, chunk: "_Chunk", progress: Progress | None) -> Iterator[Prediction]:
+        probabilities = np.empty((sum(map(len, chunk.groups)), len(LABELS)))
+        for group, run in zip(chunk.groups, chunk.runs, strict=True):
+            probabilities[group] = run.result()
+        start = 0
+        for encoding in chunk.encodings:
+            end = start + len(encoding.windows)
+            yield self.decide(encoding, probabilities[start:end])
+            start = end
+        if progress:
+            progress.step(len(chunk.encodings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Texts under way: ``groups`` are the indices of the windows that each of ``runs`` reads."""
+
+    encodings: list[Encoding]
+    groups: list[list[int]]
+    runs: list[Future[Probabilities]]

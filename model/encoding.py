@@ -45,23 +45,31 @@ class Encoder:
         read = [token for token in tokens if not token.dropped]
         # A text of stopwords alone is read whole: they are all that there is to go by.
         read = read or tokens
-        pieces = [self.vocabulary.ids(token.normalized) for token in read]
+        ids: list[int] = []
+        unknown = 0
+        for token in read:
+            known = self.vocabulary.get(token.normalized)
+            if known is None:
+                unknown += 1
+                ids.extend(self.vocabulary.ids(token.normalized))
+            else:
+                ids.append(known)
         return Encoding(
-            windows=self._windows(read, pieces) or ((UNKNOWN_ID,),),
+            windows=self._windows(read)
+            if len(ids) > self.window
+            else (tuple(ids or [UNKNOWN_ID]),),
             characters=len(text),
             tokens=len(read),
-            unknown=sum(token.normalized not in self.vocabulary for token in read),
+            unknown=unknown,
             has_chinese=any(map(contains_chinese, read)),
         )
 
-    def _windows(
-        self, tokens: list[Token], pieces: list[tuple[int, ...]]
-    ) -> tuple[tuple[int, ...], ...]:
+    def _windows(self, tokens: list[Token]) -> tuple[tuple[int, ...], ...]:
         ids: list[int] = []
         windows: list[tuple[int, ...]] = []
         start = sentence = token_end = 0  # of the open window; the last ends seen inside it
-        for token, piece in zip(tokens, pieces, strict=True):
-            ids.extend(piece)
+        for token in tokens:
+            ids.extend(self.vocabulary.ids(token.normalized))
             while len(ids) - start > self.window:
                 # One token longer than a window is cut inside, since it must be cut somewhere.
                 behind_token = token_end if token_end > start else start + self.window

@@ -1,26 +1,20 @@
 """The engines that run the network: ids in, logits out."""
 
 import os
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact import ONNX, Artifact
-from model.config import LABELS
 from model.errors import ArtifactError
 from model.vocab import PADDING_ID
 
-# ONNX Runtime reports to its maker unless told not to before it is imported.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
-
 Logits = NDArray[np.float32]
-Ids = TypeVar("Ids", bound=Sized)
 # Sequences that run together; larger batches gain nothing on a CPU.
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 # Their ids with padding: what a run needs in memory grows with them.
 BATCH_IDS = 512
 
@@ -28,7 +22,11 @@ EngineChoice = Literal["auto", "onnx", "torch"]
 
 
 class Engine(Protocol):
-    """Runs one batch of the network."""
+    """Runs batches of the network, each in the thread that brings it.
+
+    Several threads may bring one each at a time. That uses more processors better than one batch
+    spread over them does, since the steps of an LSTM are short and follow each other.
+    """
 
     name: str
 
@@ -63,22 +61,23 @@ def pad(
     return ids, lengths
 
 
-def by_length(run: Callable[[list[Ids]], Logits], sequences: Sequence[Ids]) -> Logits:
-    """(sequences, labels) logits, in the order of the sequences.
+def group_by_length(lengths: Sequence[int], size: int = BATCH_SIZE) -> list[list[int]]:
+    """The indices of the sequences that run together, the longest first.
 
-    Near lengths run together, so that little padding is read, as many as ``BATCH_SIZE`` and
-    ``BATCH_IDS`` allow.
+    At most ``size`` and ``BATCH_IDS``, and none shorter than half the longest beside it: padding
+    would then cost more than a run of its own.
     """
-    logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
-    longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    start = 0
-    while start < len(longest_first):
-        longest = len(sequences[longest_first[start]])
-        size = min(BATCH_SIZE, max(1, BATCH_IDS // longest))
-        chosen = longest_first[start : start + size]
-        logits[chosen] = run([sequences[index] for index in chosen])
-        start += size
-    return logits
+    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    groups: list[list[int]] = []
+    room = longest = 0
+    for index in longest_first:
+        if not room or 2 * lengths[index] < longest:
+            longest = lengths[index]
+            room = min(size, max(1, BATCH_IDS // longest))
+            groups.append([])
+        groups[-1].append(index)
+        room -= 1
+    return groups
 
 
 class OnnxEngine:
@@ -90,8 +89,8 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        """Opens the network in int8; ``threads`` defaults to the processors available.
+    def __init__(self, artifact: Artifact) -> None:
+        """Opens the network in int8.
 
         Raises:
             ArtifactError: the artifact holds no such network, or ONNX Runtime cannot read it.
@@ -101,10 +100,14 @@ class OnnxEngine:
                 f"the artifact holds no {ONNX}; run sentiment export on it, or set "
                 "SENTIMENT_ENGINE to torch"
             )
+        # It reports to its maker unless told not to before it is imported.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime  # half a second: only whoever runs this engine pays
+
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cpus()
-        # Threads that spin between two inferences take the processor from the event loop.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = 1
+        # Plans of memory for shapes that come again; batches hardly ever have the same.
+        options.enable_mem_pattern = False
         try:
             self._session = onnxruntime.InferenceSession(
                 artifact.onnx(), options, providers=["CPUExecutionProvider"]
@@ -125,8 +128,8 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        """Builds the network of ``artifact``; ``threads`` defaults to the processors available.
+    def __init__(self, artifact: Artifact) -> None:
+        """Builds the network of ``artifact``.
 
         Raises:
             ArtifactError: the weights do not have the names and shapes that the manifest implies.
@@ -135,7 +138,7 @@ class TorchEngine:
 
         from model.network import SentimentNetwork
 
-        torch.set_num_threads(threads or available_cpus())
+        torch.set_num_threads(1)
         manifest = artifact.manifest
         network = SentimentNetwork(len(artifact.vocabulary), len(manifest.labels), manifest.network)
         state = {
@@ -160,14 +163,12 @@ class TorchEngine:
         return result
 
 
-def start_engine(
-    artifact: Artifact, choice: EngineChoice = "auto", threads: int | None = None
-) -> Engine:
+def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
     """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch.
 
     Raises:
         ArtifactError: the artifact cannot be run by it.
     """
     if choice == "torch" or (choice == "auto" and artifact.onnx is None):
-        return TorchEngine(artifact, threads)
-    return OnnxEngine(artifact, threads)
+        return TorchEngine(artifact)
+    return OnnxEngine(artifact)

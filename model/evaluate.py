@@ -222,12 +222,8 @@ def _answers(
     classifier: Classifier, texts: Sequence[str], name: str
 ) -> tuple[Scores, NDArray[np.bool_]]:
     """Probabilities (texts, labels), and which answers are uncertain (texts,)."""
-    predictions = []
     with Progress(name, len(texts)) as progress:
-        for start in range(0, len(texts), 512):
-            batch = texts[start : start + 512]
-            predictions += classifier.predict(batch)
-            progress.step(len(batch))
+        predictions = list(classifier.predict(texts, progress))
     probabilities = np.array([prediction.probabilities for prediction in predictions])
     return probabilities, np.array([prediction.uncertain for prediction in predictions])
 

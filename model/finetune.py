@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from model.config import LABELS, NEUTRAL, RunConfig, SourceConfig
 from model.data import Example, near_length_batches
-from model.engines import Logits, by_length
+from model.engines import Logits, group_by_length
 from model.metrics import choose, score
 from model.network import SentimentNetwork
 from model.optimization import (
@@ -172,14 +172,12 @@ def smoothed_loss(logits: Tensor, labels: Tensor, allowed: Tensor, smoothing: fl
 
 def logits_of(network: SentimentNetwork, sequences: Sequences, device: torch.device) -> Logits:
     """(texts, labels) logits, in the order of the sequences."""
-
-    def run(batch: Sequence[NDArray[np.int32]]) -> Logits:
-        ids, lengths = pad_tensors(batch, device)
-        logits: Logits = network(ids, lengths).float().cpu().numpy()
-        return logits
-
+    logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
     with torch.inference_mode():
-        return by_length(run, sequences)
+        for group in group_by_length([len(sequence) for sequence in sequences]):
+            ids, lengths = pad_tensors([sequences[index] for index in group], device)
+            logits[group] = network(ids, lengths).float().cpu().numpy()
+    return logits
 
 
 def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:

@@ -80,5 +80,5 @@ def gate_sentences() -> list[GateSentence]:
 def run_gate(classifier: Classifier, sentences: Sequence[GateSentence] = ()) -> GateResult:
     """Reads all sentences with a model."""
     sentences = sentences or gate_sentences()
-    predictions = classifier.predict([sentence.text for sentence in sentences])
+    predictions = classifier.predict(sentence.text for sentence in sentences)
     return GateResult(list(zip(sentences, predictions, strict=True)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model import artifact as artifacts
 from model.artifact import CONFIDENCE_BINS, Reference
 from model.classifier import Classifier, Prediction
-from model.config import LABELS
+from model.config import LABELS, Label
 
 # A share of nothing would make the index infinite.
 _SMALLEST_SHARE = 1e-3
@@ -20,7 +20,7 @@ _SMALLEST_SHARE = 1e-3
 class Observation(NamedTuple):
     """What is remembered of one answer: nothing of its text."""
 
-    label: str
+    label: Label
     confidence: float
     tokens: int
     unknown: int
@@ -51,7 +51,7 @@ def measure(observations: Sequence[Observation]) -> Reference:
 
 def measure_texts(classifier: Classifier, texts: Iterable[str]) -> Reference:
     """The measure of a classifier's answers for texts, blank ones left out."""
-    predictions = classifier.predict([text for text in texts if text.strip()])
+    predictions = classifier.predict(text for text in texts if text.strip())
     return measure([observe(prediction) for prediction in predictions])
 
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import opencc
 import rjieba
@@ -72,8 +72,7 @@ _CHINESE = re.compile(f"[{CJK}{_OTHER_IDEOGRAPHS}]")
 _EXPRESSIVE_MARKS = "!?~."
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of a text.
 
     ``offset`` and ``length`` are code points of the original text; ``normalized`` is the form
@@ -194,10 +193,12 @@ class Segmenter:
     def __init__(self, name: SegmenterName = "rjieba", user_words: Iterable[str] = ()) -> None:
         self._cut: Callable[[str], Iterable[str]]
         if name == "rjieba":
-            fast = rjieba.Jieba()
-            for word in user_words:
-                fast.add_word(word, fast.suggest_freq(word), None)
-            self._cut = fast.cut
+            self._cut = rjieba.cut  # by the one dictionary that the package loads anyway
+            if words := list(user_words):
+                fast = rjieba.Jieba()
+                for word in words:
+                    fast.add_word(word, fast.suggest_freq(word), None)
+                self._cut = fast.cut
             return
         # Its import and first use take a second and write a cache: only whoever asks pays.
         import jieba
@@ -242,6 +243,7 @@ class TextPipeline:
         ['菜', '不', '好吃', '!!']
         """
         normalized = normalize(text)
+        span, stopwords = normalized.span, self.stopwords
         tokens: list[Token] = []
         for match in _TOKEN.finditer(normalized.text):
             kind = match.lastgroup
@@ -250,16 +252,13 @@ class TextPipeline:
                 continue
             if kind == "cjk":
                 for word in self._segmenter.cut(match.group()):
-                    tokens.append(self._token(word, normalized, start, start + len(word)))
-                    start += len(word)
+                    end = start + len(word)
+                    tokens.append(Token(word, *span(start, end), word in stopwords))
+                    start = end
             else:
                 form = _token_form(kind, match.group())
-                tokens.append(self._token(form, normalized, start, end))
+                tokens.append(Token(form, *span(start, end), form in stopwords))
         return tokens
-
-    def _token(self, form: str, normalized: Normalized, start: int, end: int) -> Token:
-        offset, length = normalized.span(start, end)
-        return Token(form, offset, length, form in self.stopwords)
 
 
 def _token_form(kind: str | None, matched: str) -> str:

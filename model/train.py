@@ -347,7 +347,7 @@ def _load_reproducing(
     classifier = Classifier.load(output, engine="torch")
     compared = 0
     for index, example in enumerate(examples[:200]):
-        prediction = classifier.predict([example.text])[0]
+        prediction = next(classifier.predict([example.text]))
         if len(prediction.encoding.windows) > 1:
             continue  # training reads the first window alone
         if not np.allclose(prediction.probabilities, probabilities[index], atol=1e-4):

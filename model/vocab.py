@@ -51,9 +51,13 @@ class Vocabulary:
     def __contains__(self, word: object) -> bool:
         return word in self._ids
 
+    def get(self, word: str) -> int | None:
+        """The id of ``word``, if the vocabulary has it."""
+        return self._ids.get(word)
+
     def ids(self, word: str) -> tuple[int, ...]:
         """The id of ``word`` or, where the vocabulary lacks it, those of its characters."""
-        known = self._ids.get(word)
+        known = self.get(word)
         if known is not None:
             return (known,)
         return tuple(self._ids.get(character, UNKNOWN_ID) for character in word)

@@ -16,7 +16,8 @@ from service.routes.admission import AdmittedJsonRoute
 from service.settings import Settings
 from service.state import Service
 
-ROUTERS = (operations.router, predict.router, pages.router)
+# The busiest first: routes are tried in this order.
+ROUTERS = (predict.router, operations.router, pages.router)
 MODEL_PATHS = frozenset(
     route.path
     for router in ROUTERS
@@ -37,7 +38,7 @@ def create_api(service: Service) -> FastAPI:
         yield
         await loading
         if service.model is not None:
-            await asyncio.to_thread(service.model.batcher.close)
+            await service.model.batcher.close()
 
     api = FastAPI(
         title="zh-sentiment",

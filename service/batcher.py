@@ -1,80 +1,106 @@
 """The way of texts from the event loop to the engine and back, bounded in number and time."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import NamedTuple
 
-from model.classifier import Classifier, Prediction
+import numpy as np
+
+from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
+from model.engines import group_by_length
 from model.errors import SentimentError, TextLimitError
 from service.errors import DeadlineError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
 
 Outcome = Prediction | SentimentError
+STAGES = ("encode", "queue", "infer")
+
+# Encoding so many characters takes a millisecond or two, less than the way to a thread and back
+# costs under load; more would hold up the event loop.
+_CHARACTERS_AT_ONCE = 2000
+# The oldest of those that wait, among which a run looks for near lengths.
+_WINDOWS_LOOKED_AT = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The outcomes for the texts of one request, and how long each stage took, in seconds.
 
-    ``texts_together`` ran together, those of other requests among them, and share the times.
+    ``encode_seconds`` is turning text into ids, ``queue_seconds`` the wait for the first run of
+    the engine, ``infer_seconds`` the time from there to the end of the last.
     """
 
     outcomes: list[Outcome]
-    texts_together: int
     queue_seconds: float
     encode_seconds: float
     infer_seconds: float
 
     def stages(self) -> dict[str, float]:
         """The seconds of each stage, by its name."""
-        return {
-            "queue": self.queue_seconds,
-            "encode": self.encode_seconds,
-            "infer": self.infer_seconds,
-        }
+        seconds = (self.encode_seconds, self.queue_seconds, self.infer_seconds)
+        return dict(zip(STAGES, seconds, strict=True))
+
+
+class _Window(NamedTuple):
+    """A window that waits or runs, and its row in the probabilities of its request."""
+
+    request: "_Request"
+    row: int
+    ids: tuple[int, ...]
 
 
 @dataclass(slots=True, eq=False)
-class _Work:
-    """The texts of one request, and where their answer goes."""
+class _Request:
+    """The windows of one request, and what is known of them."""
 
-    texts: Sequence[str]
-    submitted: float
-    answer: Future[Answer]
-    abandoned: bool = False
+    done: asyncio.Future[None]
+    probabilities: Probabilities  # (windows, labels)
+    missing: int
+    tickets: list[int] = field(default_factory=list)
+    started: float = 0.0
+    ended: float = 0.0
 
 
 class Batcher:
-    """Runs the classifier in a thread of its own, on all requests that wait.
+    """Runs the engine in threads of its own, each on some of the windows that wait.
 
-    Whoever comes while nothing runs is answered at once and alone; those who come meanwhile run
-    together, up to ``batch_texts`` texts, since the engine answers many in little more time than
-    one. At most ``queue_texts`` texts wait or run, and what is before a request takes at most about
-    ``queue_seconds``; a request that would exceed either is refused at once.
-    One thread, since an inference already uses every processor.
+    Whoever comes while a thread is idle is answered at once and alone; nobody waits for company.
+    Where more wait than threads run, a thread takes the oldest with those of near length beside
+    it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and what is before a
+    request takes at most about ``queue_seconds``; a request that would exceed either is refused at
+    once. Except for the threads, all of it runs in the event loop.
     """
 
-    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+    def __init__(
+        self, classifier: Classifier, settings: Settings, observe_run: Callable[[int], None]
+    ) -> None:
+        """Starts the threads; ``observe_run`` is told the number of windows of each run."""
         self._classifier = classifier
-        self._max_text_characters = settings.max_text_characters
-        self._batch_texts = settings.batch_texts
-        self._queue_texts = settings.queue_texts
-        self._queue_seconds = settings.queue_seconds
-        self._deadline_seconds = settings.deadline_seconds
+        self._settings = settings
+        self._observe_run = observe_run
         self._texts = 0
         self._pace = Pace()
-        self._waiting: deque[_Work] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
+        self._tickets = count()
+        self._waiting: dict[int, _Window] = {}  # by ticket, the oldest first
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"inference-{number}", daemon=True)
+            for number in range(classifier.threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def texts(self) -> int:
@@ -84,11 +110,9 @@ class Batcher:
     @property
     def saturated(self) -> bool:
         """Whether not even one further text would be admitted."""
-        return self._texts >= self._queue_texts or self._wait_seconds > self._queue_seconds
-
-    @property
-    def _wait_seconds(self) -> float:
-        return self._texts * self._pace.seconds_per_text
+        settings = self._settings
+        wait = self._texts * self._pace.seconds_per_text
+        return self._texts >= settings.queue_texts or wait > settings.queue_seconds
 
     def check_room(self, texts: int = 1) -> None:
         """Returns if so many further texts would be admitted now.
@@ -96,7 +120,7 @@ class Batcher:
         Raises:
             QueueFullError: they would not.
         """
-        if self.saturated or self._texts + texts > self._queue_texts:
+        if self.saturated or self._texts + texts > self._settings.queue_texts:
             raise QueueFullError("too many texts are waiting; try again in a moment")
 
     async def submit(self, texts: Sequence[str]) -> Answer:
@@ -110,102 +134,139 @@ class Batcher:
         if not self._texts:
             self._pace.begin()
         self._texts += len(texts)
-        loop = asyncio.get_running_loop()
-        work = _Work(texts, time.perf_counter(), Future())
-        # Texts leave the queue when their work ends, not when its caller goes away.
-        work.answer.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, len(texts)))
-        with self._changed:
-            self._waiting.append(work)
-            self._changed.notify()
+        answered = 0
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return await asyncio.wrap_future(work.answer)
+            async with asyncio.timeout(self._settings.deadline_seconds):
+                answer = await self._answer(texts)
+            answered = len(texts)
+            return answer
         except TimeoutError:
-            raise DeadlineError(f"no answer within {self._deadline_seconds:g} s") from None
+            seconds = self._settings.deadline_seconds
+            raise DeadlineError(f"no answer within {seconds:g} s") from None
         finally:
-            work.abandoned = True
+            self._texts -= len(texts)
+            self._pace.leave(answered)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets what runs finish and drops what waits."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
-        for work in self._waiting:
-            work.answer.cancel()
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        for window in self._waiting.values():
+            window.request.done.cancel()
+        self._encoding.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, texts: int) -> None:
-        self._texts -= texts
-        self._pace.leave(texts)
+    async def _answer(self, texts: Sequence[str]) -> Answer:
+        begun = time.perf_counter()
+        if sum(map(len, texts)) <= _CHARACTERS_AT_ONCE:
+            encodings = self._encode_all(texts)
+        else:
+            encodings = await self._loop.run_in_executor(self._encoding, self._encode_all, texts)
+        encoded = time.perf_counter()
+        windows = [
+            ids
+            for encoding in encodings
+            if isinstance(encoding, Encoding)
+            for ids in encoding.windows
+        ]
+        request = await self._run(windows) if windows else None
+        outcomes: list[Outcome] = []
+        row = 0
+        for encoding in encodings:
+            if not isinstance(encoding, Encoding):
+                outcomes.append(encoding)
+                continue
+            assert request is not None
+            end = row + len(encoding.windows)
+            outcomes.append(self._classifier.decide(encoding, request.probabilities[row:end]))
+            row = end
+        return Answer(
+            outcomes,
+            queue_seconds=request.started - encoded if request else 0.0,
+            encode_seconds=encoded - begun,
+            infer_seconds=request.ended - request.started if request else 0.0,
+        )
+
+    def _encode_all(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> Encoding | SentimentError:
+        limit = self._settings.max_text_characters
+        if len(text) > limit:
+            return TextLimitError(f"the text has {len(text)} characters; the limit is {limit}")
+        try:
+            return self._classifier.encode(text)
+        except SentimentError as error:
+            return error
+
+    async def _run(self, windows: Sequence[tuple[int, ...]]) -> _Request:
+        """Queues windows and waits until all have been read."""
+        labels = len(self._classifier.artifact.manifest.labels)
+        request = _Request(
+            self._loop.create_future(), np.empty((len(windows), labels)), len(windows)
+        )
+        with self._changed:
+            for row, ids in enumerate(windows):
+                ticket = next(self._tickets)
+                request.tickets.append(ticket)
+                self._waiting[ticket] = _Window(request, row, ids)
+            self._changed.notify(len(windows))
+        try:
+            await request.done
+        finally:
+            if request.missing:  # too late, nobody wants it any more, or a run of it failed
+                with self._changed:
+                    for ticket in request.tickets:
+                        self._waiting.pop(ticket, None)
+        return request
 
     def _serve(self) -> None:
+        """What each thread does."""
         _yield_to_others()
-        while batch := self._next_batch():
+        while run := self._next_run():
+            started = time.perf_counter()
+            result: Probabilities | Exception
             try:
-                answers = self._answers(batch)
-            except BaseException as error:
-                for work in batch:
-                    work.answer.set_exception(error)
-            else:
-                for work, answer in zip(batch, answers, strict=True):
-                    work.answer.set_result(answer)
+                result = self._classifier.probabilities([window.ids for window in run])
+            except Exception as error:
+                result = error
+            ended = time.perf_counter()
+            self._loop.call_soon_threadsafe(self._deliver, run, result, started, ended)
 
-    def _next_batch(self) -> list[_Work]:
-        """What runs next: at least one request, as soon as there is one; none once closed."""
-        batch: list[_Work] = []
-        room = self._batch_texts
+    def _next_run(self) -> list[_Window]:
+        """Takes the oldest that waits, as soon as there is one, and others like it."""
         with self._changed:
-            while not batch:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
-                    return []
-                while self._waiting and (not batch or len(self._waiting[0].texts) <= room):
-                    work = self._waiting.popleft()
-                    if work.answer.set_running_or_notify_cancel():
-                        batch.append(work)
-                        room -= len(work.texts)
-        return batch
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self._closed:
+                return []
+            tickets = list(islice(self._waiting, _WINDOWS_LOOKED_AT))
+            lengths = [len(self._waiting[ticket].ids) for ticket in tickets]
+            groups = group_by_length(lengths, self._settings.batch_texts)
+            chosen = next(group for group in groups if 0 in group)
+            return [self._waiting.pop(tickets[index]) for index in chosen]
 
-    def _answers(self, batch: Sequence[_Work]) -> list[Answer]:
-        def cancelled() -> bool:
-            return all(work.abandoned for work in batch)
-
-        started = time.perf_counter()
-        encodings: list[Encoding] = []
-        outcomes: list[list[Outcome | None]] = []
-        for work in batch:
-            outcomes.append([])
-            for text in work.texts:
-                if cancelled():
-                    raise CancelledError
-                try:
-                    encodings.append(self._encode(text))
-                    outcomes[-1].append(None)
-                except SentimentError as error:
-                    outcomes[-1].append(error)
-        encoded = time.perf_counter()
-        predictions = iter(self._classifier.classify(encodings, cancelled))
-        inferred = time.perf_counter()
-        return [
-            Answer(
-                outcomes=[next(predictions) if one is None else one for one in of_work],
-                texts_together=sum(map(len, outcomes)),
-                queue_seconds=started - work.submitted,
-                encode_seconds=encoded - started,
-                infer_seconds=inferred - encoded,
-            )
-            for work, of_work in zip(batch, outcomes, strict=True)
-        ]
-
-    def _encode(self, text: str) -> Encoding:
-        if len(text) > self._max_text_characters:
-            raise TextLimitError(
-                f"the text has {len(text)} characters; the limit is {self._max_text_characters}"
-            )
-        return self._classifier.encode(text)
+    def _deliver(
+        self, run: list[_Window], result: Probabilities | Exception, started: float, ended: float
+    ) -> None:
+        self._observe_run(len(run))
+        for index, (request, row, _) in enumerate(run):
+            if request.done.done():
+                continue
+            if isinstance(result, Exception):
+                request.done.set_exception(result)
+                continue
+            request.started = request.started or started
+            request.ended = ended
+            request.probabilities[row] = result[index]
+            request.missing -= 1
+            if not request.missing:
+                request.done.set_result(None)
 
 
 def _yield_to_others() -> None:
     """Lets the event loop and the probes go first where processors are short."""
     if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        with contextlib.suppress(OSError):  # a sandbox may refuse it, and a process be lower yet
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -75,8 +75,10 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
         manifest = load_warm(settings).artifact.manifest
         click.echo(f"the settings fit, and {manifest.name} {manifest.version} can be served")
         return
-    from service.server import serve as run
-
+    if settings.workers > 1:
+        from service.workers import supervise as run
+    else:
+        from service.server import serve as run
     run(settings)
 
 
@@ -96,7 +98,7 @@ def predict(texts: tuple[str, ...], model: Path, engine: EngineChoice) -> None:
     classifier = Classifier.load(model, engine=engine)
     for text in texts or (line.rstrip("\r\n") for line in sys.stdin):
         try:
-            answer = sentiment_fields(classifier.predict([text])[0])
+            answer = sentiment_fields(next(classifier.predict([text])))
         except BlankTextError as error:
             answer = {"error": text_problem(error).model_dump(exclude_none=True)}
         click.echo(json.dumps({"input": text, **answer}, ensure_ascii=False))

@@ -29,7 +29,7 @@ from model.artifact import CONFIDENCE_BINS, Manifest, Reference
 from model.config import LABELS
 from model.errors import SentimentError
 from model.reference import Observation, measure, observe, stability
-from service.batcher import Answer
+from service.batcher import STAGES, Answer
 from service.errors import CLIENT_GONE
 
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -81,13 +81,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "sentiment_stage_duration_seconds",
             "Time of a request in the queue, in turning text into ids, and in the network.",
             ["stage"],
             buckets=_SECONDS,
             registry=registry,
         )
+        self._stage_seconds = {stage: stage_seconds.labels(stage) for stage in STAGES}
         self._refusals = Counter(
             "sentiment_refusals",
             "Requests to the model that got no answer from it.",
@@ -116,15 +117,14 @@ class Metrics:
         )
         self._batch_texts = Histogram(
             "sentiment_batch_texts",
-            "Texts that ran together, by request.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+            "Texts, or windows of long ones, that the engine read together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=registry,
         )
-        self._labels = Counter(
+        predictions = Counter(
             "sentiment_predictions", "Texts answered, by label.", ["label"], registry=registry
         )
-        for label in LABELS:
-            self._labels.labels(label)
+        self._predictions = {label: predictions.labels(label) for label in LABELS}
         self._uncertain = Counter(
             "sentiment_uncertain_predictions", "Texts answered as uncertain.", registry=registry
         )
@@ -176,17 +176,20 @@ class Metrics:
         if to_model and status in _REFUSALS:
             self._refusals.labels(_REFUSALS[status]).inc()
 
+    def observe_run(self, texts: int) -> None:
+        """Counts one run of the engine over so many texts, or windows of long ones."""
+        self._batch_texts.observe(texts)
+
     def observe_answer(self, answer: Answer) -> None:
         """Counts what a request's texts were answered with, and how long the stages took."""
         for stage, seconds in answer.stages().items():
-            self._stage_seconds.labels(stage).observe(seconds)
-        self._batch_texts.observe(answer.texts_together)
+            self._stage_seconds[stage].observe(seconds)
         for outcome in answer.outcomes:
             if isinstance(outcome, SentimentError):
                 self._failures.inc()
                 continue
             observation = observe(outcome)
-            self._labels.labels(observation.label).inc()
+            self._predictions[observation.label].inc()
             self._uncertain.inc(outcome.uncertain)
             self._confidence.observe(observation.confidence)
             self._tokens.inc(observation.tokens)

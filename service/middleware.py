@@ -1,12 +1,11 @@
 """The outermost layer, in pure ASGI: ids, refusals, one log line and the counts of a request."""
 
 import logging
+import random
 import re
 import time
-import uuid
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,9 +46,9 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get(b"x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         head = scope["method"] == "HEAD"
         # No route reads a query, so none of it can reach a log line or a span.
         scope = {**scope, "method": "GET" if head else scope["method"], "query_string": b""}
@@ -61,10 +60,10 @@ class RequestLayer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                answered = MutableHeaders(scope=message)
-                answered["x-request-id"] = request_id
+                added = [(b"x-request-id", request_id.encode())]
                 if self._service.draining:  # or the next request would meet a closed connection
-                    answered["connection"] = "close"
+                    added.append((b"connection", b"close"))
+                message = {**message, "headers": [*message["headers"], *added]}
             elif head:
                 message = {**message, "body": b""}
             await send(message)
@@ -90,7 +89,7 @@ class RequestLayer:
             }
             if stages := state.get("stages"):
                 fields["stages"] = stages
-            if trace := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+            if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", "")):
                 fields["trace_id"] = trace[1]
             level = logging.DEBUG if route in _PROBES else logging.INFO
             logger.log(level, "request", extra={"fields": fields})
@@ -98,7 +97,9 @@ class RequestLayer:
     def _to_model(self, scope: Scope) -> bool:
         return scope["method"] == "POST" and request_path(scope) in self._model_paths
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
+    ) -> None:
         try:
             self._refuse(scope, headers)
         except ServiceError as error:
@@ -108,11 +109,11 @@ class RequestLayer:
             return
         await self._app(scope, receive, send)
 
-    def _refuse(self, scope: Scope, headers: Headers) -> None:
+    def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> None:
         if self._to_model(scope):
             self._service.ready_model().batcher.check_room()
         limit = self._service.settings.max_body_bytes
-        length = headers.get("content-length", "").lstrip("0")
+        length = headers.get(b"content-length", "").lstrip("0")
         if length.isdecimal() and (len(length) > 18 or int(length) > limit):
             raise BodyLimitError(f"the body is larger than {limit} bytes")
 

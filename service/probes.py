@@ -7,16 +7,29 @@ that takes long, and whoever watches must not mistake busy for dead.
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Protocol
 
 from service.errors import MEDIA_TYPE, problem
-from service.schemas import Alive
-from service.state import Service
+from service.schemas import Alive, Health
+
+
+class Probed(Protocol):
+    """What probes ask about: the service of a process, or several worker processes."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has stopped for so long that it never will go on."""
+        ...
+
+    def health(self) -> Health:
+        """The status with its reason."""
+        ...
 
 
 class ProbeServer:
     """Answers probes until it is closed."""
 
-    def __init__(self, service: Service, host: str, port: int) -> None:
+    def __init__(self, service: Probed, host: str, port: int) -> None:
         """Listens at once; 0 takes a free port.
 
         Raises:
@@ -44,7 +57,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    probed: Service
+    probed: Probed
     protocol_version = "HTTP/1.1"
     timeout = 10  # a connection that says nothing for so long is let go
 
@@ -56,11 +69,11 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(HTTPStatus.OK, Alive().model_dump_json(), "application/json")
         elif path == "/readyz":
-            if self.probed.status == "ready":
-                body = self.probed.health().model_dump_json()
-                self._answer(HTTPStatus.OK, body, "application/json")
+            health = self.probed.health()
+            if health.status == "ready":
+                self._answer(HTTPStatus.OK, health.model_dump_json(), "application/json")
             else:
-                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, self.probed.describe())
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, health.detail)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "this port has /livez and /readyz alone")
 

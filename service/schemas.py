@@ -178,6 +178,7 @@ class Limits(BaseModel):
     drain_seconds: float
     keep_alive_seconds: int
     threads: int
+    workers: int
 
 
 class ModelResponse(ModelReference):

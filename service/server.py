@@ -10,7 +10,8 @@ import uvicorn
 from model.errors import ConfigError
 from service.app import create_app
 from service.logs import configure_logging
-from service.probes import ProbeServer
+from service.metrics import empty_directory
+from service.probes import Probed, ProbeServer
 from service.settings import Settings
 from service.state import Service
 
@@ -45,10 +46,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(settings: Settings) -> None:
-    """Serves until a signal ends it."""
-    configure_logging(settings.log_level)
-    service = Service(settings)
+def server(settings: Settings, service: Service) -> Server:
+    """A server of the whole application, not yet running."""
     config = uvicorn.Config(
         create_app(settings, service),
         host=settings.host,
@@ -64,15 +63,32 @@ def serve(settings: Settings) -> None:
         server_header=False,
         ws="none",
     )
-    probes = None
-    if settings.probe_port:
-        try:
-            probes = ProbeServer(service, settings.host, settings.probe_port)
-        except OSError as error:
-            raise ConfigError(
-                f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
-                f"{error.strerror}; name another"
-            ) from None
-    Server(config, service).run()
+    return Server(config, service)
+
+
+def serve(settings: Settings) -> None:
+    """Serves in this process until a signal ends it."""
+    configure_logging(settings.log_level)
+    empty_directory()
+    service = Service(settings)
+    probes = probe_server(settings, service)
+    server(settings, service).run()
     if probes:
         probes.close()
+
+
+def probe_server(settings: Settings, probed: Probed) -> ProbeServer | None:
+    """The probes on a port of their own, if the settings name one.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+    if not settings.probe_port:
+        return None
+    try:
+        return ProbeServer(probed, settings.host, settings.probe_port)
+    except OSError as error:
+        raise ConfigError(
+            f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
+            f"{error.strerror}; name another"
+        ) from None

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import model
-from model.engines import EngineChoice
+from model.engines import BATCH_SIZE, EngineChoice, available_cpus
 from model.errors import ConfigError
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
@@ -35,8 +35,12 @@ class Settings(BaseSettings):
         Field(description="`onnx` or `torch`; `auto` is onnx where the artifact holds it."),
     ] = "auto"
     threads: Annotated[
-        int, Field(ge=0, le=1024, description="Threads of one inference; 0 is one a processor.")
+        int,
+        Field(ge=0, le=1024, description="Inferences at a time in a worker; 0: one a processor."),
     ] = 0
+    workers: Annotated[
+        int, Field(ge=1, le=256, description="Processes that answer, each with model and queue.")
+    ] = 1
     max_text_characters: Annotated[
         int, Field(ge=1, description="Longest text, in code points; a longer one is a 413.")
     ] = 10_000
@@ -47,8 +51,8 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
     ] = 2 * 1024 * 1024
     batch_texts: Annotated[
-        int, Field(ge=1, description="Most texts of several requests that run together.")
-    ] = 64
+        int, Field(ge=1, description="Most texts, or windows of long ones, read together.")
+    ] = BATCH_SIZE
     queue_texts: Annotated[
         int, Field(ge=1, description="Most texts waiting or running; beyond it is a 429.")
     ] = 2048
@@ -76,6 +80,11 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe line logged.")
     ] = "info"
+
+    @property
+    def threads_of_a_worker(self) -> int:
+        """Inferences at a time in one worker."""
+        return self.threads or max(1, available_cpus() // self.workers)
 
     @model_validator(mode="after")
     def _a_batch_fits_the_queue(self) -> "Settings":

@@ -5,11 +5,12 @@ import gc
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
 from model.classifier import Classifier
+from model.engines import BATCH_SIZE
 from model.errors import SentimentError
 from service.batcher import Batcher
 from service.errors import NotReadyError
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 Status = Literal["loading", "ready", "saturated", "draining", "failed"]
 
 HANG_SECONDS = 30.0
+# Objects between two collections. A request makes hundreds and hardly a cycle.
+_GARBAGE_THRESHOLD = 20_000
 
 _WARM_UP = "房间干净，服务也好，就是早餐太差。"
 
@@ -35,6 +38,14 @@ class LoadedModel:
     reference: ModelReference
 
 
+class Pulse(Protocol):
+    """Where a worker process tells whoever watches it that it runs."""
+
+    def beat(self, *, ready: bool) -> None:
+        """Called every second."""
+        ...
+
+
 @dataclass
 class Service:
     """The settings, the model once it is loaded, and whether requests may come."""
@@ -44,6 +55,7 @@ class Service:
     draining: bool = False
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
+    pulse: Pulse | None = None
     metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +65,8 @@ class Service:
     def tick(self) -> None:
         """Called by the event loop every second; refreshes the gauges."""
         self.ticked = time.monotonic()
+        if self.pulse:
+            self.pulse.beat(ready=self.status == "ready")
         self.metrics.refresh(
             waiting=self.model.batcher.texts if self.model else 0, ready=self.status == "ready"
         )
@@ -117,9 +131,9 @@ class Service:
         # The vocabulary stays: without it, a collection has little to look through.
         gc.collect()
         gc.freeze()
-        self.model = LoadedModel(
-            classifier, Batcher(classifier, self.settings), model_reference(classifier.artifact)
-        )
+        gc.set_threshold(_GARBAGE_THRESHOLD)
+        batcher = Batcher(classifier, self.settings, self.metrics.observe_run)
+        self.model = LoadedModel(classifier, batcher, model_reference(classifier.artifact))
         manifest, digest = classifier.artifact.manifest, classifier.artifact.digest
         self.metrics.describe_model(manifest, digest, classifier.engine_name)
         logger.info(
@@ -136,17 +150,21 @@ def load_warm(settings: Settings) -> Classifier:
     Raises:
         ArtifactError: the artifact cannot be used.
     """
-    classifier = Classifier.load(settings.model, settings.threads or None, settings.engine)
+    classifier = Classifier.load(settings.model, settings.threads_of_a_worker, settings.engine)
     # The first inferences pay for what is set up lazily; no request should.
-    classifier.predict([_WARM_UP] * 8)
-    classifier.predict([_WARM_UP])
+    for texts in (1, BATCH_SIZE):
+        list(classifier.predict([_WARM_UP] * texts))
     return classifier
 
 
-async def get_service(request: Request) -> Service:
+def service_of(request: Request) -> Service:
     """The one typed way from a request to the service's state."""
     service: Service = request.app.state.service
     return service
 
 
-CurrentService = Annotated[Service, Depends(get_service)]
+async def _current(request: Request) -> Service:
+    return service_of(request)
+
+
+CurrentService = Annotated[Service, Depends(_current)]

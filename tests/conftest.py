@@ -67,10 +67,11 @@ class HeldEngine:
         self._engine = engine
         self.entered = threading.Event()
         self.released = threading.Event()
-        self.runs = 0
+        self.running = self.runs = 0
 
     def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
         self.entered.set()
+        self.running += 1
         self.released.wait(30)
         self.runs += 1
         return self._engine.logits(batch)

@@ -15,7 +15,11 @@ from tests.conftest import HeldEngine
 
 def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
     engine = HeldEngine(classifier._engine)
-    return Classifier(classifier.artifact, engine), engine
+    return Classifier(classifier.artifact, engine, threads=1), engine
+
+
+def unobserved(windows: int) -> None:
+    """Nobody counts the runs."""
 
 
 async def assert_refuses(batcher: Batcher) -> None:
@@ -28,7 +32,7 @@ async def assert_refuses(batcher: Batcher) -> None:
 def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_texts=3, max_items=3))
+        batcher = Batcher(classifier, load_settings(queue_texts=3, max_items=3), unobserved)
         first = asyncio.create_task(batcher.submit(["好", "好"]))
         second = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.sleep(0.05)
@@ -39,7 +43,7 @@ def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classi
         await asyncio.sleep(0.05)
         assert not batcher.saturated
         await batcher.submit(["好"] * 3)
-        batcher.close()
+        await batcher.close()
 
     asyncio.run(scenario())
 
@@ -47,7 +51,7 @@ def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classi
 def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=0.5))
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.5), unobserved)
         running = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         waiting = asyncio.create_task(batcher.submit(["好"]))
@@ -55,7 +59,7 @@ def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -
             with pytest.raises(DeadlineError, match=r"no answer within 0\.5 s"):
                 await task
         engine.released.set()
-        await asyncio.to_thread(batcher.close)
+        await batcher.close()
         assert engine.runs == 1
 
     asyncio.run(scenario())
@@ -64,7 +68,7 @@ def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -
 def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_texts=2, max_items=2))
+        batcher = Batcher(classifier, load_settings(queue_texts=2, max_items=2), unobserved)
         running = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         waiting = asyncio.create_task(batcher.submit(["好"]))
@@ -75,7 +79,7 @@ def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) ->
         assert not batcher.saturated
         engine.released.set()
         await running
-        await asyncio.to_thread(batcher.close)
+        await batcher.close()
         assert engine.runs == 1
 
     asyncio.run(scenario())
@@ -84,7 +88,8 @@ def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) ->
 def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(batch_texts=4))
+        runs: list[int] = []
+        batcher = Batcher(classifier, load_settings(batch_texts=4), runs.append)
         first = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
@@ -92,14 +97,76 @@ def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifi
         await asyncio.sleep(0.05)
         engine.released.set()
         answers = [await task for task in (first, *waiting)]
-        assert [answer.texts_together for answer in answers] == [1, 4, 4, 4, 1, 9]
-        assert engine.runs == 4
-        alone = tiny_classifier.predict(["差"])[0]
+        assert runs == [1, 4, 1, 4, 4]
+        alone = next(tiny_classifier.predict(["差"]))
         assert answers[1].outcomes[0].label == alone.label  # type: ignore[union-attr]
         assert isinstance(answers[2].outcomes[0], BlankTextError)
         assert answers[2].outcomes[1].encoding.characters == 4  # type: ignore[union-attr]
-        batcher.close()
+        await batcher.close()
 
+    asyncio.run(scenario())
+
+
+def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        runs: list[int] = []
+        batcher = Batcher(classifier, load_settings(), runs.append)
+        first = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        texts = ["好", "房间很好" * 20, "差", "早餐很差" * 20, "好"]
+        waiting = [asyncio.create_task(batcher.submit([text])) for text in texts]
+        await asyncio.sleep(0.05)
+        engine.released.set()
+        answers = [await task for task in (first, *waiting)]
+        assert runs == [1, 3, 2]
+        characters = [answer.outcomes[0].encoding.characters for answer in answers]  # type: ignore[union-attr]
+        assert characters == [1, 1, 80, 1, 80, 1]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        engine = HeldEngine(tiny_classifier._engine)
+        batcher = Batcher(
+            Classifier(tiny_classifier.artifact, engine, threads=2), load_settings(), unobserved
+        )
+        answering = asyncio.create_task(batcher.submit(["好"] * (3 * BATCH_SIZE)))
+        await asyncio.sleep(0.2)
+        assert engine.running == 2
+        engine.released.set()
+        assert len((await answering).outcomes) == 3 * BATCH_SIZE
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_long_texts_are_encoded_beside_the_event_loop(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
+        texts = ["房间很好" * 2000, "好", "\n"]
+        outcomes = (await batcher.submit(texts)).outcomes
+        assert outcomes[0].encoding.characters == 8000  # type: ignore[union-attr]
+        assert isinstance(outcomes[2], BlankTextError)
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_threads_run_where_priorities_may_not_be_set(
+    tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    async def scenario() -> None:
+        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
+        assert len((await batcher.submit(["好"])).outcomes) == 1
+        await batcher.close()
+
+    monkeypatch.setattr("os.setpriority", refuse)
     asyncio.run(scenario())
 
 
@@ -107,13 +174,13 @@ def test_an_unexpected_error_reaches_every_caller_and_the_next_is_answered(
     tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        batcher = Batcher(tiny_classifier, load_settings())
+        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
         with monkeypatch.context() as patched:
-            patched.setattr(tiny_classifier, "classify", lambda *_: 1 / 0)
+            patched.setattr(tiny_classifier, "probabilities", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                await batcher.submit(["好"])
+                await batcher.submit(["好"] * 100)
         assert len((await batcher.submit(["好"])).outcomes) == 1
-        batcher.close()
+        await batcher.close()
 
     asyncio.run(scenario())
 
@@ -121,11 +188,11 @@ def test_an_unexpected_error_reaches_every_caller_and_the_next_is_answered(
 def test_a_deadline_stops_a_batch_that_has_begun(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2))
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
         with pytest.raises(DeadlineError):
             await batcher.submit(["好"] * (5 * BATCH_SIZE))
         engine.released.set()
-        await asyncio.to_thread(batcher.close)
+        await batcher.close()
         assert engine.runs == 1
 
     asyncio.run(scenario())

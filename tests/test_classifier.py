@@ -28,12 +28,12 @@ def test_alone_and_in_a_batch_is_the_same(
     classifier = Classifier.load(tiny_artifact, engine=engine)
     together = classifier.predict(TEXTS)
     for text, prediction in zip(TEXTS, together, strict=True):
-        alone = classifier.predict([text])[0]
+        alone = next(classifier.predict([text]))
         assert alone.probabilities == pytest.approx(prediction.probabilities, abs=tolerance)
 
 
 def test_no_texts_get_no_answers(tiny_classifier: Classifier) -> None:
-    assert tiny_classifier.predict([]) == []
+    assert list(tiny_classifier.predict([])) == []
 
 
 class LastWordEngine:
@@ -48,7 +48,8 @@ class LastWordEngine:
 def test_windows_are_combined_by_their_length(tiny_classifier: Classifier) -> None:
     classifier = Classifier(tiny_classifier.artifact, LastWordEngine())
     encoding = replace(classifier.encode("好"), windows=((2,), (3, 3, 5)))
-    combined = classifier.classify([encoding])[0].probabilities
+    windows = classifier.probabilities(encoding.windows)
+    combined = classifier.decide(encoding, windows).probabilities
     temperature = classifier.artifact.manifest.temperature
     first, second = softmax(np.array([[1, 0, 0], [0, 0, 0]], np.float32), temperature)
     assert combined == pytest.approx(0.25 * first + 0.75 * second)
@@ -56,20 +57,20 @@ def test_windows_are_combined_by_their_length(tiny_classifier: Classifier) -> No
 
 def test_the_end_of_a_long_text_counts(shipped_classifier: Classifier) -> None:
     good, bad = "房间很干净，早餐也好吃。" * 20, "服务太差了，再也不来了。" * 80
-    assert shipped_classifier.predict([good])[0].label == "positive"
-    prediction = shipped_classifier.predict([good + bad])[0]
+    assert next(shipped_classifier.predict([good])).label == "positive"
+    prediction = next(shipped_classifier.predict([good + bad]))
     assert len(prediction.encoding.windows) > 1
     assert prediction.label == "negative"
 
 
 def test_blank_text_is_refused(tiny_classifier: Classifier) -> None:
     with pytest.raises(BlankTextError):
-        tiny_classifier.predict(["很好", " \u3000\n"])
+        list(tiny_classifier.predict(["很好", " \u3000\n"]))
 
 
 @pytest.mark.parametrize("text", ["123", "😂", "hello", "https://t.cn/a", "\u200b"])
 def test_text_without_a_chinese_word_is_uncertain(tiny_classifier: Classifier, text: str) -> None:
-    assert tiny_classifier.predict([text])[0].uncertain
+    assert next(tiny_classifier.predict([text])).uncertain
 
 
 def test_the_containers_cpu_limit_counts(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_card_takes_the_figures_and_may_take_newer_ones(
         assert after.figures["reliability.png"].startswith(b"\x89PNG")
     texts = ["房间很好", "电影在三楼"]
     first, second = (Classifier(a, Classifier.load(copy)._engine) for a in (before, after))
-    assert first.predict(texts) == second.predict(texts)
+    assert list(first.predict(texts)) == list(second.predict(texts))
 
 
 def test_the_linear_model_learns_what_it_is_given(config: RunConfig, tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def client(service: Service) -> Iterator[TestClient]:
 @asynccontextmanager
 async def held_app(tiny_artifact: Path) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
     """An application with room for two texts, whose engine waits to be released."""
-    settings = load_settings(model=tiny_artifact, queue_texts=2, max_items=2, deadline_seconds=60)
+    settings = load_settings(
+        model=tiny_artifact, queue_texts=2, max_items=2, deadline_seconds=60, threads=1
+    )
     service = Service(settings)
     await service.load()
     assert service.model
@@ -46,7 +48,7 @@ async def held_app(tiny_artifact: Path) -> AsyncIterator[tuple[ASGIApp, Service,
         yield create_app(settings, service), service, engine
     finally:
         engine.released.set()
-        await asyncio.to_thread(service.model.batcher.close)
+        await service.model.batcher.close()
 
 
 async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **headers: str) -> int:
@@ -181,7 +183,7 @@ def test_a_log_line_tells_route_status_and_stages(
     header = client.post("/v1/predict", json={"text": TEXT}).headers["server-timing"]
     (line,) = access_lines(caplog)
     assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/predict", 200)
-    assert list(line["stages"]) == ["queue", "encode", "infer"]
+    assert list(line["stages"]) == ["encode", "queue", "infer"]
     assert header == ", ".join(f"{name};dur={ms:.3f}" for name, ms in line["stages"].items())
     assert line["milliseconds"] >= max(line["stages"].values())
     assert "trace_id" not in line

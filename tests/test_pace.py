@@ -8,7 +8,7 @@ from model.classifier import Classifier
 from service.batcher import Batcher
 from service.pace import Pace
 from service.settings import load_settings
-from tests.test_batcher import assert_refuses, held
+from tests.test_batcher import assert_refuses, held, unobserved
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
 ) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_seconds=0.5))
+        batcher = Batcher(classifier, load_settings(queue_seconds=0.5), unobserved)
         slow = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         clock[0] += 0.3  # what a text takes
@@ -76,6 +76,6 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
         await asyncio.gather(waiting, second)
         await asyncio.sleep(0.05)
         assert not batcher.saturated
-        batcher.close()
+        await batcher.close()
 
     asyncio.run(scenario())

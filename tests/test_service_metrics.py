@@ -53,7 +53,7 @@ def test_a_request_is_counted_with_its_stages_and_its_answers(client: TestClient
     assert found["sentiment_request_duration_seconds_count,route=/v1/predict/batch"] == 1
     for stage in ("queue", "encode", "infer"):
         assert found[f"sentiment_stage_duration_seconds_count,stage={stage}"] == 1
-    assert found["sentiment_batch_texts_sum"] == 3
+    assert found["sentiment_batch_texts_sum"] == 2
     assert found["sentiment_predictions_total,label=positive"] == 1
     assert found["sentiment_predictions_total,label=negative"] == 1
     assert found["sentiment_predictions_total,label=neutral"] == 0

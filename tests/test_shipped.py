@@ -27,7 +27,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("text", "label"), SENTENCES)
 def test_a_sentence_gets_its_label(shipped_classifier: Classifier, text: str, label: str) -> None:
-    prediction = shipped_classifier.predict([text])[0]
+    prediction = next(shipped_classifier.predict([text]))
     assert prediction.label == label, prediction.probabilities
 
 
@@ -53,6 +53,6 @@ def test_its_scores_on_a_real_test_split_hold(
 ) -> None:
     source = next(s for s in load_config("zh-general").data.sources if s.name == "smp2020_usual")
     examples = load_test(source, corpora)[:1000]
-    predictions = shipped_classifier.predict([example.text for example in examples])
+    predictions = list(shipped_classifier.predict(example.text for example in examples))
     right = [p.label == LABELS[e.label] for p, e in zip(predictions, examples, strict=True)]
     assert sum(right) / len(right) > 0.8

@@ -43,7 +43,7 @@ with TestClient(
     from model.classifier import Classifier
     def fail(*_, **__):
         raise RuntimeError("{SECRET}")
-    Classifier.classify = fail
+    Classifier.probabilities = fail
     client.post("/v1/predict", json={{"text": "{SECRET}"}})
 meters.shutdown()
 """

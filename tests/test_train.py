@@ -56,7 +56,7 @@ def small_config(corpus: Path) -> RunConfig:
 
 def test_the_tiny_model_has_learnt_its_sentences(tiny_classifier: Classifier) -> None:
     texts, labels = zip(*sentences(), strict=True)
-    predictions = tiny_classifier.predict(texts)
+    predictions = list(tiny_classifier.predict(texts))
     right = sum(p.label == label for p, label in zip(predictions, labels, strict=True))
     assert right / len(texts) > 0.95
 
@@ -195,7 +195,7 @@ def test_training_goes_on_from_an_artifact(
     assert classifier.artifact.stopwords == start.stopwords
     assert f"begun from {start.manifest.name}" in classifier.artifact.card
     texts, labels = zip(*sentences(), strict=True)
-    predictions = classifier.predict(texts)
+    predictions = list(classifier.predict(texts))
     right = [p.label == label for p, label in zip(predictions, labels, strict=True)]
     assert sum(right) / len(right) > 0.95
 
@@ -227,7 +227,7 @@ def test_two_class_rows_teach_nothing_about_neutral(tmp_path: Path) -> None:
         config = whole.model_copy(update={"finetune": FinetuneConfig(epochs=4, batch_size=32)})
         directory = tmp_path / str(two_classes)
         train(config, tmp_path, directory / "run", directory / "artifact")
-        prediction = Classifier.load(directory / "artifact").predict(["电影在三楼喵"])[0]
+        prediction = next(Classifier.load(directory / "artifact").predict(["电影在三楼喵"]))
         answers[two_classes] = prediction.probabilities[NEUTRAL]
     assert answers[True] > answers[False]
 

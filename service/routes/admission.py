@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from service.errors import CLIENT_GONE, UnreadableBodyError, UnsupportedMediaTypeError
 
+_WATCHED_AFTER_SECONDS = 0.05
 _JSON = re.compile(
     r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
 )
@@ -34,23 +35,43 @@ class AdmittedJsonRoute(APIRoute):
                 (await request.body()).decode()
             except UnicodeDecodeError:
                 raise UnreadableBodyError("the body is not UTF-8") from None
-            return await _while_connected(request, handler(request))
+            return await _while_connected(request, handler)
 
         return admitted
 
 
-async def _while_connected(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
-    """The answer; a client that goes away cancels it, which frees its place in the queue."""
-    answer = asyncio.ensure_future(answering)
-    # The body has been read: the next thing to receive is that the client is gone.
-    gone = asyncio.ensure_future(request.receive())
+async def _while_connected(
+    request: Request, handler: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    """The answer; a client that goes away cancels it, which frees its place in the queue.
+
+    Most answers are there before it is worth asking.
+    """
+    answering = asyncio.current_task()
+    assert answering is not None
+    watching: asyncio.Task[None] | None = None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        # The body has been read: the next thing to receive is that the client is gone.
+        await request.receive()
+        gone = True
+        answering.cancel()
+
+    def begin() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
+
+    waiting = asyncio.get_running_loop().call_later(_WATCHED_AFTER_SECONDS, begin)
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        answer.cancel()
-        await asyncio.wait({answer})
+        return await handler(request)
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        answering.uncancel()
         return Response(status_code=CLIENT_GONE)  # which nobody will read but the log
     finally:
-        answer.cancel()
-        gone.cancel()
+        waiting.cancel()
+        if watching:
+            watching.cancel()

@@ -1,0 +1,177 @@
+"""Several worker processes on one listening socket, watched by the process that starts them."""
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from ctypes import c_bool, c_double
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.sharedctypes import RawValue
+from types import FrameType
+
+from model.errors import ConfigError
+from service.logs import configure_logging
+from service.metrics import DIRECTORY_VARIABLE, empty_directory, worker_ended
+from service.schemas import Health
+from service.server import probe_server, server
+from service.settings import Settings
+from service.state import HANG_SECONDS, Service
+
+logger = logging.getLogger(__name__)
+
+# A worker that ends at once would otherwise be started again and again without a pause.
+_RESTART_SECONDS = 1.0
+
+_spawning = multiprocessing.get_context("spawn")
+
+
+class SharedPulse:
+    """What a worker tells of itself, in memory that it shares with the supervisor."""
+
+    def __init__(self) -> None:
+        self._beaten = RawValue(c_double, time.monotonic())
+        self._ready = RawValue(c_bool, False)
+
+    def beat(self, *, ready: bool) -> None:
+        """See ``Pulse.beat``."""
+        self._beaten.value = time.monotonic()
+        self._ready.value = ready
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker took requests when it was last heard of."""
+        return bool(self._ready.value)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing has been heard for so long that nothing ever will be."""
+        return bool(time.monotonic() - self._beaten.value > HANG_SECONDS)
+
+
+class Supervisor:
+    """Starts the workers, starts anew those that end or hang, and passes signals on to them."""
+
+    # It does nothing that could hang; a worker that does is started anew.
+    hangs = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._socket = _listen(settings)
+        self._workers: dict[SpawnProcess, SharedPulse] = {}
+        self._draining = False
+
+    @property
+    def address(self) -> str:
+        """Where the workers listen."""
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def health(self) -> Health:
+        """Ready while at least one worker is."""
+        ready = sum(pulse.ready for pulse in list(self._workers.values()))
+        if self._draining:
+            return Health(status="draining", detail="the service is shutting down")
+        if not ready:
+            return Health(status="loading", detail="no worker takes requests")
+        detail = f"{ready} of {self._settings.workers} workers take requests"
+        return Health(status="ready", detail=detail)
+
+    def run(self) -> None:
+        """Serves until a signal ends it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+        probes = probe_server(self._settings, self)
+        logger.info("Workers running on http://%s", self.address)
+        while not self._draining and len(self._workers) < self._settings.workers:
+            self._start()
+        while self._workers:
+            wait([worker.sentinel for worker in self._workers], timeout=1.0)
+            for worker, pulse in list(self._workers.items()):
+                if worker.is_alive() and pulse.stopped and not self._draining:
+                    logger.error("worker %d hangs and is killed", worker.pid)
+                    worker.kill()
+                    worker.join()
+                if not worker.is_alive():
+                    self._end(worker)
+        if probes:
+            probes.close()
+
+    def _start(self) -> None:
+        pulse = SharedPulse()
+        worker = _spawning.Process(target=_work, args=(self._settings, self._socket, pulse))
+        worker.start()
+        self._workers[worker] = pulse
+        if self._draining and worker.pid:  # a signal came before the worker was known
+            os.kill(worker.pid, signal.SIGTERM)
+
+    def _end(self, worker: SpawnProcess) -> None:
+        assert worker.pid is not None
+        del self._workers[worker]
+        worker_ended(worker.pid)
+        if self._draining:
+            return
+        logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
+        time.sleep(_RESTART_SECONDS)
+        self._start()
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self._draining = True
+        for worker in self._workers:
+            if worker.pid and worker.is_alive():
+                os.kill(worker.pid, signal.SIGTERM)
+
+
+def supervise(settings: Settings) -> None:
+    """Serves in several worker processes until a signal ends them.
+
+    Raises:
+        ConfigError: a port cannot be had.
+    """
+    configure_logging(settings.log_level)
+    directory = None
+    if DIRECTORY_VARIABLE not in os.environ:
+        directory = tempfile.mkdtemp(prefix="sentiment-metrics-")
+        os.environ[DIRECTORY_VARIABLE] = directory
+    empty_directory()
+    try:
+        Supervisor(settings).run()
+    finally:
+        if directory:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        raise ConfigError(
+            f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
+            f"listened on: {error.strerror}; name others"
+        ) from None
+    return listening
+
+
+def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> None:
+    """What a worker process does."""
+    # A terminal signals its whole group; the supervisor passes it on once.
+    os.setpgrp()
+    threading.Thread(target=_follow_supervisor, daemon=True).start()
+    configure_logging(settings.log_level)
+    service = Service(settings, pulse=pulse)
+    server(settings, service).run(sockets=[listening])
+
+
+def _follow_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)

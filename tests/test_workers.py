@@ -1,0 +1,151 @@
+"""Several worker processes behind one port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from model.engines import available_cpus
+from service.settings import load_settings
+from service.state import HANG_SECONDS
+from service.workers import SharedPulse
+from tests.test_server import log_lines, served, wait_for
+from tests.test_service_metrics import samples
+
+REQUESTS = "sentiment_requests_total,route=/v1/predict,status=200"
+
+
+def ready_workers(address: str) -> float:
+    try:
+        return samples(httpx2.get(f"{address}/metrics").text).get("sentiment_ready", 0)
+    except httpx2.TransportError:
+        return 0
+
+
+def worker_ids(process: subprocess.Popen[bytes]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def runs(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def predict(address: str) -> None:
+    answer = httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"})
+    assert answer.json()["label"] == "positive"
+
+
+def test_workers_answer_count_together_and_end_in_exit_code_0(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        probe_port = free.getsockname()[1]
+    settings = {
+        "SENTIMENT_WORKERS": "2",
+        "SENTIMENT_PROBE_PORT": str(probe_port),
+        "TMPDIR": str(tmp_path),
+    }
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        for _ in range(20):
+            predict(address)
+        assert samples(httpx2.get(f"{address}/metrics").text)[REQUESTS] == 20
+        assert httpx2.get(f"{address}/v1/model").json()["limits"]["workers"] == 2
+        probe = f"http://127.0.0.1:{probe_port}"
+        assert httpx2.get(f"{probe}/livez").status_code == 200
+        assert httpx2.get(f"{probe}/readyz").json()["detail"] == "2 of 2 workers take requests"
+        workers = worker_ids(process)
+        assert len(workers) == 2
+        assert list(tmp_path.glob("sentiment-metrics-*"))
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not any(map(runs, workers))
+    assert not list(tmp_path.glob("sentiment-metrics-*"))
+    assert all("message" in line for line in log_lines(tmp_path / "log"))
+
+
+def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    with served(tiny_artifact, tmp_path / "log", SENTIMENT_WORKERS="2") as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        predict(address)
+        first = worker_ids(process)
+        os.kill(first[0], signal.SIGKILL)
+        wait_for(lambda: len(set(worker_ids(process)) - set(first)) == 1)
+        wait_for(lambda: ready_workers(address) == 2)
+        predict(address)
+        assert samples(httpx2.get(f"{address}/metrics").text)[REQUESTS] == 2
+        process.terminate()
+        assert process.wait(20) == 0
+    assert any("ended with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log"))
+
+
+def test_workers_do_not_outlive_their_supervisor(tiny_artifact: Path, tmp_path: Path) -> None:
+    with served(tiny_artifact, tmp_path / "log", SENTIMENT_WORKERS="2") as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        workers = worker_ids(process)
+        process.kill()
+        wait_for(lambda: not any(map(runs, workers)))
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced(tiny_artifact: Path, tmp_path: Path) -> None:
+    with served(tiny_artifact, tmp_path / "log", SENTIMENT_WORKERS="2") as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        first = worker_ids(process)
+        os.kill(first[0], signal.SIGSTOP)
+        for _ in range(2):  # as long as wait_for waits, twice
+            try:
+                wait_for(lambda: not runs(first[0]))
+                break
+            except AssertionError:
+                continue
+        wait_for(lambda: len(worker_ids(process)) == 2)
+
+
+def test_a_pulse_tells_what_was_last_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pulse = SharedPulse()
+    assert (pulse.ready, pulse.stopped) == (False, False)
+    now[0] += HANG_SECONDS + 1
+    assert pulse.stopped
+    pulse.beat(ready=True)
+    assert (pulse.ready, pulse.stopped) == (True, False)
+
+
+def test_a_port_that_is_taken_is_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "service", "serve", "--port", port],
+            env={**os.environ, "SENTIMENT_WORKERS": "2"},
+            capture_output=True,
+            text=True,
+        )
+    assert ended.returncode == 2
+    assert f"127.0.0.1:{port}, cannot be listened on: Address already in use" in ended.stderr
+
+
+def test_workers_share_the_processors() -> None:
+    assert load_settings().threads_of_a_worker == available_cpus()
+    assert load_settings(workers=64).threads_of_a_worker == 1
+    assert load_settings(workers=2, threads=3).threads_of_a_worker == 3
