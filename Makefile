@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate gate image lock clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench gate image lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -50,6 +50,10 @@ evaluate: .venv/peers.installed ## Score it on the test splits, beside other cla
 	  $(patsubst %,--seed-model %,$(wildcard $(SEEDS:%=runs/zh-general/seed-%))) \
 	  $(patsubst %,--official %,$(wildcard runs/official/zh-general $(SEEDS:%=runs/official/seed-%)))
 
+bench: .venv/bench.installed ## Measure speed beside other services; needs wrk and twenty minutes
+	$(BIN)/python -m bench.serving --write
+	$(BIN)/python -m bench.growth --write
+
 gate: .venv/serve.installed ## Read the sentences that a release must read rightly
 	$(BIN)/sentiment gate
 
@@ -63,6 +67,8 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	  --output-file requirements/train.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train --extra peers \
 	  --output-file requirements/peers.txt pyproject.toml
+	$(LOCK) --constraint requirements/peers.txt --extra train --extra peers --extra bench \
+	  --output-file requirements/bench.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in

@@ -1,0 +1,230 @@
+"""The systems that are measured, and how each is started, watched and stopped."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import model
+
+_SYSTEMS = Path(__file__).parent / "systems"
+_ARTIFACT = Path(model.__file__).parent / "artifacts" / "zh-general"
+_REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+_BODY = '{"text": "房间干净，服务也好，就是早餐太差"}'.encode()
+_JSON = {"Content-Type": "application/json"}
+_LONGEST_START = 180.0
+
+_FASTAPI = ("fastapi", "uvicorn", "uvloop", "httptools")
+_OUR_MODEL = ("numpy", "onnxruntime", "opencc", "pydantic", "rjieba", "safetensors")
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table.
+
+    ``arguments`` go to the interpreter, with the port behind them where ``port_variable`` names no
+    variable for it. ``ready_path`` answers a GET with 200 once requests may come; where there is
+    none, a request itself has to. ``packages`` are installed with all that they require; a
+    ``lock`` names every package instead, ``less`` has patterns of those not needed. ``model`` is
+    the folder of its weights, or a file in the temporary folder. ``patience`` multiplies the
+    seconds of a round of batches, for systems that finish hardly one in that time.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    port_variable: str = ""
+    ready_path: str = "/readyz"
+    batches: bool = True
+    patience: int = 1
+    packages: tuple[str, ...] = ()
+    lock: Path | None = None
+    less: Path | None = None
+    model: Path | None = None
+
+
+def _script(name: str) -> str:
+    return str(_SYSTEMS / f"{name}.py")
+
+
+def ours(engine: str, **settings: str) -> System:
+    """Our service with an engine, and its defaults but for the settings given."""
+    return System(
+        f"ours, {engine}",
+        ("-m", "service", "serve"),
+        {"SENTIMENT_ENGINE": engine, **settings},
+        port_variable="SENTIMENT_PORT",
+        lock=_REQUIREMENTS / "serve.txt",
+        less=None if engine == "torch" else _REQUIREMENTS / "torch-only.txt",
+        model=_ARTIFACT,
+    )
+
+
+ONNX, TORCH = ours("onnx"), ours("torch")
+EMPTY = System("empty FastAPI", (_script("empty"),), packages=_FASTAPI)
+TUTORIAL = System(
+    "tutorial",
+    (_script("tutorial"),),
+    packages=(*_FASTAPI, "jieba", "numpy", "torch"),
+    model=_ARTIFACT,
+)
+MOSEC = System(
+    "mosec",
+    (_script("mosec_service"),),
+    ready_path="",
+    batches=False,
+    packages=("mosec", *_OUR_MODEL),
+    model=_ARTIFACT,
+)
+SNOWNLP = System("SnowNLP", (_script("snownlp_service"),), packages=(*_FASTAPI, "snownlp"))
+BERT, BERT_INT8 = (
+    System(
+        name,
+        (_script("bert"), precision),
+        patience=6,
+        packages=(*_FASTAPI, "numpy", "onnxruntime"),
+        model=Path(f"bert.{precision}.onnx"),
+    )
+    for name, precision in (("BERT-base", "fp32"), ("BERT-base, int8", "int8"))
+)
+SYSTEMS = {
+    system.name: system
+    for system in (ONNX, TORCH, EMPTY, TUTORIAL, MOSEC, SNOWNLP, BERT, BERT_INT8)
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Megabytes of a process and its children; PSS counts a shared page once in all."""
+
+    rss: float
+    pss: float
+
+
+class Server:
+    """A system that runs, from entering the context until it is ready to leaving it.
+
+    ``seconds_to_ready`` is from spawning the process to its first success.
+    """
+
+    def __init__(self, system: System, directory: Path) -> None:
+        """``directory`` is its temporary folder and keeps its log."""
+        self.system = system
+        self.seconds_to_ready = 0.0
+        self._directory = directory
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port: int = free.getsockname()[1]
+
+    def __enter__(self) -> "Server":
+        environment = {
+            **{name: v for name, v in os.environ.items() if not name.startswith("SENTIMENT_")},
+            **self.system.environment,
+            "TMPDIR": str(self._directory),
+        }
+        arguments = [sys.executable, *self.system.arguments]
+        if self.system.port_variable:
+            environment[self.system.port_variable] = str(self._port)
+        else:
+            arguments.insert(2, str(self._port))
+        log = self._directory / "server.log"
+        started = time.perf_counter()
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                arguments, env=environment, stdout=file, stderr=file, start_new_session=True
+            )
+        while not self._is_ready():
+            if self._process.poll() is not None or time.perf_counter() - started > _LONGEST_START:
+                self._stop()
+                end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise RuntimeError(f"{self.system.name} does not become ready:\n{end}")
+            time.sleep(0.01)
+        self.seconds_to_ready = time.perf_counter() - started
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def url(self, path: str) -> str:
+        """The address of a path."""
+        return f"http://127.0.0.1:{self._port}{path}"
+
+    def memory(self) -> Memory:
+        """What it holds now."""
+        rss = pss = 0
+        for process in self._processes():
+            with suppress(OSError):  # it may end meanwhile
+                rss += _kibibytes(process / "status", "VmRSS:")
+                pss += _kibibytes(process / "smaps_rollup", "Pss:")
+        return Memory(rss * 1024 / 1e6, pss * 1024 / 1e6)
+
+    def wait_idle(self) -> None:
+        """Returns once it no longer works on what earlier requests left behind."""
+        before = self._processor_seconds()
+        while True:
+            time.sleep(0.25)
+            now = self._processor_seconds()
+            if now - before < 0.05:
+                return
+            before = now
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            if self.system.ready_path:
+                connection.request("GET", self.system.ready_path)
+            else:
+                connection.request("POST", "/v1/predict", _BODY, _JSON)
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _processes(self) -> Iterator[Path]:
+        """The folders under ``/proc`` of all processes of the server's session."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if _stat(folder)[3] == str(self._process.pid):
+                    yield folder
+
+    def _processor_seconds(self) -> float:
+        ticks = 0
+        for folder in self._processes():
+            with suppress(OSError):
+                ticks += sum(map(int, _stat(folder)[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        with suppress(ProcessLookupError):  # what has not ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _stat(process: Path) -> list[str]:
+    """The fields of a process's ``stat`` behind its name: state, parent, group, session, ..."""
+    return (process / "stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _kibibytes(path: Path, field_name: str) -> int:
+    for line in path.read_text().splitlines():
+        if line.startswith(field_name):
+            return int(line.split()[1])
+    return 0

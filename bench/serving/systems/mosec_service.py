@@ -1,0 +1,103 @@
+"""Our artifact and our engine behind mosec, a server in Rust with workers in Python.
+
+One worker a processor, each with one thread, batches of up to 32 texts that wait a millisecond
+for one another (mosec's least), JSON by msgspec.
+
+    python bench/serving/systems/mosec_service.py PORT
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from mosec import Server, ValidationError, Worker
+
+import model
+from model.classifier import Classifier, Prediction
+from model.config import LABELS
+from model.engines import group_by_length
+
+
+class Request(msgspec.Struct):
+    """One text."""
+
+    text: str
+
+
+class Sentiment(Worker):
+    """A process that answers batches of requests."""
+
+    example = (Request("房间干净，服务也好，就是早餐太差。"),)  # what mosec warms up with
+
+    def __init__(self) -> None:
+        directory = Path(model.__file__).parent / "artifacts" / "zh-general"
+        self.classifier = Classifier.load(directory, threads=1, engine="onnx")
+        manifest = self.classifier.artifact.manifest
+        self.model = {
+            "name": manifest.name,
+            "version": manifest.version,
+            "digest": self.classifier.artifact.digest,
+        }
+        self.decoder = msgspec.json.Decoder(Request)
+
+    def deserialize(self, data: bytes) -> Request:
+        """A request from its body."""
+        try:
+            return self.decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            raise ValidationError(str(error)) from error
+
+    def serialize(self, data: object) -> bytes:
+        """The body of an answer."""
+        return msgspec.json.encode(data)
+
+    def forward(self, data: list[Request]) -> list[dict[str, object]]:
+        """The answers to a batch."""
+        encodings = [self.classifier.encode(request.text) for request in data]
+        windows = [window for encoding in encodings for window in encoding.windows]
+        probabilities = np.empty((len(windows), len(LABELS)))
+        for group in group_by_length([len(window) for window in windows]):
+            probabilities[group] = self.classifier.probabilities([windows[i] for i in group])
+        answers = []
+        start = 0
+        for encoding in encodings:
+            end = start + len(encoding.windows)
+            prediction = self.classifier.decide(encoding, probabilities[start:end])
+            answers.append(self._answer(prediction))
+            start = end
+        return answers
+
+    def _answer(self, prediction: Prediction) -> dict[str, object]:
+        encoding = prediction.encoding
+        return {
+            "label": prediction.label,
+            "confidence": prediction.confidence,
+            "probabilities": dict(zip(LABELS, prediction.probabilities, strict=True)),
+            "uncertain": prediction.uncertain,
+            "text": {
+                "characters": encoding.characters,
+                "tokens": encoding.tokens,
+                "unknown": encoding.unknown,
+                "windows": len(encoding.windows),
+            },
+            "model": self.model,
+        }
+
+
+if __name__ == "__main__":
+    os.environ |= {
+        "MOSEC_ADDRESS": "127.0.0.1",
+        "MOSEC_PORT": sys.argv[1],
+        "MOSEC_LOG_LEVEL": "warning",
+    }
+    server = Server()
+    server.append_worker(
+        Sentiment,
+        num=len(os.sched_getaffinity(0)),
+        max_batch_size=32,
+        max_wait_time=1,
+        route="/v1/predict",
+    )
+    server.run()
