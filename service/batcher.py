@@ -21,6 +21,9 @@ from service.errors import DeadlineError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
 
+# No run takes so long: it reads a handful of windows.
+HANG_SECONDS = 30.0
+
 Outcome = Prediction | SentimentError
 STAGES = ("encode", "queue", "infer")
 
@@ -88,11 +91,12 @@ class Batcher:
         self._settings = settings
         self._observe_run = observe_run
         self._texts = 0
-        self._pace = Pace()
+        self._pace = Pace(settings.batch_texts)
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
         self._tickets = count()
         self._waiting: dict[int, _Window] = {}  # by ticket, the oldest first
+        self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -111,8 +115,18 @@ class Batcher:
     def saturated(self) -> bool:
         """Whether not even one further text would be admitted."""
         settings = self._settings
-        wait = self._texts * self._pace.seconds_per_text
-        return self._texts >= settings.queue_texts or wait > settings.queue_seconds
+        return self._texts >= settings.queue_texts or self.wait_seconds > settings.queue_seconds
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long what waits or runs will take, by the pace of late."""
+        return self._texts * self._pace.seconds_per_text
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a run of the engine has not ended for so long that it never will."""
+        now = time.monotonic()
+        return any(now - begun > HANG_SECONDS for begun in list(self._running.values()))
 
     def check_room(self, texts: int = 1) -> None:
         """Returns if so many further texts would be admitted now.
@@ -144,8 +158,8 @@ class Batcher:
             seconds = self._settings.deadline_seconds
             raise DeadlineError(f"no answer within {seconds:g} s") from None
         finally:
+            self._pace.leave(answered, self._texts)
             self._texts -= len(texts)
-            self._pace.leave(answered)
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""
@@ -153,7 +167,8 @@ class Batcher:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            # One that hangs keeps nobody else waiting, and dies with the process.
+            await asyncio.to_thread(thread.join, self._settings.deadline_seconds)
         for window in self._waiting.values():
             window.request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
@@ -226,6 +241,8 @@ class Batcher:
         """What each thread does."""
         _yield_to_others()
         while run := self._next_run():
+            thread = threading.get_ident()
+            self._running[thread] = time.monotonic()
             started = time.perf_counter()
             result: Probabilities | Exception
             try:
@@ -233,6 +250,7 @@ class Batcher:
             except Exception as error:
                 result = error
             ended = time.perf_counter()
+            del self._running[thread]
             self._loop.call_soon_threadsafe(self._deliver, run, result, started, ended)
 
     def _next_run(self) -> list[_Window]:

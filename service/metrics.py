@@ -49,6 +49,8 @@ _REFUSALS = {
     504: "deadline",
 }
 
+_REFUSED_UNREAD = frozenset({429, 503})
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -68,7 +70,7 @@ def worker_ended(process_id: int) -> None:
 class Metrics:
     """The metrics of one process. Every label has few values, all known beforehand."""
 
-    def __init__(self, queue_texts: int) -> None:
+    def __init__(self, queue_texts: int, queue_seconds: float) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
@@ -76,7 +78,7 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "sentiment_request_duration_seconds",
-            "From the first byte of a request to the last of its answer.",
+            "From a request's head to the end of its answer, unless it was refused unread.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
@@ -109,9 +111,21 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         ).set(queue_texts)
+        self._wait = Gauge(
+            "sentiment_queue_wait_seconds",
+            "How long what waits or runs will take, by the pace of late.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        Gauge(
+            "sentiment_queue_limit_seconds",
+            "Wait beyond which requests are refused.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        ).set(queue_seconds)
         self._ready = Gauge(
             "sentiment_ready",
-            "Worker processes that take requests.",
+            "Worker processes that take requests, busy or not.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -172,7 +186,8 @@ class Metrics:
         """Counts a request; a path that no route has is ``other``, so labels stay bounded."""
         name = route or "other"
         self._requests.labels(name, status).inc()
-        self._request_seconds.labels(name).observe(seconds)
+        if status not in _REFUSED_UNREAD:  # which takes no time and would flatter the rest
+            self._request_seconds.labels(name).observe(seconds)
         if to_model and status in _REFUSALS:
             self._refusals.labels(_REFUSALS[status]).inc()
 
@@ -198,10 +213,11 @@ class Metrics:
             if self._drift:
                 self._drift.add(observation)
 
-    def refresh(self, *, waiting: int, ready: bool) -> None:
+    def refresh(self, *, waiting: int, wait_seconds: float, takes_requests: bool) -> None:
         """Sets the gauges; called every second and at a scrape, since nobody counts them up."""
         self._queue.set(waiting)
-        self._ready.set(ready)
+        self._wait.set(wait_seconds)
+        self._ready.set(takes_requests)
         if self._drift:
             self._drift.refresh()
 

@@ -1,4 +1,4 @@
-"""How fast texts are answered of late, so that a queue can be bounded in time."""
+"""How fast texts are answered under load, so that a queue can be bounded in time."""
 
 import time
 
@@ -7,25 +7,32 @@ _MEMORY = 0.99
 
 
 class Pace:
-    """The time that a text takes, by when texts leave the queue while it is not empty."""
+    """The time that a text takes, by when texts leave a queue that is busy.
 
-    def __init__(self) -> None:
+    With hardly anybody there, the time between two departures is what one text takes from end to
+    end, and tells nothing of how many a second there could be. So only departures from a queue of
+    at least ``busy_texts`` count.
+    """
+
+    def __init__(self, busy_texts: int) -> None:
+        self._busy_texts = busy_texts
         self._since = 0.0
-        self._busy_seconds = 0.0
+        self._seconds = 0.0
         self._texts = 0.0
 
     @property
     def seconds_per_text(self) -> float:
         """0 as long as nothing is known."""
-        return self._busy_seconds / self._texts if self._texts else 0.0
+        return self._seconds / self._texts if self._texts else 0.0
+
+    def leave(self, texts: int, there: int) -> None:
+        """So many texts were answered, and ``there`` had been in the queue with them."""
+        now = time.perf_counter()
+        if there >= self._busy_texts:
+            self._seconds = self._seconds * _MEMORY + now - self._since
+            self._texts = self._texts * _MEMORY + texts
+        self._since = now
 
     def begin(self) -> None:
         """The queue is no longer empty."""
         self._since = time.perf_counter()
-
-    def leave(self, texts: int) -> None:
-        """So many texts left the queue."""
-        now = time.perf_counter()
-        self._busy_seconds = self._busy_seconds * _MEMORY + now - self._since
-        self._texts = self._texts * _MEMORY + texts
-        self._since = now

@@ -12,6 +12,8 @@ from typing import Protocol
 from service.errors import MEDIA_TYPE, problem
 from service.schemas import Alive, Health
 
+_HANGS = "the event loop or an inference hangs"
+
 
 class Probed(Protocol):
     """What probes ask about: the service of a process, or several worker processes."""
@@ -65,15 +67,16 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/livez":
             if self.probed.hangs:
-                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the event loop hangs")
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, _HANGS)
             else:
                 self._answer(HTTPStatus.OK, Alive().model_dump_json(), "application/json")
         elif path == "/readyz":
             health = self.probed.health()
-            if health.status == "ready":
+            if health.status == "ready" and not self.probed.hangs:
                 self._answer(HTTPStatus.OK, health.model_dump_json(), "application/json")
             else:
-                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, health.detail)
+                detail = _HANGS if self.probed.hangs else health.detail
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "this port has /livez and /readyz alone")
 

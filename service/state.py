@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from model.classifier import Classifier
 from model.engines import BATCH_SIZE
 from model.errors import SentimentError
-from service.batcher import Batcher
+from service.batcher import HANG_SECONDS, Batcher
 from service.errors import NotReadyError
 from service.metrics import Metrics
 from service.schemas import Health, ModelReference, model_reference
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["loading", "ready", "saturated", "draining", "failed"]
 
-HANG_SECONDS = 30.0
 # Objects between two collections. A request makes hundreds and hardly a cycle.
 _GARBAGE_THRESHOLD = 20_000
 
@@ -60,26 +59,33 @@ class Service:
 
     def __post_init__(self) -> None:
         """Sets up the metrics, in a registry of their own."""
-        self.metrics = Metrics(self.settings.queue_texts)
+        self.metrics = Metrics(self.settings.queue_texts, self.settings.queue_seconds)
 
     def tick(self) -> None:
         """Called by the event loop every second; refreshes the gauges."""
         self.ticked = time.monotonic()
-        if self.pulse:
+        if self.pulse and not self.hangs:
             self.pulse.beat(ready=self.status == "ready")
+        batcher = self.model.batcher if self.model else None
         self.metrics.refresh(
-            waiting=self.model.batcher.texts if self.model else 0, ready=self.status == "ready"
+            waiting=batcher.texts if batcher else 0,
+            wait_seconds=batcher.wait_seconds if batcher else 0.0,
+            takes_requests=self.status in ("ready", "saturated"),
         )
 
     @property
     def hangs(self) -> bool:
-        """Whether the event loop has not turned for so long that it never will."""
-        return time.monotonic() - self.ticked > HANG_SECONDS
+        """Whether the event loop or an inference has stood still for far too long."""
+        return time.monotonic() - self.ticked > HANG_SECONDS or self._inference_hangs
+
+    @property
+    def _inference_hangs(self) -> bool:
+        return self.model is not None and self.model.batcher.hangs
 
     @property
     def status(self) -> Status:
         """``ready`` only when a request would be admitted right now."""
-        if self.failure is not None:
+        if self.failure is not None or self._inference_hangs:
             return "failed"
         if self.draining:
             return "draining"
@@ -99,6 +105,8 @@ class Service:
 
     def describe(self) -> str:
         """The status in a sentence."""
+        if self._inference_hangs:
+            return "an inference hangs"
         return {
             "loading": "the model is still loading",
             "ready": "the service takes requests",

@@ -1,13 +1,14 @@
 """The batcher: bounded in number and in time, and what it drops leaves no trace."""
 
 import asyncio
+import time
 
 import pytest
 
 from model.classifier import Classifier
 from model.engines import BATCH_SIZE
 from model.errors import BlankTextError
-from service.batcher import Batcher
+from service.batcher import HANG_SECONDS, Batcher
 from service.errors import DeadlineError, QueueFullError
 from service.settings import load_settings
 from tests.conftest import HeldEngine
@@ -151,6 +152,25 @@ def test_long_texts_are_encoded_beside_the_event_loop(tiny_classifier: Classifie
         assert outcomes[0].encoding.characters == 8000  # type: ignore[union-attr]
         assert isinstance(outcomes[2], BlankTextError)
         await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_inference_that_hangs_is_noticed_and_keeps_nobody_from_ending(
+    tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
+        with pytest.raises(DeadlineError):
+            await batcher.submit(["好"])
+        assert not batcher.hangs
+        later = time.monotonic() + HANG_SECONDS + 1
+        with monkeypatch.context() as patched:
+            patched.setattr("service.batcher.time.monotonic", lambda: later)
+            assert batcher.hangs
+        await batcher.close()
+        engine.released.set()
 
     asyncio.run(scenario())
 

@@ -158,6 +158,24 @@ def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
     assert statuses == [499, 200]
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_error(
+    client: TestClient, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    messages: list[Message] = [
+        {"type": "http.request", "body": b'{"te', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    app = create_app(service.settings, service)
+    assert asyncio.run(post(app, receive)) == 499
+    assert [line["status"] for line in access_lines(caplog)] == [499]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_while_draining_a_connection_is_not_kept(client: TestClient, service: Service) -> None:
     assert "connection" not in client.post("/v1/predict", json={"text": TEXT}).headers
     service.draining = True

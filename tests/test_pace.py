@@ -19,36 +19,56 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_nothing_is_known_at_first() -> None:
-    assert Pace().seconds_per_text == 0
+    assert Pace(1).seconds_per_text == 0
 
 
 def test_idle_time_does_not_count(clock: list[float]) -> None:
-    measured = Pace()
+    measured = Pace(4)
     for _ in range(3):
         measured.begin()
         clock[0] += 1
-        measured.leave(4)
+        measured.leave(4, 4)
         clock[0] += 1000
     assert measured.seconds_per_text == pytest.approx(0.25)
 
 
+def test_a_queue_with_hardly_anybody_tells_nothing(clock: list[float]) -> None:
+    measured = Pace(4)
+    measured.begin()
+    clock[0] += 1
+    measured.leave(1, 3)
+    assert measured.seconds_per_text == 0
+    clock[0] += 0.1
+    measured.leave(1, 4)
+    assert measured.seconds_per_text == pytest.approx(0.1)
+
+
+def test_time_in_which_nobody_was_answered_counts(clock: list[float]) -> None:
+    measured = Pace(1)
+    measured.begin()
+    for answered in (1, 0):
+        clock[0] += 1
+        measured.leave(answered, 5)
+    assert measured.seconds_per_text == pytest.approx(2, rel=0.02)
+
+
 def test_texts_that_leave_together_share_their_time(clock: list[float]) -> None:
-    measured = Pace()
+    measured = Pace(1)
     measured.begin()
     for _ in range(500):
         clock[0] += 0.3
         for _ in range(3):
-            measured.leave(1)
+            measured.leave(1, 3)
     assert measured.seconds_per_text == pytest.approx(0.1, rel=0.05)
 
 
 def test_a_new_pace_is_learnt(clock: list[float]) -> None:
-    measured = Pace()
+    measured = Pace(1)
     measured.begin()
     for seconds in (1.0, 0.01):
         for _ in range(1000):
             clock[0] += seconds
-            measured.leave(1)
+            measured.leave(1, 1)
     assert measured.seconds_per_text == pytest.approx(0.01, rel=0.05)
 
 
@@ -57,7 +77,7 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
 ) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_seconds=0.5), unobserved)
+        batcher = Batcher(classifier, load_settings(queue_seconds=0.5, batch_texts=1), unobserved)
         slow = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         clock[0] += 0.3  # what a text takes

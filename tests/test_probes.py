@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from service.batcher import HANG_SECONDS
 from service.probes import ProbeServer
 from service.settings import load_settings
-from service.state import HANG_SECONDS, Service
+from service.state import Service
 from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, wait_for, wait_ready
 
 
@@ -52,7 +53,7 @@ def test_an_event_loop_that_hangs_is_dead(probes: tuple[Service, int]) -> None:
     service, port = probes
     service.ticked = time.monotonic() - HANG_SECONDS - 1
     status, body = ask(port, "/livez")
-    assert (status, json.loads(body)["detail"]) == (503, "the event loop hangs")
+    assert (status, json.loads(body)["detail"]) == (503, "the event loop or an inference hangs")
     service.tick()
     assert ask(port, "/livez")[0] == 200
 

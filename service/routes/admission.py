@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from service.errors import CLIENT_GONE, UnreadableBodyError, UnsupportedMediaTypeError
 
@@ -35,6 +36,8 @@ class AdmittedJsonRoute(APIRoute):
                 (await request.body()).decode()
             except UnicodeDecodeError:
                 raise UnreadableBodyError("the body is not UTF-8") from None
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_GONE)
             return await _while_connected(request, handler)
 
         return admitted
