@@ -12,9 +12,7 @@ import click
 
 from model.engines import EngineChoice
 from model.errors import BlankTextError, SentimentError
-from service.settings import SHIPPED_MODEL, load_settings
-
-DATA_VARIABLE = "SENTIMENT_DATA"
+from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
 _Directory = click.Path(path_type=Path, file_okay=False)
 
@@ -72,6 +70,8 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
     if check:
         from service.state import load_warm
 
+        for name in unknown_variables():
+            click.echo(f"sentiment: {name} is no setting and changes nothing", err=True)
         manifest = load_warm(settings).artifact.manifest
         click.echo(f"the settings fit, and {manifest.name} {manifest.version} can be served")
         return

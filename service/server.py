@@ -12,7 +12,7 @@ from service.app import create_app
 from service.logs import configure_logging
 from service.metrics import empty_directory
 from service.probes import Probed, ProbeServer
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 from service.state import Service
 
 logger = logging.getLogger(__name__)
@@ -66,10 +66,17 @@ def server(settings: Settings, service: Service) -> Server:
     return Server(config, service)
 
 
+def begin(settings: Settings) -> None:
+    """What comes before anything is served, in the process that starts it all."""
+    configure_logging(settings.log_level)
+    for name in unknown_variables():
+        logger.warning("%s is no setting and changes nothing", name)
+    empty_directory()
+
+
 def serve(settings: Settings) -> None:
     """Serves in this process until a signal ends it."""
-    configure_logging(settings.log_level)
-    empty_directory()
+    begin(settings)
     service = Service(settings)
     probes = probe_server(settings, service)
     server(settings, service).run()

@@ -1,5 +1,6 @@
 """The settings, read once from the environment; a bad value refuses to start."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from model.errors import ConfigError
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
 ENVIRONMENT_PREFIX = "SENTIMENT_"
+# Where the corpora are, for training and evaluation.
+DATA_VARIABLE = "SENTIMENT_DATA"
 # Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
 LARGEST_BATCH = 1024
 
@@ -94,6 +97,16 @@ class Settings(BaseSettings):
                 f"{self.queue_texts}, so a full batch would never be admitted; set the queue higher"
             )
         return self
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none: misspelt, perhaps."""
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known | {DATA_VARIABLE}
+    )
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -16,12 +16,13 @@ from multiprocessing.sharedctypes import RawValue
 from types import FrameType
 
 from model.errors import ConfigError
+from service.batcher import HANG_SECONDS
 from service.logs import configure_logging
-from service.metrics import DIRECTORY_VARIABLE, empty_directory, worker_ended
+from service.metrics import DIRECTORY_VARIABLE, worker_ended
 from service.schemas import Health
-from service.server import probe_server, server
+from service.server import begin, probe_server, server
 from service.settings import Settings
-from service.state import HANG_SECONDS, Service
+from service.state import Service
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +134,11 @@ def supervise(settings: Settings) -> None:
     Raises:
         ConfigError: a port cannot be had.
     """
-    configure_logging(settings.log_level)
     directory = None
     if DIRECTORY_VARIABLE not in os.environ:
         directory = tempfile.mkdtemp(prefix="sentiment-metrics-")
         os.environ[DIRECTORY_VARIABLE] = directory
-    empty_directory()
+    begin(settings)
     try:
         Supervisor(settings).run()
     finally:

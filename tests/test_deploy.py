@@ -36,7 +36,13 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 def test_every_setting_reaches_the_container_but_what_the_image_fixes() -> None:
     named = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     fixed = {"SENTIMENT_HOST", "SENTIMENT_PORT", "SENTIMENT_MODEL"}
-    assert set(compose()["sentiment"]["environment"]) == named - fixed
+    passed = compose()["sentiment"]["environment"]
+    assert {name for name in passed if name.startswith(ENVIRONMENT_PREFIX)} == named - fixed
+
+
+def test_no_container_fills_the_disk_with_its_log() -> None:
+    for name, service in compose().items():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
 
 
 def test_every_container_is_confined_and_published_to_this_machine_alone() -> None:
@@ -79,7 +85,9 @@ KINDS = [
     "PodDisruptionBudget",
     "NetworkPolicy",
     "ServiceMonitor",
+    "PrometheusRule",
 ]
+OF_THE_OPERATOR = {"ServiceMonitor", "PrometheusRule"}
 OLDEST = "1.30"
 
 
@@ -106,9 +114,14 @@ def container() -> dict[str, Any]:
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_manifest_fits_the_schema_of_kubernetes(kind: str, version: str) -> None:
-    if kind == "ServiceMonitor":
-        pytest.skip("ServiceMonitor is the Prometheus operator's, and no schema of it is at hand")
+    if kind in OF_THE_OPERATOR:
+        pytest.skip(f"{kind} is the Prometheus operator's, and no schema of it is at hand")
     kubernetes_validate.validate(manifests()[kind], version, strict=True)
+
+
+def test_kubernetes_has_the_alerts_of_prometheus() -> None:
+    alerts = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    assert manifests()["PrometheusRule"]["spec"] == alerts
 
 
 def test_the_schema_refuses_what_is_misspelt() -> None:

@@ -90,6 +90,36 @@ def test_the_image_holds_what_it_says_and_no_more(image: str) -> None:
     assert not {"torch", "sympy", "pip"} & packages.keys()
 
 
+def test_it_starts_without_a_network(image: str) -> None:
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    run = ["docker", "run", "--detach", "--name", name, "--network", "none", "--read-only", image]
+    command(*run)
+    try:
+        for _ in range(60):
+            asked = ["docker", "exec", name, "sentiment", "health"]
+            if not subprocess.run(asked, capture_output=True, check=False).returncode:
+                break
+            time.sleep(0.5)
+        assert '"status":"ready"' in command(*asked)
+    finally:
+        command("docker", "rm", "--force", name)
+
+
+@pytest.mark.slow
+def test_the_target_torch_holds_the_reference_engine(image: str) -> None:
+    tag = f"{image}-torch"
+    # A wheel at hand, for an engine that reaches no index of PyTorch's.
+    extra = f"PIP_EXTRA_ARGS={os.environ.get('TORCH_FIND_LINKS', '')}"
+    build = ["docker", "build", "--quiet", "--network=host", "--target", "torch"]
+    command(*build, "--build-arg", extra, "--tag", tag, ".")
+    try:
+        assert inspect(tag)["Size"] <= 1.3e9
+        run = ["docker", "run", "--rm", "--env", "SENTIMENT_ENGINE=torch", tag, "predict"]
+        assert json.loads(command(*run, "房间干净，服务也好"))["label"] == "positive"
+    finally:
+        command("docker", "rmi", tag)
+
+
 def test_the_container_answers_the_readmes_request(container: tuple[str, str]) -> None:
     _, address = container
     answer = httpx2.post(f"{address}/v1/predict", json={"text": "房间干净，服务也好"})

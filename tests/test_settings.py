@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from model.errors import ConfigError
 from service.cli import main
-from service.settings import SHIPPED_MODEL, load_settings
+from service.settings import SHIPPED_MODEL, load_settings, unknown_variables
 
 
 def test_the_defaults() -> None:
@@ -45,3 +45,10 @@ def test_a_bad_value_refuses_to_start_in_one_sentence(
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_THREAD", "2")
+    monkeypatch.setenv("SENTIMENT_THREADS", "2")
+    monkeypatch.setenv("SENTIMENT_DATA", "somewhere")
+    assert unknown_variables() == ["SENTIMENT_THREAD"]

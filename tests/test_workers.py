@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from model.engines import available_cpus
+from service.batcher import HANG_SECONDS
 from service.settings import load_settings
-from service.state import HANG_SECONDS
 from service.workers import SharedPulse
 from tests.test_server import log_lines, served, wait_for
 from tests.test_service_metrics import samples
