@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import threading
 import time
@@ -69,7 +70,7 @@ class _Request:
     probabilities: Probabilities  # (windows, labels)
     missing: int
     tickets: list[int] = field(default_factory=list)
-    started: float = 0.0
+    started: float = math.inf
     ended: float = 0.0
 
 
@@ -78,9 +79,9 @@ class Batcher:
 
     Whoever comes while a thread is idle is answered at once and alone; nobody waits for company.
     Where more wait than threads run, a thread takes the oldest with those of near length beside
-    it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and what is before a
-    request takes at most about ``queue_seconds``; a request that would exceed either is refused at
-    once. Except for the threads, all of it runs in the event loop.
+    it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and, where more wait than
+    one run takes, what is before a request takes at most about ``queue_seconds``; a request that
+    would exceed either is refused at once.
     """
 
     def __init__(
@@ -115,7 +116,11 @@ class Batcher:
     def saturated(self) -> bool:
         """Whether not even one further text would be admitted."""
         settings = self._settings
-        return self._texts >= settings.queue_texts or self.wait_seconds > settings.queue_seconds
+        # A queue must be able to grow busy, or its pace would never be learnt anew.
+        slow = self.wait_seconds > settings.queue_seconds
+        return self._texts >= settings.queue_texts or (
+            slow and self._texts >= self._pace.busy_texts
+        )
 
     @property
     def wait_seconds(self) -> float:
@@ -166,9 +171,10 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        ends = time.monotonic() + self._settings.deadline_seconds
         for thread in self._threads:
-            # One that hangs keeps nobody else waiting, and dies with the process.
-            await asyncio.to_thread(thread.join, self._settings.deadline_seconds)
+            # One that hangs dies with the process.
+            await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
         for window in self._waiting.values():
             window.request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
@@ -251,7 +257,8 @@ class Batcher:
                 result = error
             ended = time.perf_counter()
             del self._running[thread]
-            self._loop.call_soon_threadsafe(self._deliver, run, result, started, ended)
+            with contextlib.suppress(RuntimeError):  # the loop ended before a run that hung
+                self._loop.call_soon_threadsafe(self._deliver, run, result, started, ended)
 
     def _next_run(self) -> list[_Window]:
         """Takes the oldest that waits, as soon as there is one, and others like it."""
@@ -275,7 +282,7 @@ class Batcher:
             if isinstance(result, Exception):
                 request.done.set_exception(result)
                 continue
-            request.started = request.started or started
+            request.started = min(request.started, started)
             request.ended = ended
             request.probabilities[row] = result[index]
             request.missing -= 1

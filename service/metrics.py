@@ -7,7 +7,6 @@ for all of them.
 """
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -49,7 +48,7 @@ _REFUSALS = {
     504: "deadline",
 }
 
-_REFUSED_UNREAD = frozenset({429, 503})
+_REFUSED = frozenset({429, 503})
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -57,8 +56,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 def empty_directory() -> None:
     """Removes what earlier processes left: their counts would be added to those of now."""
     if directory := os.environ.get(DIRECTORY_VARIABLE):
-        shutil.rmtree(directory, ignore_errors=True)
-        Path(directory).mkdir(parents=True)
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for file in Path(directory).glob("*.db"):
+            file.unlink()
 
 
 def worker_ended(process_id: int) -> None:
@@ -78,7 +78,7 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "sentiment_request_duration_seconds",
-            "From a request's head to the end of its answer, unless it was refused unread.",
+            "From a request's head to the end of its answer, unless it was refused.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
@@ -186,7 +186,7 @@ class Metrics:
         """Counts a request; a path that no route has is ``other``, so labels stay bounded."""
         name = route or "other"
         self._requests.labels(name, status).inc()
-        if status not in _REFUSED_UNREAD:  # which takes no time and would flatter the rest
+        if status not in _REFUSED:  # which takes no time and would flatter the rest
             self._request_seconds.labels(name).observe(seconds)
         if to_model and status in _REFUSALS:
             self._refusals.labels(_REFUSALS[status]).inc()

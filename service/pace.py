@@ -15,7 +15,7 @@ class Pace:
     """
 
     def __init__(self, busy_texts: int) -> None:
-        self._busy_texts = busy_texts
+        self.busy_texts = busy_texts
         self._since = 0.0
         self._seconds = 0.0
         self._texts = 0.0
@@ -26,11 +26,12 @@ class Pace:
         return self._seconds / self._texts if self._texts else 0.0
 
     def leave(self, texts: int, there: int) -> None:
-        """So many texts were answered, and ``there`` had been in the queue with them."""
+        """So many texts were answered, or none, when ``there`` were in the queue."""
         now = time.perf_counter()
-        if there >= self._busy_texts:
-            self._seconds = self._seconds * _MEMORY + now - self._since
-            self._texts = self._texts * _MEMORY + texts
+        if there >= self.busy_texts:
+            kept = _MEMORY if texts else 1.0  # who leaves without an answer only took time
+            self._seconds = self._seconds * kept + now - self._since
+            self._texts = self._texts * kept + texts
         self._since = now
 
     def begin(self) -> None:

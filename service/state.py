@@ -128,6 +128,7 @@ class Service:
         started = time.perf_counter()
         try:
             classifier = await asyncio.to_thread(load_warm, self.settings)
+            batcher = Batcher(classifier, self.settings, self.metrics.observe_run)
         except SentimentError as error:
             self.failure = str(error)
             logger.error("the model could not be loaded: %s", error)
@@ -140,7 +141,6 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
-        batcher = Batcher(classifier, self.settings, self.metrics.observe_run)
         self.model = LoadedModel(classifier, batcher, model_reference(classifier.artifact))
         manifest, digest = classifier.artifact.manifest, classifier.artifact.digest
         self.metrics.describe_model(manifest, digest, classifier.engine_name)

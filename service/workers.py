@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # A worker that ends at once would otherwise be started again and again without a pause.
 _RESTART_SECONDS = 1.0
+_START_SECONDS = 120.0
+# Pulses come every second; after so many without one nothing is said of a worker any more.
+_FRESH_SECONDS = 5.0
 
 _spawning = multiprocessing.get_context("spawn")
 
@@ -36,7 +39,8 @@ class SharedPulse:
     """What a worker tells of itself, in memory that it shares with the supervisor."""
 
     def __init__(self) -> None:
-        self._beaten = RawValue(c_double, time.monotonic())
+        # Starting may take longer than a turn of the event loop does.
+        self._beaten = RawValue(c_double, time.monotonic() + _START_SECONDS)
         self._ready = RawValue(c_bool, False)
 
     def beat(self, *, ready: bool) -> None:
@@ -47,7 +51,7 @@ class SharedPulse:
     @property
     def ready(self) -> bool:
         """Whether the worker took requests when it was last heard of."""
-        return bool(self._ready.value)
+        return bool(self._ready.value) and time.monotonic() - self._beaten.value < _FRESH_SECONDS
 
     @property
     def stopped(self) -> bool:
@@ -91,10 +95,15 @@ class Supervisor:
         logger.info("Workers running on http://%s", self.address)
         while not self._draining and len(self._workers) < self._settings.workers:
             self._start()
+        stopped: set[SpawnProcess] = set()
         while self._workers:
             wait([worker.sentinel for worker in self._workers], timeout=1.0)
-            for worker, pulse in list(self._workers.items()):
-                if worker.is_alive() and pulse.stopped and not self._draining:
+            if self._draining:  # or the backlog would go on filling with what nobody reads
+                self._socket.close()
+            # Twice in a row: a machine that was frozen as a whole has stopped nobody.
+            before, stopped = stopped, {w for w, pulse in self._workers.items() if pulse.stopped}
+            for worker in list(self._workers):
+                if worker in before & stopped and worker.is_alive() and not self._draining:
                     logger.error("worker %d hangs and is killed", worker.pid)
                     worker.kill()
                     worker.join()
@@ -108,24 +117,23 @@ class Supervisor:
         worker = _spawning.Process(target=_work, args=(self._settings, self._socket, pulse))
         worker.start()
         self._workers[worker] = pulse
-        if self._draining and worker.pid:  # a signal came before the worker was known
-            os.kill(worker.pid, signal.SIGTERM)
+        if self._draining:  # a signal came before the worker was known
+            worker.terminate()
 
     def _end(self, worker: SpawnProcess) -> None:
         assert worker.pid is not None
         del self._workers[worker]
         worker_ended(worker.pid)
-        if self._draining:
-            return
-        logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
-        time.sleep(_RESTART_SECONDS)
-        self._start()
+        if not self._draining:
+            logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
+            time.sleep(_RESTART_SECONDS)
+        if not self._draining:  # nor did a signal come meanwhile
+            self._start()
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._draining = True
         for worker in self._workers:
-            if worker.pid and worker.is_alive():
-                os.kill(worker.pid, signal.SIGTERM)
+            worker.terminate()
 
 
 def supervise(settings: Settings) -> None:
@@ -150,6 +158,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:  # as with one worker
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listening.bind((settings.host, settings.port))
     except OSError as error:

@@ -52,6 +52,15 @@ def test_time_in_which_nobody_was_answered_counts(clock: list[float]) -> None:
     assert measured.seconds_per_text == pytest.approx(2, rel=0.02)
 
 
+def test_clients_that_leave_unanswered_do_not_make_it_seem_slow(clock: list[float]) -> None:
+    measured = Pace(1)
+    measured.begin()
+    for answered in [1] * 500 + [0] * 1000:
+        clock[0] += 0.001 if answered else 0.0001
+        measured.leave(answered, 50)
+    assert measured.seconds_per_text < 0.01
+
+
 def test_texts_that_leave_together_share_their_time(clock: list[float]) -> None:
     measured = Pace(1)
     measured.begin()
@@ -96,6 +105,35 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
         await asyncio.gather(waiting, second)
         await asyncio.sleep(0.05)
         assert not batcher.saturated
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_after_a_stall_the_queue_grows_busy_again_and_the_pace_is_learnt_anew(
+    tiny_classifier: Classifier, clock: list[float]
+) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        batcher = Batcher(classifier, load_settings(queue_seconds=0.5, batch_texts=4), unobserved)
+        stalled = asyncio.create_task(batcher.submit(["好"] * 4))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        clock[0] += 10
+        engine.released.set()
+        await stalled
+        assert batcher.wait_seconds == 0
+        for _ in range(400):
+            clock[0] += 0.001
+            texts = [batcher.submit(["好"]) for _ in range(4)]
+            await asyncio.gather(*texts)
+        assert not batcher.saturated
+        clock[0] += 0.001
+        engine.released.clear()
+        waiting = [asyncio.create_task(batcher.submit(["好"])) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        assert not batcher.saturated
+        engine.released.set()
+        await asyncio.gather(*waiting)
         await batcher.close()
 
     asyncio.run(scenario())

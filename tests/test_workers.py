@@ -123,11 +123,14 @@ def test_a_pulse_tells_what_was_last_heard(monkeypatch: pytest.MonkeyPatch) -> N
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     pulse = SharedPulse()
+    now[0] += HANG_SECONDS + 1  # it may take long to start
     assert (pulse.ready, pulse.stopped) == (False, False)
-    now[0] += HANG_SECONDS + 1
-    assert pulse.stopped
     pulse.beat(ready=True)
     assert (pulse.ready, pulse.stopped) == (True, False)
+    now[0] += HANG_SECONDS / 2
+    assert (pulse.ready, pulse.stopped) == (False, False)
+    now[0] += HANG_SECONDS
+    assert pulse.stopped
 
 
 def test_a_port_that_is_taken_is_a_sentence() -> None:
