@@ -1,7 +1,7 @@
 """The thin object from a text to an answer."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -112,7 +112,7 @@ class Classifier:
 
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
-    ) -> Iterator[Prediction]:
+    ) -> Generator[Prediction, None, None]:
         """The answers for any number of texts, in their order, in constant memory.
 
         Texts of near lengths run together, on every processor, while further ones are encoded.

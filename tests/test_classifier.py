@@ -1,15 +1,18 @@
 """From texts to answers."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.classifier import Classifier, softmax
-from model.engines import EngineChoice, Logits, available_cpus
+from model.engines import BATCH_IDS, EngineChoice, Logits, available_cpus, group_by_length
 from model.errors import BlankTextError
+from model.progress import Progress
 
 TEXTS = ["房间很好", "早餐很差，太糟糕了", "电影在三楼", "服务一般" * 300]
 
@@ -34,6 +37,39 @@ def test_alone_and_in_a_batch_is_the_same(
 
 def test_no_texts_get_no_answers(tiny_classifier: Classifier) -> None:
     assert list(tiny_classifier.predict([])) == []
+
+
+def test_any_number_of_texts_is_read_as_it_is_asked_for(tiny_classifier: Classifier) -> None:
+    read = 0
+
+    def without_end() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield "房间很好" if read % 2 else "早餐很差"
+
+    predictions = tiny_classifier.predict(without_end())
+    labels = [prediction.label for prediction in islice(predictions, 5000)]
+    assert labels == ["positive", "negative"] * 2500
+    assert read < 5000 + 3 * 2048
+    predictions.close()
+
+
+def test_progress_counts_the_texts(
+    tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with Progress("texts", 3000) as progress:
+        list(tiny_classifier.predict(["房间很好"] * 3000, progress))
+    assert "texts: 3000 of 3000" in caplog.text
+
+
+def test_near_lengths_run_together() -> None:
+    lengths = [3, 100, 4, 90, 250, 3, 60, 1]
+    assert group_by_length(lengths) == [[4], [1, 3, 6], [2, 0, 5], [7]]
+    assert group_by_length([5] * 40, 16) == [[*range(16)], [*range(16, 32)], [*range(32, 40)]]
+    assert max(map(len, group_by_length([256] * 40))) * 256 <= BATCH_IDS
+    assert group_by_length([]) == []
 
 
 class LastWordEngine:
