@@ -148,7 +148,7 @@ def problem_response(
     """A response that holds a problem, with the request that it belongs to."""
     located = body.model_copy(
         update={
-            "instance": request.url.path,
+            "instance": request.scope["path"],
             "request_id": request.scope.get("state", {}).get("request_id"),
         }
     )

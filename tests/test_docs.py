@@ -64,7 +64,9 @@ def test_the_readmes_show_the_same_figures() -> None:
 
 
 def test_the_figures_of_the_readme_are_those_of_the_card(shipped_classifier: Classifier) -> None:
-    rows = re.findall(r"^\| [a-z0-9_]+ \| [\d,]+ \|.*$", read("README.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| [a-z0-9_]+ \| [\d,]+ \| [a-zA-Z1-]+ \|.*$", read("README.md"), re.MULTILINE
+    )
     assert len(rows) >= 6
     assert not [row for row in rows if row not in shipped_classifier.artifact.card]
 
@@ -105,3 +107,17 @@ def test_locks_hold_versions_and_no_address() -> None:
     locks = "".join(path.read_text() for path in (ROOT / "requirements").glob("*.txt"))
     assert "://" not in locks
     assert "==" in locks
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_readmes_speeds_are_those_that_the_benchmark_wrote(name: str) -> None:
+    def rows(page: str) -> dict[str, list[str]]:
+        found = re.findall(r"^\| ([\w ,-]+?) \| (\d[^|]*\|.*) \|$", read(page), re.MULTILINE)
+        return {system: [cell.strip() for cell in cells.split("|")] for system, cells in found}
+
+    measured = rows("docs/performance.md")
+    copied = {system: cells for system, cells in rows(name).items() if "/" in cells[3]}
+    assert len(copied) == 6
+    for system, cells in copied.items():
+        one, sixteen, most, _, _, _, latency, _, memory = measured[system][:9]
+        assert cells == [one, sixteen, most, latency, memory], system
