@@ -3,6 +3,9 @@
 # versions and licences. jieba defines the words, but rjieba is what cuts them.
 set -eu
 /opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools pip
+# Of torch, where there is any: its own tests, and headers to compile against.
+rm -rf /opt/sentiment/lib/python3*/site-packages/torch/test \
+  /opt/sentiment/lib/python3*/site-packages/torch/include
 python3 -m venv /opt/inventory
 /opt/inventory/bin/pip install --quiet --requirement requirements/sbom.txt
 /opt/inventory/bin/cyclonedx-py environment /opt/sentiment/bin/python3 \

@@ -4,13 +4,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from model.engines import BATCH_SIZE, Logits, OnnxEngine
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
@@ -369,3 +370,19 @@ def test_the_docs_load_nothing_from_elsewhere(client: TestClient) -> None:
             target = piece.split('"')[1]
             assert "//" not in target
             assert client.get(f"/{target}").status_code == 200
+
+
+def test_the_engine_has_run_before_the_first_request_may_come(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    run = OnnxEngine.logits
+
+    def counted(engine: OnnxEngine, batch: Sequence[Sequence[int]]) -> Logits:
+        runs.append(len(batch))
+        return run(engine, batch)
+
+    monkeypatch.setattr(OnnxEngine, "logits", counted)
+    with TestClient(create_app(load_settings(model=tiny_artifact))) as client:
+        wait_ready(client)
+        assert {1, BATCH_SIZE} <= set(runs)

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,30 @@ def test_a_check_says_in_one_sentence_why_it_cannot(
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
     assert result.exit_code == 2
     assert "SENTIMENT_QUEUE_TEXTS" in result.output
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("ready", 0), ("saturated", 0), ("loading", 1), ("failed", 1), ("draining", 1)],
+)
+def test_a_service_is_healthy_where_it_serves_busy_or_not(
+    monkeypatch: pytest.MonkeyPatch, status: str, code: int
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"status": status}).encode()
+            self.send_response(200 if status == "ready" else 503)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        monkeypatch.setenv("SENTIMENT_PORT", str(server.server_port))
+        result = CliRunner().invoke(main, ["health"])
+        thread.join()
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (code, status)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -74,8 +75,11 @@ class Load:
 
 
 @contextmanager
-def balancer(directory: Path, ports: list[int]) -> Iterator[int]:
-    """HAProxy with our configuration before the instances on these ports, and its own port."""
+def balancer(directory: Path, ports: list[int], **changes: str) -> Iterator[int]:
+    """HAProxy with our configuration before the instances on these ports, and its own port.
+
+    ``changes`` are lines by the word that they begin with; an empty one is left out.
+    """
     binary = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if binary is None:
         pytest.fail("no haproxy on this machine; Debian's package of that name has it")
@@ -84,6 +88,9 @@ def balancer(directory: Path, ports: list[int]) -> Iterator[int]:
     for shipped, instance in zip(("127.0.0.1:8001", "127.0.0.1:8002"), ports, strict=True):
         assert shipped in text
         text = text.replace(shipped, f"127.0.0.1:{instance}")
+    for word, line in changes.items():
+        text, count = re.subn(rf"^    {word}.*$", line and f"    {line}", text, flags=re.MULTILINE)
+        assert count == 1, word
     path = directory / "haproxy.cfg"
     path.write_text(text, encoding="utf-8")
     with (directory / "haproxy.log").open("wb") as log:
@@ -104,27 +111,58 @@ def free_ports(count: int) -> list[int]:
         return [item.getsockname()[1] for item in sockets]
 
 
+def start(port: int, model: Path, log: Path, drain: int) -> subprocess.Popen[bytes]:
+    """An instance, ready."""
+    environment = {
+        **os.environ,
+        "SENTIMENT_PORT": str(port),
+        "SENTIMENT_MODEL": str(model),
+        "SENTIMENT_DRAIN_SECONDS": str(drain),
+        "SENTIMENT_LOG_LEVEL": "warning",
+    }
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"], env=environment, stderr=file
+        )
+    wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+    return process
+
+
+@pytest.mark.parametrize(("drain", "loses"), [(0, True), (6, False)])
+def test_the_wait_is_what_a_balancer_needs_that_notices_late_and_does_not_retry(
+    tiny_artifact: Path, tmp_path: Path, drain: int, *, loses: bool
+) -> None:
+    ports = free_ports(2)
+    instances = [start(port, tiny_artifact, tmp_path / f"log-{port}", drain) for port in ports]
+    slow = {
+        "retries": "retries 0",
+        "option redispatch": "",
+        "default-server": "default-server check inter 1s fall 2 rise 1",
+    }
+    try:
+        with balancer(tmp_path, ports, **slow) as port, Load(port) as load:
+            time.sleep(1)
+            instances[0].terminate()
+            assert instances[0].wait(30) == 0
+            time.sleep(1)
+    finally:
+        for process in instances:
+            process.kill()
+            process.wait()
+    assert load.outcomes["200"] > 100
+    assert (set(load.outcomes) != {"200"}) == loses, load.outcomes
+
+
 def test_a_rolling_restart_under_load_loses_no_request(
     tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ports = free_ports(2)
 
-    def start(port: int, name: str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "SENTIMENT_PORT": str(port),
-            "SENTIMENT_MODEL": str(tiny_artifact),
-            "SENTIMENT_DRAIN_SECONDS": str(DRAIN_SECONDS),
-            "SENTIMENT_LOG_LEVEL": "warning",
-        }
-        with (tmp_path / name).open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve"], env=environment, stderr=log
-            )
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-        return process
+    def begin(index: int, rolls: int) -> subprocess.Popen[bytes]:
+        log = tmp_path / f"log-{index}-{rolls}"
+        return start(ports[index], tiny_artifact, log, DRAIN_SECONDS)
 
-    instances = [start(port, f"log-{port}") for port in ports]
+    instances = [begin(0, 0), begin(1, 0)]
     rolls = 0
     try:
         with balancer(tmp_path, ports) as port, Load(port) as load:
@@ -132,9 +170,9 @@ def test_a_rolling_restart_under_load_loses_no_request(
                 index = rolls % 2
                 instances[index].terminate()
                 assert instances[index].wait(30) == 0
-                instances[index] = start(ports[index], f"log-{ports[index]}-{rolls}")
-                time.sleep(2)  # until the balancer has seen it
                 rolls += 1
+                instances[index] = begin(index, rolls)
+                time.sleep(2)  # until the balancer has seen it
     finally:
         for process in instances:
             process.kill()
@@ -150,22 +188,24 @@ def resident_bytes(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_memory_does_not_grow_with_the_requests(
+def test_neither_memory_nor_threads_grow_with_the_requests(
     tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("no /proc on this machine")
     with served(tiny_artifact, tmp_path / "log") as (process, url):
         wait_ready(url)
-        sizes = []
+        sizes, threads = [], []
         for until in (4_000, 8_000, 16_000):
             with Load(int(url.rsplit(":", 1)[1])) as load:
                 wait_for_requests(load, until // 2)
             sizes.append(resident_bytes(process.pid))
+            threads.append(len(list(Path(f"/proc/{process.pid}/task").iterdir())))
     with capsys.disabled():
         print(f"\nresident MiB: {[round(size / 2**20, 1) for size in sizes]}")  # noqa: T201
     assert set(load.outcomes) == {"200"}
     assert sizes[2] < sizes[1] * 1.05
+    assert threads[2] == threads[1] == threads[0]
 
 
 def wait_for_requests(load: Load, count: int) -> None:

@@ -221,3 +221,27 @@ def test_the_docs_page_works_in_a_browser(tiny_artifact: Path, tmp_path: Path) -
             [browser, *arguments, f"{address}/docs"], capture_output=True, check=True, timeout=120
         ).stdout.decode()
     assert "/v1/predict/batch" in page
+
+
+def test_the_log_level_silences_the_line_of_each_request(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with served(tiny_artifact, log, SENTIMENT_LOG_LEVEL="info") as (_, address):
+        wait_ready(address)
+        httpx2.post(f"{address}/v1/predict", json={"text": "好"})
+        wait_for(lambda: any(line["message"] == "request" for line in log_lines(log)))
+        port = address.rsplit(":", 1)[1]
+    settings = {"SENTIMENT_LOG_LEVEL": "warning", "SENTIMENT_PORT": port}
+    environment = {**os.environ, "SENTIMENT_MODEL": str(tiny_artifact), **settings}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"], env=environment, stderr=file
+        )
+    try:
+        wait_for(lambda: answers(f"{address}/readyz"))
+        assert httpx2.post(f"{address}/v1/predict", json={"text": "好"}).status_code == 200
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    assert log.read_text(encoding="utf-8") == ""
