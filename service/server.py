@@ -52,6 +52,9 @@ def server(settings: Settings, service: Service) -> Server:
         create_app(settings, service),
         host=settings.host,
         port=settings.port,
+        # uvloop is no faster here, and under overload it lets some connections wait for seconds
+        # while others are answered: docs/performance.md.
+        loop="asyncio",
         log_config=None,
         access_log=False,
         proxy_headers=True,
