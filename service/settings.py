@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     queue_seconds: Annotated[
         float,
         Field(gt=0, le=3600, description="Longest expected wait in the queue; beyond it is a 429."),
-    ] = 0.25
+    ] = 0.5
     deadline_seconds: Annotated[
         float,
         Field(gt=0, le=3600, description="Longest time from admission to answer; then a 504."),

@@ -271,7 +271,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "max_body_bytes": 2 * 1024 * 1024,
         "batch_texts": 16,
         "queue_texts": 2048,
-        "queue_seconds": 0.25,
+        "queue_seconds": 0.5,
         "deadline_seconds": 5.0,
         "drain_seconds": 0.0,
         "keep_alive_seconds": 5,
