@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
+from bench.serving.servers import kibibytes
 from bench.serving.texts import load_texts
 from model.classifier import Classifier
 from model.engines import group_by_length
@@ -21,10 +22,7 @@ from service.settings import SHIPPED_MODEL
 
 def resident_megabytes() -> float:
     """What this process holds now."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise OSError("the kernel does not tell")
+    return kibibytes(Path("/proc/self/status"), "VmRSS:") * 1024 / 1e6
 
 
 def engine_rate(classifier: Classifier, texts: list[str]) -> float:

@@ -20,16 +20,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import model
 from bench.document import FIGURES, machine, replace_block
+from bench.serving.servers import kibibytes
 from bench.serving.texts import load_texts
 from model.classifier import Classifier
+from service.settings import SHIPPED_MODEL
 
 LENGTHS = (10, 30, 100, 300, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
 TEXTS_OF_A_LENGTH = 15
 BATCH_TEXTS = 1536  # in all, whatever the size of a batch
-_ARTIFACT = Path(model.__file__).parent / "artifacts" / "zh-general"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def of_size(size: int, texts: list[str]) -> list[list[str]]:
 
 def measure(size: int, batches: list[list[str]]) -> Point:
     """The mean time of batches, the middle one of three passes, and the memory that they took."""
-    classifier = Classifier.load(_ARTIFACT, engine="onnx")
+    classifier = Classifier.load(SHIPPED_MODEL, engine="onnx")
     list(classifier.predict(["房间干净，服务也好，就是早餐太差。"] * 8))
     # 5 makes the kernel forget the most that this process ever held.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -90,10 +90,7 @@ def measure(size: int, batches: list[list[str]]) -> Point:
 
 def _held(name: str) -> float:
     """A line of this process's status, in megabytes."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise KeyError(name)
+    return kibibytes(Path("/proc/self/status"), name) * 1024 / 1e6
 
 
 def measure_all(

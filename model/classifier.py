@@ -110,6 +110,16 @@ class Classifier:
             encoding=encoding,
         )
 
+    def decide_all(
+        self, encodings: Iterable[Encoding], probabilities: Probabilities
+    ) -> Iterator[Prediction]:
+        """The answers for texts, whose windows stand one text after the other."""
+        start = 0
+        for encoding in encodings:
+            end = start + len(encoding.windows)
+            yield self.decide(encoding, probabilities[start:end])
+            start = end
+
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
     ) -> Generator[Prediction, None, None]:
@@ -149,11 +159,7 @@ class Classifier:
         probabilities = np.empty((sum(map(len, chunk.groups)), len(LABELS)))
         for group, run in zip(chunk.groups, chunk.runs, strict=True):
             probabilities[group] = run.result()
-        start = 0
-        for encoding in chunk.encodings:
-            end = start + len(encoding.windows)
-            yield self.decide(encoding, probabilities[start:end])
-            start = end
+        yield from self.decide_all(chunk.encodings, probabilities)
         if progress:
             progress.step(len(chunk.encodings))
 

@@ -186,23 +186,16 @@ class Batcher:
         else:
             encodings = await self._loop.run_in_executor(self._encoding, self._encode_all, texts)
         encoded = time.perf_counter()
-        windows = [
-            ids
-            for encoding in encodings
-            if isinstance(encoding, Encoding)
-            for ids in encoding.windows
-        ]
+        read = [encoding for encoding in encodings if isinstance(encoding, Encoding)]
+        windows = [ids for encoding in read for ids in encoding.windows]
         request = await self._run(windows) if windows else None
-        outcomes: list[Outcome] = []
-        row = 0
-        for encoding in encodings:
-            if not isinstance(encoding, Encoding):
-                outcomes.append(encoding)
-                continue
-            assert request is not None
-            end = row + len(encoding.windows)
-            outcomes.append(self._classifier.decide(encoding, request.probabilities[row:end]))
-            row = end
+        predictions = (
+            self._classifier.decide_all(read, request.probabilities) if request else iter(())
+        )
+        outcomes: list[Outcome] = [
+            next(predictions) if isinstance(encoding, Encoding) else encoding
+            for encoding in encodings
+        ]
         return Answer(
             outcomes,
             queue_seconds=request.started - encoded if request else 0.0,

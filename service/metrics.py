@@ -48,7 +48,7 @@ _REFUSALS = {
     504: "deadline",
 }
 
-_REFUSED = frozenset({429, 503})
+_UNTIMED = frozenset({429, 503})
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -186,7 +186,7 @@ class Metrics:
         """Counts a request; a path that no route has is ``other``, so labels stay bounded."""
         name = route or "other"
         self._requests.labels(name, status).inc()
-        if status not in _REFUSED:  # which takes no time and would flatter the rest
+        if status not in _UNTIMED:  # which takes no time and would flatter the rest
             self._request_seconds.labels(name).observe(seconds)
         if to_model and status in _REFUSALS:
             self._refusals.labels(_REFUSALS[status]).inc()

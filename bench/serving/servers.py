@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import model
+from service.settings import SHIPPED_MODEL
 
 _SYSTEMS = Path(__file__).parent / "systems"
-_ARTIFACT = Path(model.__file__).parent / "artifacts" / "zh-general"
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 _BODY = '{"text": "房间干净，服务也好，就是早餐太差"}'.encode()
 _JSON = {"Content-Type": "application/json"}
@@ -64,7 +63,7 @@ def ours(engine: str, **settings: str) -> System:
         port_variable="SENTIMENT_PORT",
         lock=_REQUIREMENTS / "serve.txt",
         less=None if engine == "torch" else _REQUIREMENTS / "torch-only.txt",
-        model=_ARTIFACT,
+        model=SHIPPED_MODEL,
     )
 
 
@@ -76,7 +75,7 @@ TUTORIAL = System(
     "tutorial",
     (_script("tutorial"),),
     packages=(*_FASTAPI, "jieba", "numpy", "torch"),
-    model=_ARTIFACT,
+    model=SHIPPED_MODEL,
 )
 MOSEC = System(
     "mosec",
@@ -84,7 +83,7 @@ MOSEC = System(
     ready_path="",
     batches=False,
     packages=("mosec", *_OUR_MODEL),
-    model=_ARTIFACT,
+    model=SHIPPED_MODEL,
 )
 SNOWNLP = System("SnowNLP", (_script("snownlp_service"),), packages=(*_FASTAPI, "snownlp"))
 BERT, BERT_INT8 = (
@@ -169,8 +168,8 @@ class Server:
         rss = pss = 0
         for process in self._processes():
             with suppress(OSError):  # it may end meanwhile
-                rss += _kibibytes(process / "status", "VmRSS:")
-                pss += _kibibytes(process / "smaps_rollup", "Pss:")
+                rss += kibibytes(process / "status", "VmRSS:")
+                pss += kibibytes(process / "smaps_rollup", "Pss:")
         return Memory(rss * 1024 / 1e6, pss * 1024 / 1e6)
 
     def wait_idle(self) -> None:
@@ -225,7 +224,8 @@ def _stat(process: Path) -> list[str]:
     return (process / "stat").read_text().rsplit(")", 1)[1].split()
 
 
-def _kibibytes(path: Path, field_name: str) -> int:
+def kibibytes(path: Path, field_name: str) -> int:
+    """A line of a process's ``status`` or ``smaps_rollup``; 0 where it is missing."""
     for line in path.read_text().splitlines():
         if line.startswith(field_name):
             return int(line.split()[1])

@@ -60,14 +60,7 @@ class Sentiment(Worker):
         probabilities = np.empty((len(windows), len(LABELS)))
         for group in group_by_length([len(window) for window in windows]):
             probabilities[group] = self.classifier.probabilities([windows[i] for i in group])
-        answers = []
-        start = 0
-        for encoding in encodings:
-            end = start + len(encoding.windows)
-            prediction = self.classifier.decide(encoding, probabilities[start:end])
-            answers.append(self._answer(prediction))
-            start = end
-        return answers
+        return list(map(self._answer, self.classifier.decide_all(encodings, probabilities)))
 
     def _answer(self, prediction: Prediction) -> dict[str, object]:
         encoding = prediction.encoding
