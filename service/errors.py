@@ -46,6 +46,8 @@ class ServiceError(Exception):
 
     status: ClassVar = HTTPStatus.INTERNAL_SERVER_ERROR
     headers: ClassVar[Mapping[str, str]] = {}
+    # What it is counted as, where the status does not tell.
+    reason: ClassVar[str | None] = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -64,6 +66,21 @@ class QueueFullError(ServiceError):
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     headers: ClassVar = {"retry-after": "1"}
+
+
+class UploadsFullError(ServiceError):
+    """The bodies under way would be more bytes than the limit in force."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers: ClassVar = {"retry-after": "1"}
+    reason = "uploads_full"
+
+
+class SlowBodyError(ServiceError):
+    """The body did not arrive within the deadline."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers: ClassVar = {"connection": "close"}  # the rest would follow on it
 
 
 class DeadlineError(ServiceError):
@@ -160,9 +177,15 @@ def problem_response(
     )
 
 
+def error_response(request: Request, error: ServiceError) -> Response:
+    """The response to an error of serving; its reason stays with the request, to be counted."""
+    request.scope.setdefault("state", {})["refusal"] = error.reason
+    return problem_response(request, problem(error.status, error.detail), error.headers)
+
+
 async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return problem_response(request, problem(error.status, error.detail), error.headers)
+    return error_response(request, error)
 
 
 async def _on_model_error(request: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ from model.config import LABELS
 from model.errors import SentimentError
 from model.reference import Observation, measure, observe, stability
 from service.batcher import STAGES, Answer
-from service.errors import CLIENT_GONE
+from service.errors import CLIENT_GONE, UploadsFullError
 
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -39,6 +39,7 @@ FEWEST_RECENT_TEXTS: Final = 200
 
 _REFUSALS = {
     400: "unreadable",
+    408: "slow_body",
     413: "too_large",
     415: "media_type",
     422: "invalid",
@@ -97,7 +98,7 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        for reason in _REFUSALS.values():
+        for reason in (*_REFUSALS.values(), UploadsFullError.reason):
             self._refusals.labels(reason)
         self._queue = Gauge(
             "sentiment_queue_texts",
@@ -181,15 +182,24 @@ class Metrics:
             self._drift = Drift(manifest.reference, self._registry)
 
     def observe_request(
-        self, route: str | None, status: int, seconds: float, *, to_model: bool
+        self,
+        route: str | None,
+        status: int,
+        seconds: float,
+        *,
+        to_model: bool,
+        refusal: str | None = None,
     ) -> None:
-        """Counts a request; a path that no route has is ``other``, so labels stay bounded."""
+        """Counts a request; a path that no route has is ``other``, so labels stay bounded.
+
+        ``refusal`` is the reason of one whose status does not tell it.
+        """
         name = route or "other"
         self._requests.labels(name, status).inc()
         if status not in _UNTIMED:  # which takes no time and would flatter the rest
             self._request_seconds.labels(name).observe(seconds)
         if to_model and status in _REFUSALS:
-            self._refusals.labels(_REFUSALS[status]).inc()
+            self._refusals.labels(refusal or _REFUSALS[status]).inc()
 
     def observe_run(self, texts: int) -> None:
         """Counts one run of the engine over so many texts, or windows of long ones."""

@@ -9,12 +9,7 @@ from collections.abc import Mapping, Set
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import (
-    BodyLimitError,
-    ServiceError,
-    problem,
-    problem_response,
-)
+from service.errors import BodyLimitError, ServiceError, UploadsFullError, error_response
 from service.state import Service
 
 logger = logging.getLogger("service.access")
@@ -29,9 +24,10 @@ _PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 class RequestLayer:
     """Gives each request an id, refuses what has no chance, logs one line and counts it.
 
-    A refusal (too large a body announced, no model, a full queue) is decided by the head of a
-    request: nothing is routed and no body is read. An ``X-Request-ID`` of the client is kept where
-    it is short and plain; any other is replaced. HEAD is answered as GET without a body.
+    A refusal (too large a body announced, no model, a full queue, too many bodies under way) is
+    decided by the head of a request: nothing is routed and no body is read. Only a body of a length
+    that nobody announced is refused as it comes. An ``X-Request-ID`` of the client is kept where it
+    is short and plain; any other is replaced. HEAD is answered as GET without a body.
     """
 
     def __init__(self, app: ASGIApp, service: Service, model_paths: Set[str]) -> None:
@@ -39,6 +35,8 @@ class RequestLayer:
         self._app = app
         self._service = service
         self._model_paths = model_paths
+        # Of the bodies under way to the model, from head to answer.
+        self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -79,7 +77,9 @@ class RequestLayer:
             route = getattr(scope.get("route"), "path", None)
             if to_model:
                 route = request_path(scope)
-            self._service.metrics.observe_request(route, status, seconds, to_model=to_model)
+            self._service.metrics.observe_request(
+                route, status, seconds, to_model=to_model, refusal=state.get("refusal")
+            )
             fields = {
                 "request_id": request_id,
                 "method": "HEAD" if head else scope["method"],
@@ -100,22 +100,49 @@ class RequestLayer:
     async def _answer(
         self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
     ) -> None:
-        try:
-            self._refuse(scope, headers)
-        except ServiceError as error:
-            body = problem(error.status, error.detail)
-            response = problem_response(Request(scope), body, error.headers)
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        held = 0
 
-    def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> None:
+        def hold(size: int) -> None:
+            nonlocal held
+            limit = self._service.settings.upload_bytes
+            if self._bytes + size > limit:
+                raise UploadsFullError(f"the bodies under way would be more than {limit} bytes")
+            self._bytes += size
+            held += size
+
+        async def receive_held() -> Message:
+            message = await receive()
+            hold(len(message.get("body", b"")))
+            return message
+
+        receive_body = receive
+        try:
+            announced = self._refuse(scope, headers)
+            if self._to_model(scope):
+                if announced is None:
+                    receive_body = receive_held
+                else:
+                    hold(announced)
+        except ServiceError as error:
+            await error_response(Request(scope), error)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive_body, send)
+        finally:
+            self._bytes -= held
+
+    def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> int | None:
+        """The length that a request which is not refused announces for its body."""
         if self._to_model(scope):
             self._service.ready_model().batcher.check_room()
         limit = self._service.settings.max_body_bytes
-        length = headers.get(b"content-length", "").lstrip("0")
-        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+        length = headers.get(b"content-length", "")
+        if not length.isdecimal():
+            return None
+        digits = length.lstrip("0") or "0"
+        if len(digits) > 18 or int(digits) > limit:
             raise BodyLimitError(f"the body is larger than {limit} bytes")
+        return int(digits)
 
 
 def request_path(scope: Scope) -> str:

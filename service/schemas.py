@@ -171,6 +171,7 @@ class Limits(BaseModel):
     max_text_characters: int
     max_items: int
     max_body_bytes: int
+    upload_bytes: int
     batch_texts: int
     queue_texts: int
     queue_seconds: float

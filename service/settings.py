@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
     ] = 2 * 1024 * 1024
+    upload_bytes: Annotated[
+        int,
+        Field(ge=1, description="Most bytes of bodies under way in a worker; beyond it is a 429."),
+    ] = 64 * 1024 * 1024
     batch_texts: Annotated[
         int, Field(ge=1, description="Most texts, or windows of long ones, read together.")
     ] = BATCH_SIZE
@@ -65,7 +69,9 @@ class Settings(BaseSettings):
     ] = 0.5
     deadline_seconds: Annotated[
         float,
-        Field(gt=0, le=3600, description="Longest time from admission to answer; then a 504."),
+        Field(
+            gt=0, le=3600, description="Longest time for a body (408), and then to answer (504)."
+        ),
     ] = 5.0
     drain_seconds: Annotated[
         float,
@@ -88,6 +94,16 @@ class Settings(BaseSettings):
     def threads_of_a_worker(self) -> int:
         """Inferences at a time in one worker."""
         return self.threads or max(1, available_cpus() // self.workers)
+
+    @model_validator(mode="after")
+    def _a_body_fits_those_under_way(self) -> "Settings":
+        if self.max_body_bytes > self.upload_bytes:
+            raise ValueError(
+                f"SENTIMENT_MAX_BODY_BYTES is {self.max_body_bytes} and SENTIMENT_UPLOAD_BYTES is "
+                f"{self.upload_bytes}, so the largest body would never be admitted; set the second "
+                "higher"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_batch_fits_the_queue(self) -> "Settings":

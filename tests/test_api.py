@@ -269,6 +269,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "max_text_characters": 10_000,
         "max_items": 256,
         "max_body_bytes": 2 * 1024 * 1024,
+        "upload_bytes": 64 * 1024 * 1024,
         "batch_texts": 16,
         "queue_texts": 2048,
         "queue_seconds": 0.5,
@@ -353,7 +354,9 @@ def test_the_openapi_document_names_every_status_and_one_error_body(client: Test
     assert "HTTPValidationError" not in document["components"]["schemas"]
     for path in ("/v1/predict", "/v1/predict/batch"):
         responses = document["paths"][path]["post"]["responses"]
-        assert set(responses) == {*["200", "400", "413", "415", "422", "429", "500", "503", "504"]}
+        assert set(responses) == {
+            *["200", "400", "408", "413", "415", "422", "429", "500", "503", "504"]
+        }
         for status, response in responses.items():
             if status != "200":
                 assert list(response["content"]) == ["application/problem+json"]

@@ -34,11 +34,12 @@ def client(service: Service) -> Iterator[TestClient]:
 
 
 @asynccontextmanager
-async def held_app(tiny_artifact: Path) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
+async def held_app(
+    tiny_artifact: Path, **changes: float
+) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
     """An application with room for two texts, whose engine waits to be released."""
-    settings = load_settings(
-        model=tiny_artifact, queue_texts=2, max_items=2, deadline_seconds=60, threads=1
-    )
+    limits = {"queue_texts": 2, "max_items": 2, "deadline_seconds": 60, "threads": 1, **changes}
+    settings = load_settings(model=tiny_artifact, **limits)
     service = Service(settings)
     await service.load()
     assert service.model
@@ -88,6 +89,26 @@ def body_then(left: asyncio.Event) -> Receive:
         return {"type": "http.disconnect"}
 
     return receive
+
+
+BODY = '{"text": "好"}'.encode()
+
+
+def sends(*messages: Message) -> Receive:
+    """A client that sends so much and then nothing more."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        if left:
+            return left.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    return receive
+
+
+def part(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
 
 
 async def unreadable() -> Message:
@@ -174,6 +195,79 @@ def test_a_client_that_leaves_while_it_sends_is_no_error(
     assert asyncio.run(post(app, receive)) == 499
     assert [line["status"] for line in access_lines(caplog)] == [499]
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_body_that_does_not_arrive_is_a_408(tiny_artifact: Path) -> None:
+    async def scenario() -> None:
+        async with held_app(tiny_artifact, deadline_seconds=0.1) as (app, service, _):
+            for receive in (sends(), sends(part(BODY[:5]))):
+                assert await asyncio.wait_for(post(app, receive), 10) == 408
+            exposed = service.metrics.expose("")[0].decode()
+            assert 'sentiment_refusals_total{reason="slow_body"} 2.0' in exposed
+
+    asyncio.run(scenario())
+
+
+def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
+    tiny_artifact: Path,
+) -> None:
+    async def scenario() -> None:
+        limits = {"max_body_bytes": 100, "upload_bytes": 150}
+        async with held_app(tiny_artifact, **limits) as (app, service, engine):
+            engine.released.set()
+            announced = asyncio.create_task(post(app, sends(), content_length="100"))
+            await asyncio.sleep(0)
+            assert await post(app, unreadable, content_length="51") == 429
+            assert await post(app, sends(part(BODY), part(b" " * 50))) == 429
+            assert await post(app, sends(part(BODY, more=False)), content_length="50") == 200
+            assert await post(app, sends(part(BODY), part(b" " * 30, more=False))) == 200
+            exposed = service.metrics.expose("")[0].decode()
+            assert 'sentiment_refusals_total{reason="uploads_full"} 2.0' in exposed
+            assert 'sentiment_refusals_total{reason="queue_full"} 0.0' in exposed
+            announced.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> None:
+    async def scenario() -> None:
+        limits = {"max_body_bytes": 100, "upload_bytes": 100}
+        async with held_app(tiny_artifact, **limits) as (app, _, engine):
+            answering = asyncio.create_task(post(app, body_then(asyncio.Event())))
+            await asyncio.to_thread(engine.entered.wait, 10)
+            assert await post(app, unreadable, content_length="100") == 429
+            engine.released.set()
+            assert await answering == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("headers", [{}, {"content_length": "100"}])
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([part(BODY, more=False)], 200),
+        ([part(b"{" * len(BODY), more=False)], 400),
+        ([part(BODY)], 408),
+        ([part(BODY), {"type": "http.disconnect"}], 499),
+        ([part(BODY), part(b" " * 99)], 413),
+    ],
+)
+def test_however_a_request_ends_its_body_counts_no_longer(
+    tiny_artifact: Path, messages: list[Message], status: int, headers: dict[str, str]
+) -> None:
+    async def scenario() -> None:
+        # The last would not fit beside what is left of the first.
+        limits = {"max_body_bytes": 100, "upload_bytes": 99 + len(BODY)}
+        seconds = 0.5 if status == 408 else 60
+        async with held_app(tiny_artifact, deadline_seconds=seconds, **limits) as held:
+            app, _, engine = held
+            engine.released.set()
+            assert await post(app, sends(*messages), **headers) == status
+            last = sends(part(BODY, more=False))
+            assert await post(app, last, content_length="100") != 429
+
+    asyncio.run(scenario())
 
 
 def test_while_draining_a_connection_is_not_kept(client: TestClient, service: Service) -> None:

@@ -159,6 +159,24 @@ def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_
             assert process.wait(15) == 0
 
 
+def test_a_body_that_stalls_is_a_408_and_its_connection_is_closed(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    settings = {"SENTIMENT_DEADLINE_SECONDS": "0.5"}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            connection.sendall(
+                b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            answer = b""
+            while received := connection.recv(4096):  # until the service closes
+                answer += received
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_path_prefix_works_with_a_proxy_that_strips_it(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

@@ -31,6 +31,11 @@ def test_the_environment_sets_and_an_option_wins(monkeypatch: pytest.MonkeyPatch
         ("MAX_ITEMS", "5000", "SENTIMENT_MAX_ITEMS is '5000'"),
         ("ROOT_PATH", "api", "SENTIMENT_ROOT_PATH is 'api'"),
         ("LOG_LEVEL", "loud", "SENTIMENT_LOG_LEVEL is 'loud': input should be 'debug', 'info'"),
+        (
+            "UPLOAD_BYTES",
+            "1000",
+            "SENTIMENT_MAX_BODY_BYTES is 2097152 and SENTIMENT_UPLOAD_BYTES is 1000",
+        ),
         ("QUEUE_TEXTS", "10", "SENTIMENT_MAX_ITEMS is 256 and SENTIMENT_QUEUE_TEXTS is 10"),
     ],
 )

@@ -9,7 +9,13 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from service.errors import CLIENT_GONE, UnreadableBodyError, UnsupportedMediaTypeError
+from service.errors import (
+    CLIENT_GONE,
+    SlowBodyError,
+    UnreadableBodyError,
+    UnsupportedMediaTypeError,
+)
+from service.state import service_of
 
 _WATCHED_AFTER_SECONDS = 0.05
 _JSON = re.compile(
@@ -31,9 +37,14 @@ class AdmittedJsonRoute(APIRoute):
                 )
             if request.headers.get("content-encoding", "identity").lower() != "identity":
                 raise UnsupportedMediaTypeError("send the body without a content-encoding")
+            seconds = service_of(request).settings.deadline_seconds
             try:
+                async with asyncio.timeout(seconds):
+                    body = await request.body()
                 # json would guess UTF-16 and UTF-32 from the first bytes.
-                (await request.body()).decode()
+                body.decode()
+            except TimeoutError:
+                raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
             except UnicodeDecodeError:
                 raise UnreadableBodyError("the body is not UTF-8") from None
             except ClientDisconnect:

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=Admitt
 
 # Handlers take the request itself: the framework would resolve each dependency anew for each
 # request, which costs a tenth of an answer.
-_PROBLEMS = responses(400, 413, 415, 422, 429, 500, 503, 504)
+_PROBLEMS = responses(400, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
 @router.post("", responses=_PROBLEMS)
