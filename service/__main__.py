@@ -1,5 +1,24 @@
-"""``python -m service`` is the command ``sentiment``."""
+"""The command ``sentiment``, also as ``python -m service``: what comes before heavy imports."""
 
-from service.cli import main
+import signal
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the command."""
+    command = sys.argv[1:2]
+    if command == ["health"]:  # asked every few seconds
+        from service.health import health
+
+        health.main(sys.argv[2:], prog_name="sentiment health")
+    if command == ["serve"]:
+        # To the first process of a container a signal without a handler is none: until the server
+        # has its own, a stop would be lost and the container killed ten seconds later.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from service import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,5 @@
 """The command ``sentiment``."""
 
-import http.client
 import json
 import logging
 import os
@@ -12,6 +11,7 @@ import click
 
 from model.engines import EngineChoice
 from model.errors import BlankTextError, SentimentError
+from service.health import health
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
 _Directory = click.Path(path_type=Path, file_okay=False)
@@ -268,23 +268,7 @@ def reference(config: str, model: Path) -> None:
     click.echo(measured.model_dump_json(indent=2))
 
 
-@main.command()
-@click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
-def health(timeout: float) -> None:
-    """Ask a running service for its health: exit code 0 when it serves, busy or not, else 1."""
-    settings = load_settings()
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
-    host = loopback.get(settings.host, settings.host)
-    connection = http.client.HTTPConnection(host, settings.port, timeout=timeout)
-    try:
-        connection.request("GET", "/health")
-        body = connection.getresponse().read().decode()
-        status = json.loads(body)["status"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        click.echo(f"sentiment: no service answers on {host}:{settings.port}: {error!r}", err=True)
-        sys.exit(1)
-    click.echo(body)
-    sys.exit(0 if status in ("ready", "saturated") else 1)
+main.add_command(health)
 
 
 def _data_directory() -> Path:

@@ -1,6 +1,7 @@
 """The command ``sentiment``."""
 
 import json
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
+from service.health import health
+from service.settings import load_settings
 
 
 def test_predict_answers_texts_in_their_order(tiny_artifact: Path) -> None:
@@ -105,3 +108,22 @@ def test_a_service_is_healthy_where_it_serves_busy_or_not(
         result = CliRunner().invoke(main, ["health"])
         thread.join()
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (code, status)
+
+
+def test_health_asks_where_the_service_listens_by_default() -> None:
+    context = health.make_context("health", [])
+    settings = load_settings()
+    assert (context.params["host"], context.params["port"]) == (settings.host, settings.port)
+
+
+def test_health_imports_little() -> None:
+    script = (
+        "import sys, service.__main__ as command\n"
+        "sys.argv = ['sentiment', 'health', '--help']\n"
+        "try: command.main()\n"
+        "finally: print(*sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "SENTIMENT_PORT" in ended.stdout
+    assert not {"numpy", "pydantic", "fastapi"} & set(ended.stdout.split())

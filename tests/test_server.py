@@ -110,6 +110,34 @@ def test_a_signal_while_the_model_loads_ends_in_exit_code_0(
         assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_a_signal_before_anything_is_imported_ends_in_exit_code_0(
+    tmp_path: Path, first: bool
+) -> None:
+    contained = ["unshare", "--pid", "--fork", "--kill-child"] if first else []
+    if first and (
+        shutil.which("unshare") is None
+        or subprocess.run([*contained, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no process namespaces for this user")
+    importing = tmp_path / "importing"
+    held_up = f"import pathlib, time\npathlib.Path({str(importing)!r}).touch()\ntime.sleep(60)\n"
+    (tmp_path / "uvicorn.py").write_text(held_up)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [*contained, sys.executable, "-m", "service", "serve"],
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    try:
+        wait_for(importing.exists)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        os.kill(int(children) if first else process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_drain_is_not_ready_still_answers_and_ends_at_a_second_signal(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

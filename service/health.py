@@ -1,0 +1,38 @@
+"""``sentiment health``. It runs every few seconds, so it imports little."""
+
+import http.client
+import json
+import sys
+
+import click
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    envvar="SENTIMENT_HOST",
+    help="Address that the service listens on; SENTIMENT_HOST.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    envvar="SENTIMENT_PORT",
+    help="Its port; SENTIMENT_PORT.",
+)
+@click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
+def health(host: str, port: int, timeout: float) -> None:
+    """Ask a running service for its health: exit code 0 when it serves, busy or not, else 1."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
+    host = loopback.get(host, host)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", "/health")
+        body = connection.getresponse().read().decode()
+        status = json.loads(body)["status"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        click.echo(f"sentiment: no service answers on {host}:{port}: {error!r}", err=True)
+        sys.exit(1)
+    click.echo(body)
+    sys.exit(0 if status in ("ready", "saturated") else 1)
