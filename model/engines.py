@@ -41,13 +41,15 @@ def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     Libraries that count the host's cores instead start too many threads and are throttled.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cpus
-    if quota == "max":
-        return cpus
-    return max(1, min(cpus, int(quota) // int(period)))
+    # cgroups of the second version, or of the first.
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((cgroup / file).read_text() for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota not in ("max", "-1"):
+            return max(1, min(cpus, int(quota) // int(period)))
+    return cpus
 
 
 def pad(

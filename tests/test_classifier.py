@@ -110,6 +110,16 @@ def test_text_without_a_chinese_word_is_uncertain(tiny_classifier: Classifier, t
 
 
 def test_the_containers_cpu_limit_counts(tmp_path: Path) -> None:
-    for quota, expected in (("100000 100000", 1), ("25000 100000", 1), ("max 100000", None)):
+    unlimited = available_cpus(tmp_path / "nowhere")
+    for quota, expected in (("100000 100000", 1), ("25000 100000", 1), ("max 100000", unlimited)):
         (tmp_path / "cpu.max").write_text(quota)
-        assert available_cpus(tmp_path) == (expected or available_cpus(tmp_path / "nowhere"))
+        assert available_cpus(tmp_path) == expected
+
+
+def test_the_containers_cpu_limit_counts_under_cgroups_of_the_first_version(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    unlimited = available_cpus(tmp_path / "nowhere")
+    for quota, expected in (("100000\n", 1), ("25000\n", 1), ("-1\n", unlimited)):
+        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+        assert available_cpus(tmp_path) == expected
