@@ -82,13 +82,18 @@ def test_workers_answer_count_together_and_end_in_exit_code_0(
 def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
-    with served(tiny_artifact, tmp_path / "log", SENTIMENT_WORKERS="2") as (process, address):
+    metrics = tmp_path / "metrics"
+    settings = {"SENTIMENT_WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
         wait_for(lambda: ready_workers(address) == 2)
         predict(address)
         first = worker_ids(process)
+        assert list(metrics.glob(f"gauge_live*_{first[0]}.db"))
         os.kill(first[0], signal.SIGKILL)
         wait_for(lambda: len(set(worker_ids(process)) - set(first)) == 1)
         wait_for(lambda: ready_workers(address) == 2)
+        left = {file.name for file in metrics.glob(f"*_{first[0]}.db")}
+        assert left == {f"counter_{first[0]}.db", f"histogram_{first[0]}.db"}
         predict(address)
         assert samples(httpx2.get(f"{address}/metrics").text)[REQUESTS] == 2
         process.terminate()
