@@ -1,5 +1,6 @@
 """Dockerfile, compose file and Kubernetes manifests, checked without an engine or a cluster."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -161,7 +162,23 @@ def test_the_probes_ask_the_probe_port() -> None:
     assert {probe["port"] for probe in paths.values()} == {"probes"}
     assert [probe["path"] for probe in paths.values()] == ["/livez", "/livez", "/readyz"]
     grace = manifests()["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace > settings.drain_seconds + settings.deadline_seconds + 1
+    assert grace > seconds_to_end(settings)
+
+
+def seconds_to_end(settings: Settings) -> float:
+    return settings.drain_seconds + math.ceil(settings.deadline_seconds) + 1
+
+
+def test_compose_waits_until_the_service_has_ended() -> None:
+    assert float(compose()["sentiment"]["stop_grace_period"].rstrip("s")) > seconds_to_end(
+        Settings()
+    )
+
+
+def test_no_address_of_a_service_takes_the_place_of_a_setting() -> None:
+    found = manifests()
+    assert found["Service"]["metadata"]["name"].upper() + "_" == ENVIRONMENT_PREFIX
+    assert found["Deployment"]["spec"]["template"]["spec"]["enableServiceLinks"] is False
 
 
 def test_the_manifests_find_each_other() -> None:
