@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Prediction:
 
     ``probabilities`` stand in the order of ``LABELS`` and sum to 1; ``uncertain`` is true where
     the highest of them is below the artifact's threshold, or where no Chinese word was read.
+    ``by_window`` are the (windows, labels) probabilities that they are made of.
     """
 
     label: Label
@@ -39,14 +40,26 @@ class Prediction:
     probabilities: tuple[float, ...]
     uncertain: bool
     encoding: Encoding
+    by_window: Probabilities = field(repr=False, compare=False)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> Probabilities:
     """Calibrated probabilities of shape (texts, labels) (Guo et al., 2017)."""
     scaled = logits.astype(np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    exponentials: Probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def combine(probabilities: Probabilities, lengths: Sequence[int]) -> Probabilities:
+    """A text's (labels,) from its windows' (windows, labels): their mean, weighted by length.
+
+    ``lengths`` counts the ids of each window.
+    """
+    combined: Probabilities = probabilities[0]
+    if len(lengths) > 1:
+        combined = np.average(probabilities, axis=0, weights=lengths)
+    return combined
 
 
 class Classifier:
@@ -56,7 +69,7 @@ class Classifier:
         """``threads`` runs of the engine go on at a time; by default one a processor."""
         self.artifact = artifact
         self.threads = threads or available_cpus()
-        self._encoder = artifact.encoder()
+        self.encoder = artifact.encoder()
         self._engine = engine
 
     @classmethod
@@ -84,21 +97,15 @@ class Classifier:
         """
         if not text.strip():
             raise BlankTextError("the text is empty or blank")
-        return self._encoder.encode(text)
+        return self.encoder.encode(text)
 
     def probabilities(self, windows: Sequence[Sequence[int]]) -> Probabilities:
         """Calibrated probabilities of shape (windows, labels), by one run of the engine."""
         return softmax(self._engine.logits(windows), self.artifact.manifest.temperature)
 
     def decide(self, encoding: Encoding, probabilities: Probabilities) -> Prediction:
-        """The answer for a text from the (windows, labels) probabilities of its windows.
-
-        A text of several windows gets their mean, each weighted by the number of its ids.
-        """
-        combined = probabilities[0]
-        if len(encoding.windows) > 1:
-            lengths = [len(window) for window in encoding.windows]
-            combined = np.average(probabilities, axis=0, weights=lengths)
+        """The answer for a text from the (windows, labels) probabilities of its windows."""
+        combined = combine(probabilities, [len(window) for window in encoding.windows])
         shares = tuple(combined.tolist())
         confidence = max(shares)
         return Prediction(
@@ -108,6 +115,7 @@ class Classifier:
             uncertain=confidence < self.artifact.manifest.uncertain_below
             or not encoding.has_chinese,
             encoding=encoding,
+            by_window=probabilities,
         )
 
     def decide_all(
@@ -135,39 +143,48 @@ class Classifier:
             BlankTextError: one of them is blank.
         """
         remaining = iter(texts)
-        begun: deque[_Chunk] = deque()
+        begun: deque[tuple[list[Encoding], _Runs]] = deque()
         pool = ThreadPoolExecutor(self.threads, "inference")
         try:
             while encodings := [self.encode(text) for text in islice(remaining, _CHUNK_TEXTS)]:
-                begun.append(self._begin(encodings, pool))
+                windows = [window for encoding in encodings for window in encoding.windows]
+                begun.append((encodings, self._begin(windows, pool)))
                 if len(begun) > _CHUNKS_AHEAD:
-                    yield from self._finish(begun.popleft(), progress)
+                    yield from self._finish(*begun.popleft(), progress)
             while begun:
-                yield from self._finish(begun.popleft(), progress)
+                yield from self._finish(*begun.popleft(), progress)
         finally:  # also where nobody wants the rest
             pool.shutdown(cancel_futures=True)
 
-    def _begin(self, encodings: list[Encoding], pool: Executor) -> "_Chunk":
-        windows = [window for encoding in encodings for window in encoding.windows]
+    def _finish(
+        self, encodings: list[Encoding], runs: "_Runs", progress: Progress | None
+    ) -> Iterator[Prediction]:
+        yield from self.decide_all(encodings, runs.result())
+        if progress:
+            progress.step(len(encodings))
+
+    def read_windows(self, windows: Sequence[Sequence[int]]) -> Probabilities:
+        """As ``probabilities``, for any number of windows, by runs on every processor."""
+        with ThreadPoolExecutor(self.threads, "inference") as pool:
+            return self._begin(windows, pool).result()
+
+    def _begin(self, windows: Sequence[Sequence[int]], pool: Executor) -> "_Runs":
         groups = group_by_length([len(window) for window in windows])
         runs = [
             pool.submit(self.probabilities, [windows[index] for index in group]) for group in groups
         ]
-        return _Chunk(encodings, groups, runs)
-
-    def _finish(self, chunk: "_Chunk", progress: Progress | None) -> Iterator[Prediction]:
-        probabilities = np.empty((sum(map(len, chunk.groups)), len(LABELS)))
-        for group, run in zip(chunk.groups, chunk.runs, strict=True):
-            probabilities[group] = run.result()
-        yield from self.decide_all(chunk.encodings, probabilities)
-        if progress:
-            progress.step(len(chunk.encodings))
+        return _Runs(groups, runs)
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Texts under way: ``groups`` are the indices of the windows that each of ``runs`` reads."""
+class _Runs:
+    """Windows under way: ``groups`` are the indices of those that each of ``runs`` reads."""
 
-    encodings: list[Encoding]
     groups: list[list[int]]
     runs: list[Future[Probabilities]]
+
+    def result(self) -> Probabilities:
+        probabilities = np.empty((sum(map(len, self.groups)), len(LABELS)))
+        for group, run in zip(self.groups, self.runs, strict=True):
+            probabilities[group] = run.result()
+        return probabilities

@@ -39,12 +39,17 @@ class Encoder:
         self.vocabulary = vocabulary
         self.window = window
 
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of a text, those that are dropped among them."""
+        tokens = self.pipeline.tokenize(text)
+        if all(token.dropped for token in tokens):
+            # A text of stopwords alone is read whole: they are all that there is to go by.
+            return [token._replace(dropped=False) for token in tokens]
+        return tokens
+
     def encode(self, text: str) -> Encoding:
         """The encoding of any string; one that leaves nothing to read is one unknown word."""
-        tokens = self.pipeline.tokenize(text)
-        read = [token for token in tokens if not token.dropped]
-        # A text of stopwords alone is read whole: they are all that there is to go by.
-        read = read or tokens
+        read = [token for token in self.tokens(text) if not token.dropped]
         ids: list[int] = []
         unknown = 0
         for token in read:

@@ -26,6 +26,7 @@ _EMOJI = "[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 _EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
 _KEYCAP = "[0-9#*]\ufe0f?\u20e3"
+EMOJI = rf"(?:{_KEYCAP}|{_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)"
 
 _INVISIBLE = (
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f"
@@ -56,7 +57,7 @@ _TOKEN = re.compile(
   | (?P<cjk>[{CJK}]+)
   | (?P<ideograph>[{_OTHER_IDEOGRAPHS}])
   | (?P<flag>{_FLAG})
-  | (?P<emoji>{_KEYCAP} | {_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)
+  | (?P<emoji>{EMOJI})
   | (?P<number>\d+(?:[.,:]\d+)*)
   | (?P<word>(?:(?![{CJK}{_OTHER_IDEOGRAPHS}])[^\W\d_])+(?:'[a-z]+)*)  # Latin, kana, Cyrillic
   | (?P<repeated>(?P<mark>[^\w\s])(?P=mark)*)                  # one mark, or a run of it

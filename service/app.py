@@ -11,13 +11,13 @@ from starlette.types import ASGIApp
 
 from service.errors import install_error_handlers
 from service.middleware import RequestLayer, request_path
-from service.routes import operations, pages, predict
+from service.routes import analyze, operations, pages, predict
 from service.routes.admission import AdmittedJsonRoute
 from service.settings import Settings
 from service.state import Service
 
 # The busiest first: routes are tried in this order.
-ROUTERS = (predict.router, operations.router, pages.router)
+ROUTERS = (predict.router, analyze.router, operations.router, pages.router)
 MODEL_PATHS = frozenset(
     route.path
     for router in ROUTERS

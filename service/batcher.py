@@ -6,9 +6,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count, islice
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
 from model.engines import group_by_length
 from model.errors import SentimentError, TextLimitError
+from model.explain import Explainer, Explanation, Subject
 from service.errors import DeadlineError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
@@ -26,6 +28,19 @@ from service.settings import Settings
 HANG_SECONDS = 30.0
 
 Outcome = Prediction | SentimentError
+
+
+def answered(outcome: Outcome) -> Prediction:
+    """The prediction for a text, or its error raised.
+
+    Raises:
+        SentimentError: the text could not be classified.
+    """
+    if isinstance(outcome, SentimentError):
+        raise outcome
+    return outcome
+
+
 STAGES = ("encode", "queue", "infer")
 
 # Encoding so many characters takes a millisecond or two, less than the way to a thread and back
@@ -149,22 +164,61 @@ class Batcher:
             QueueFullError: the queue has no room for these texts.
             DeadlineError: the answer did not come in time; what is left of the work is dropped.
         """
-        self.check_room(len(texts))
+        async with self._admitted(len(texts)):
+            return await self._answer(texts)
+
+    async def explain(self, text: str) -> tuple[Answer, Explanation]:
+        """The answer for one text, as ``submit`` gives it, and then why.
+
+        Each token is left out once, and each such reading counts as a text in the queue.
+
+        Raises:
+            BlankTextError: there is nothing but white space to explain.
+            TextLimitError: the text, or the number of its tokens, is over its limit.
+            QueueFullError: the queue has no room for it.
+            DeadlineError: the answer or the explanation did not come in time.
+        """
+        answer = await self.submit([text])
+        prediction = answered(answer.outcomes[0])
+        limit = min(self._settings.max_explained_tokens, self._settings.queue_texts)
+        if prediction.encoding.tokens > limit:
+            raise TextLimitError(
+                f"the text has {prediction.encoding.tokens} tokens; at most {limit} are explained"
+            )
+        begun = time.perf_counter()
+        subject = Subject(self._classifier, text, prediction)
+        windows = [omission.ids for omission in subject.omissions]
+        async with self._admitted(len(windows)):
+            without = (await self._run(windows)).probabilities
+            explanation = await self._loop.run_in_executor(
+                self._encoding, lambda: self._explainer.explain(subject, without)
+            )
+        seconds = time.perf_counter() - begun
+        return replace(answer, infer_seconds=answer.infer_seconds + seconds), explanation
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        # Tens of megabytes, for those alone who ask for explanations; only its one thread asks.
+        return Explainer(self._classifier.artifact)
+
+    @contextlib.asynccontextmanager
+    async def _admitted(self, texts: int) -> AsyncIterator[None]:
+        """A place in the queue for so many texts, for as long as the deadline allows."""
+        self.check_room(texts)
         if not self._texts:
             self._pace.begin()
-        self._texts += len(texts)
+        self._texts += texts
         answered = 0
         try:
             async with asyncio.timeout(self._settings.deadline_seconds):
-                answer = await self._answer(texts)
-            answered = len(texts)
-            return answer
+                yield
+            answered = texts
         except TimeoutError:
             seconds = self._settings.deadline_seconds
             raise DeadlineError(f"no answer within {seconds:g} s") from None
         finally:
             self._pace.leave(answered, self._texts)
-            self._texts -= len(texts)
+            self._texts -= texts
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""

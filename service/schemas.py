@@ -1,5 +1,6 @@
 """The wire format of the API."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,10 +17,14 @@ from pydantic_core import PydanticCustomError
 from model.artifact import Artifact
 from model.classifier import Prediction
 from model.config import LABELS, Label
+from model.explain import ExplainedToken, Explanation, Gates, Retained
+from model.sentences import Sentence
 from service.errors import FieldError, Problem, field_errors
 from service.settings import LARGEST_BATCH
 
-Probability = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Probability = Ratio
+Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
 def _without_lone_surrogates(text: str) -> str:
@@ -145,6 +150,86 @@ class PredictResponse(Sentiment):
     model: ModelReference
 
 
+class SentenceSentiment(BaseModel):
+    """A sentence, read alone."""
+
+    text: str = Field(description="The slice of the text that offset and length name.")
+    offset: int = Field(description="In code points.")
+    length: int = Field(description="In code points.")
+    label: Label
+    confidence: Probability
+    probabilities: Probabilities
+    uncertain: bool
+
+
+class AnalyzeResponse(PredictResponse):
+    """The answer for a text, as for ``/v1/predict``, and for each of its sentences."""
+
+    sentences: list[SentenceSentiment] = Field(
+        description="In order; between two there is nothing but white space."
+    )
+
+
+class GateMeans(BaseModel):
+    """The mean activation of each gate of one LSTM at a token, from 0 (shut) to 1 (open)."""
+
+    input: Ratio = Field(description="How much of the token enters the memory.")
+    forget: Ratio = Field(description="How much of the memory stays.")
+    output: Ratio = Field(description="How much of the memory shows.")
+
+
+class DirectedGates(BaseModel):
+    """The gates of the LSTM that reads forwards and of the one that reads backwards."""
+
+    forward: GateMeans
+    backward: GateMeans
+
+
+class DirectedRetained(BaseModel):
+    """How much of what a token wrote into each memory is still in the pooled state."""
+
+    forward: Ratio
+    backward: Ratio
+
+
+class Contribution(BaseModel):
+    """A label's probability with the token less that without it; they sum to 0."""
+
+    positive: Difference
+    neutral: Difference
+    negative: Difference
+
+
+class TokenExplanation(BaseModel):
+    """A token, and what it did."""
+
+    text: str = Field(description="The slice of the text that offset and length name.")
+    offset: int = Field(description="In code points; tokens of one code point share it.")
+    length: int = Field(description="In code points.")
+    normalized: str = Field(description="The form that the vocabulary was asked for.")
+    dropped: bool = Field(description="A stopword, which the network never sees.")
+    unknown: bool = Field(description="Read, though the vocabulary lacks it.")
+    gates: DirectedGates | None = Field(description="None where the token was dropped.")
+    retained: DirectedRetained | None = Field(description="None where the token was dropped.")
+    contribution: Contribution
+
+
+class ReferenceAnswer(BaseModel):
+    """What the weights say in float32, where the gates come from."""
+
+    probabilities: Probabilities
+    difference: Probability = Field(
+        description="The largest difference to a probability of the engine that answered."
+    )
+
+
+class ExplainResponse(PredictResponse):
+    """The answer for a text, as for ``/v1/predict``, and why."""
+
+    tokens: list[TokenExplanation]
+    reference: ReferenceAnswer
+
+
 class BatchSuccess(Sentiment):
     """The answer for one item."""
 
@@ -170,6 +255,7 @@ class Limits(BaseModel):
 
     max_text_characters: int
     max_items: int
+    max_explained_tokens: int
     max_body_bytes: int
     upload_bytes: int
     batch_texts: int
@@ -217,16 +303,61 @@ def model_reference(artifact: Artifact) -> ModelReference:
     return ModelReference(name=manifest.name, version=manifest.version, digest=artifact.digest)
 
 
+def by_label(values: Sequence[float]) -> dict[str, float]:
+    """Values in the order of the labels, by their names."""
+    return {label: round(value, 6) for label, value in zip(LABELS, values, strict=True)}
+
+
+def sentence_sentiment(text: str, sentence: Sentence, prediction: Prediction) -> SentenceSentiment:
+    """The answer for a sentence of a text."""
+    offset, length = sentence
+    slice_ = {"text": text[offset : offset + length], "offset": offset, "length": length}
+    return SentenceSentiment.model_validate(sentiment_fields(prediction) | slice_)
+
+
+def explanation_fields(text: str, explanation: Explanation) -> dict[str, Any]:
+    """The fields of ``ExplainResponse`` but for the model."""
+    pairs = zip(explanation.prediction.probabilities, explanation.reference, strict=True)
+    return {
+        **sentiment_fields(explanation.prediction),
+        "tokens": [_token_fields(text, explained) for explained in explanation.tokens],
+        "reference": {
+            "probabilities": by_label(explanation.reference),
+            "difference": round(max(abs(served - exact) for served, exact in pairs), 6),
+        },
+    }
+
+
+def _token_fields(text: str, explained: ExplainedToken) -> dict[str, Any]:
+    token, activity = explained.token, explained.activity
+    return {
+        "text": text[token.offset : token.offset + token.length],
+        "offset": token.offset,
+        "length": token.length,
+        "normalized": token.normalized,
+        "dropped": token.dropped,
+        "unknown": explained.unknown,
+        "gates": activity
+        and {
+            "forward": _rounded(activity.forward),
+            "backward": _rounded(activity.backward),
+        },
+        "retained": activity and _rounded(activity.retained),
+        "contribution": by_label(explained.contribution),
+    }
+
+
+def _rounded(values: Gates | Retained) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values._asdict().items()}
+
+
 def sentiment_fields(prediction: Prediction) -> dict[str, Any]:
     """The fields of ``Sentiment`` for a prediction."""
     encoding = prediction.encoding
     return {
         "label": prediction.label,
         "confidence": round(prediction.confidence, 6),
-        "probabilities": {
-            label: round(probability, 6)
-            for label, probability in zip(LABELS, prediction.probabilities, strict=True)
-        },
+        "probabilities": by_label(prediction.probabilities),
         "uncertain": prediction.uncertain,
         "text": {
             "characters": encoding.characters,

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     max_items: Annotated[
         int, Field(ge=1, le=LARGEST_BATCH, description="Most items of a batch; more are a 422.")
     ] = 256
+    max_explained_tokens: Annotated[
+        int,
+        Field(ge=1, description="Most tokens of a text to explain, if the queue holds so many."),
+    ] = 128
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
     ] = 2 * 1024 * 1024

@@ -255,8 +255,10 @@ def test_no_log_line_holds_the_text(client: TestClient, caplog: pytest.LogCaptur
     for text in ("秘密的文字", "", "秘密" * 6000):
         client.post("/v1/predict", json={"text": text})
     client.post("/v1/predict", json={"text": "a", "秘密": 1})
+    client.post("/v1/analyze", json={"text": "秘密的文字"})
+    client.post("/v1/explain", json={"text": "秘密的文字"})
     lines = [record for record in caplog.records if record.name == "service.access"]
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert not [r for r in caplog.records if "秘密" in f"{r.getMessage()}{r.__dict__}"]
 
 
@@ -268,6 +270,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
     assert body["limits"] == {
         "max_text_characters": 10_000,
         "max_items": 256,
+        "max_explained_tokens": 128,
         "max_body_bytes": 2 * 1024 * 1024,
         "upload_bytes": 64 * 1024 * 1024,
         "batch_texts": 16,
@@ -352,7 +355,7 @@ def test_no_answer_within_the_deadline_is_a_504(held: tuple[TestClient, HeldEngi
 def test_the_openapi_document_names_every_status_and_one_error_body(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert "HTTPValidationError" not in document["components"]["schemas"]
-    for path in ("/v1/predict", "/v1/predict/batch"):
+    for path in ("/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"):
         responses = document["paths"][path]["post"]["responses"]
         assert set(responses) == {
             *["200", "400", "408", "413", "415", "422", "429", "500", "503", "504"]

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from model.errors import SentimentError
-from service.batcher import Outcome
+from service.batcher import Outcome, answered
 from service.errors import TooManyItemsError, describe_field, problem, responses, text_problem
 from service.routes.admission import AdmittedJsonRoute
 from service.routes.report import report
@@ -34,10 +34,8 @@ async def predict(body: PredictRequest, request: Request, response: Response) ->
     model = service.ready_model()
     answer = await model.batcher.submit([body.text])
     report(answer, service.metrics, request, response)
-    outcome = answer.outcomes[0]
-    if isinstance(outcome, SentimentError):
-        raise outcome
-    return PredictResponse(**sentiment_fields(outcome), model=model.reference)
+    (outcome,) = answer.outcomes
+    return PredictResponse(**sentiment_fields(answered(outcome)), model=model.reference)
 
 
 @router.post("/batch", responses=_PROBLEMS, response_model_exclude_none=True)

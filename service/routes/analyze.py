@@ -1,0 +1,67 @@
+"""``/v1/analyze`` and ``/v1/explain``: a text, sentence by sentence and token by token."""
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Request, Response
+
+from model.errors import TextLimitError
+from model.sentences import split_sentences
+from service.batcher import answered
+from service.errors import responses
+from service.routes.admission import AdmittedJsonRoute
+from service.routes.report import report
+from service.schemas import (
+    AnalyzeResponse,
+    ExplainResponse,
+    PredictRequest,
+    explanation_fields,
+    sentence_sentiment,
+    sentiment_fields,
+)
+from service.state import service_of
+
+router = APIRouter(prefix="/v1", tags=["explanation"], route_class=AdmittedJsonRoute)
+
+_PROBLEMS = responses(400, 413, 415, 422, 429, 500, 503, 504)
+
+
+@router.post("/analyze", responses=_PROBLEMS)
+async def analyze(body: PredictRequest, request: Request, response: Response) -> AnalyzeResponse:
+    """Whether a text is positive, neutral or negative, and each of its sentences.
+
+    The text is read as a whole, as by `/v1/predict`, and each sentence alone: the label of the
+    text is no vote of its sentences, since what one says may turn round what another does.
+    """
+    service = service_of(request)
+    model = service.ready_model()
+    text = body.text
+    settings = service.settings
+    # A text over its limit is refused as it is everywhere, without looking for sentences.
+    sentences = split_sentences(text) if len(text) <= settings.max_text_characters else []
+    limit = settings.queue_texts - 1  # beside the whole text
+    if len(sentences) > limit:
+        raise TextLimitError(f"the text has {len(sentences)} sentences; the limit is {limit}")
+    parts = [text[offset : offset + length] for offset, length in sentences]
+    answer = await model.batcher.submit([text, *parts])
+    # Only the text counts: sentences would tell twice what it says.
+    whole = replace(answer, outcomes=answer.outcomes[:1])
+    report(whole, service.metrics, request, response)
+    of_text, *of_sentences = answer.outcomes
+    return AnalyzeResponse(
+        **sentiment_fields(answered(of_text)),
+        model=model.reference,
+        sentences=[
+            sentence_sentiment(text, sentence, answered(outcome))
+            for sentence, outcome in zip(sentences, of_sentences, strict=True)
+        ],
+    )
+
+
+@router.post("/explain", responses=_PROBLEMS)
+async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
+    """Why: what each gate did at each token, and what each token adds to each label."""
+    service = service_of(request)
+    model = service.ready_model()
+    answer, explanation = await model.batcher.explain(body.text)
+    report(answer, service.metrics, request, response)
+    return ExplainResponse(**explanation_fields(body.text, explanation), model=model.reference)

@@ -1,0 +1,150 @@
+"""``/v1/analyze`` and ``/v1/explain``, over ASGI."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import pytest
+from fastapi.testclient import TestClient
+
+from model.classifier import Classifier
+from model.engines import Logits
+from service.app import create_app
+from service.batcher import Batcher
+from service.errors import DeadlineError
+from service.settings import load_settings
+from tests.conftest import SHIPPED, HeldEngine
+from tests.test_api import assert_problem, wait_ready
+from tests.test_batcher import unobserved
+
+TEXT = "房間很乾淨！😀服務也好，\n就是ＡＰＰ太差…下次不來了。[泪]"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    app = create_app(load_settings(model=SHIPPED))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_ready(client)
+        yield client
+
+
+def counted(client: TestClient) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith("sentiment_predictions_total")
+    )
+
+
+def test_a_text_is_analysed_as_a_whole_and_by_its_sentences(client: TestClient) -> None:
+    before = counted(client)
+    body = client.post("/v1/analyze", json={"text": TEXT}).json()
+    assert counted(client) == before + 1  # a sentence is no text of its own
+    sentences = [sentence["text"] for sentence in body["sentences"]]
+    assert sentences == ["房間很乾淨！😀", "服務也好，", "就是ＡＰＰ太差…", "下次不來了。[泪]"]
+    for sentence in body.pop("sentences"):
+        end = sentence["offset"] + sentence["length"]
+        assert sentence["text"] == TEXT[sentence["offset"] : end]
+        alone = client.post("/v1/predict", json={"text": sentence["text"]}).json()
+        assert sentence["label"] == alone["label"]
+        # In int8 texts that run together share their rounding.
+        assert sentence["probabilities"] == pytest.approx(alone["probabilities"], abs=0.03)
+        assert sentence["confidence"] == sentence["probabilities"][sentence["label"]]
+    whole = client.post("/v1/predict", json={"text": TEXT}).json()
+    assert body["probabilities"] == pytest.approx(whole["probabilities"], abs=0.03)
+    assert {**body, "probabilities": 0, "confidence": 0} == {
+        **whole,
+        "probabilities": 0,
+        "confidence": 0,
+    }
+
+
+def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) -> None:
+    body = client.post("/v1/explain", json={"text": TEXT}).json()
+    tokens, reference = body.pop("tokens"), body.pop("reference")
+    assert body == client.post("/v1/predict", json={"text": TEXT}).json()
+    differences = [
+        abs(reference["probabilities"][label] - body["probabilities"][label])
+        for label in body["probabilities"]
+    ]
+    assert reference["difference"] == pytest.approx(max(differences), abs=2e-6)
+    assert reference["difference"] < 0.05
+
+    read = [token for token in tokens if not token["dropped"]]
+    assert len(read) == body["text"]["tokens"]
+    assert sum(token["unknown"] for token in read) == body["text"]["unknown"] == 1
+    for token in tokens:
+        assert token["text"] == TEXT[token["offset"] : token["offset"] + token["length"]]
+        assert (token["gates"] is None) == token["dropped"]
+        assert sum(token["contribution"].values()) == pytest.approx(0, abs=1e-5)
+    by_text = {token["text"]: token for token in read}
+    assert by_text["乾淨"]["normalized"] == "干净"
+    assert by_text["乾淨"]["contribution"]["positive"] > 0
+    assert by_text["太"]["normalized"] == "太"
+    assert set(by_text["太"]["gates"]) == set(by_text["太"]["retained"]) == {"forward", "backward"}
+    assert set(by_text["太"]["gates"]["forward"]) == {"input", "forget", "output"}
+
+
+def test_negation_is_what_makes_the_difference(client: TestClient) -> None:
+    body = client.post("/v1/explain", json={"text": "这家店的菜不好吃"}).json()
+    assert body["label"] == "negative"
+    tokens = {token["normalized"]: token["contribution"]["negative"] for token in body["tokens"]}
+    assert max(tokens, key=lambda word: tokens[word]) in ("不", "不好吃")
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/explain"])
+@pytest.mark.parametrize(
+    ("text", "status", "detail"),
+    [
+        ("", 422, "empty or blank"),
+        (" \n", 422, "empty or blank"),
+        ("\ud800", 422, "surrogate"),
+        ("好" * 10_001, 413, "10001 characters"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_the_same_problem_everywhere(
+    client: TestClient, path: str, text: str, status: int, detail: str
+) -> None:
+    content = f'{{"text": "{text}"}}'.encode("unicode_escape" if text == "\ud800" else "utf-8")
+    if text == " \n":
+        content = b'{"text": " \\n"}'
+    headers = {"content-type": "application/json"}
+    assert_problem(client.post(path, content=content, headers=headers), status, detail)
+
+
+def test_too_many_tokens_or_sentences_are_a_413(client: TestClient) -> None:
+    many = "房间很好。" * 33  # of four tokens each
+    assert_problem(client.post("/v1/explain", json={"text": many}), 413, "at most 128")
+    assert client.post("/v1/explain", json={"text": "房间很好。" * 32}).status_code == 200
+    many = "好。" * 2100
+    assert_problem(client.post("/v1/analyze", json={"text": many}), 413, "the limit is 2047")
+    assert client.post("/v1/analyze", json={"text": "好。" * 300}).status_code == 200
+
+
+class HeldOmissions(HeldEngine):
+    """Answers for a text at once, and is held where its tokens are left out."""
+
+    def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
+        if len(batch) == 1:
+            return self._engine.logits(batch)
+        return super().logits(batch)
+
+
+def test_an_explanation_counts_in_the_queue_and_keeps_the_deadline(
+    tiny_classifier: Classifier,
+) -> None:
+    async def scenario() -> None:
+        engine = HeldOmissions(tiny_classifier._engine)
+        classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
+        batcher = Batcher(classifier, load_settings(deadline_seconds=0.5), unobserved)
+        explaining = asyncio.create_task(batcher.explain("房间很好"))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        assert batcher.texts == 3
+        with pytest.raises(DeadlineError):
+            await explaining
+        assert batcher.texts == 0
+        engine.released.set()
+        answer, explanation = await batcher.explain("房间很好")
+        assert answer.outcomes == [explanation.prediction]
+        assert len(explanation.tokens) == 3
+        await batcher.close()
+
+    asyncio.run(scenario())
