@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact import EMBEDDING, Artifact, Weights
+from model.artifact import EMBEDDING, Weights
 from model.classifier import Classifier, Prediction, Probabilities, combine, softmax
 from model.text import Token
 from model.vocab import UNKNOWN_ID
@@ -91,10 +91,14 @@ class Reading:
 
 
 class ReferenceNetwork:
-    """The network of an artifact in float32, from its weights, window by window."""
+    """The network of an artifact in float32. It may be shared between threads."""
 
     def __init__(self, weights: Weights) -> None:
-        """Takes some tens of megabytes; the embeddings stay in half precision."""
+        """Takes some tens of megabytes; the embeddings stay in half precision.
+
+        Raises:
+            ArtifactError: the weights cannot be read.
+        """
         self._embedding = weights[EMBEDDING]
         self._forward = _cell(weights, "forward")
         self._backward = _cell(weights, "backward")
@@ -223,6 +227,7 @@ class Subject:
     def __init__(self, classifier: Classifier, text: str, prediction: Prediction) -> None:
         """``prediction`` is the classifier's for this text."""
         self.prediction = prediction
+        self._temperature = classifier.artifact.manifest.temperature
         self.tokens = classifier.encoder.tokens(text)
         vocabulary = classifier.encoder.vocabulary
         self.unknown = [
@@ -265,26 +270,13 @@ class Subject:
             result[token] = whole - combine(rows, left if any(left) else lengths)
         return result
 
-
-class Explainer:
-    """Explains the answers of one artifact. It may be shared between threads."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        """Reads the weights, which the onnx engine has not.
-
-        Raises:
-            ArtifactError: they cannot be read.
-        """
-        self._network = ReferenceNetwork(artifact.weights)
-        self._temperature = artifact.manifest.temperature
-
-    def explain(self, subject: Subject, without: Probabilities) -> Explanation:
-        """The explanation of a text from (omissions, labels), the answers for its omissions."""
-        windows = subject.prediction.encoding.windows
-        readings = [self._network.read(window) for window in windows]
+    def explain(self, readings: Sequence[Reading], without: Probabilities) -> Explanation:
+        """The explanation, from what the network did with each window, and ``contributions``."""
+        lengths = [len(window) for window in self.prediction.encoding.windows]
         logits = np.stack([reading.logits for reading in readings])
-        reference = combine(softmax(logits, self._temperature), list(map(len, windows)))
+        reference = combine(softmax(logits, self._temperature), lengths)
         activities = np.concatenate([_activities(reading) for reading in readings])  # (T, 8)
+        contributions = self.contributions(without).tolist()
         tokens = [
             ExplainedToken(
                 token,
@@ -293,14 +285,10 @@ class Explainer:
                 tuple(added),
             )
             for token, unknown, span, added in zip(
-                subject.tokens,
-                subject.unknown,
-                subject.spans,
-                subject.contributions(without).tolist(),
-                strict=True,
+                self.tokens, self.unknown, self.spans, contributions, strict=True
             )
         ]
-        return Explanation(subject.prediction, tokens, tuple(reference.tolist()))
+        return Explanation(self.prediction, tokens, tuple(reference.tolist()))
 
 
 def _activities(reading: Reading) -> Floats:
@@ -318,7 +306,7 @@ def _mean(activities: Floats) -> Activity:
     return Activity(Gates(*means[:3]), Gates(*means[3:6]), Retained(*means[6:]))
 
 
-def explain(classifier: Classifier, explainer: Explainer, text: str) -> Explanation:
+def explain(classifier: Classifier, network: ReferenceNetwork, text: str) -> Explanation:
     """The answer for a text and its explanation.
 
     Raises:
@@ -327,4 +315,4 @@ def explain(classifier: Classifier, explainer: Explainer, text: str) -> Explanat
     (prediction,) = classifier.predict([text])
     subject = Subject(classifier, text, prediction)
     without = classifier.read_windows([omission.ids for omission in subject.omissions])
-    return explainer.explain(subject, without)
+    return subject.explain([network.read(ids) for ids in prediction.encoding.windows], without)

@@ -106,8 +106,13 @@ class SentimentNetwork(nn.Module):
             ids: (B, T) right-padded word ids.
             lengths: (B,) how many ids of each text are real, each at least 1.
         """
-        states = torch.cat(self.reader(ids, lengths), dim=2)  # (B, T, 2H)
-        steps = torch.arange(ids.size(1), device=ids.device)
+        forward_states, backward_states = self.reader(ids, lengths)
+        return self.classify(forward_states, backward_states, lengths)
+
+    def classify(self, forward_states: Tensor, backward_states: Tensor, lengths: Tensor) -> Tensor:
+        """Logits of shape (B, L) from the reader's (B, T, H) states."""
+        states = torch.cat([forward_states, backward_states], dim=2)  # (B, T, 2H)
+        steps = torch.arange(states.size(1), device=states.device)
         padding = (steps >= lengths[:, None])[:, :, None]  # (B, T, 1)
 
         scores = self.attention(states).masked_fill(padding, float("-inf"))  # (B, T, 1)

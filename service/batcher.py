@@ -19,7 +19,7 @@ from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
 from model.engines import group_by_length
 from model.errors import SentimentError, TextLimitError
-from model.explain import Explainer, Explanation, Subject
+from model.explain import Explanation, Reading, ReferenceNetwork, Subject
 from service.errors import DeadlineError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
@@ -189,17 +189,19 @@ class Batcher:
         subject = Subject(self._classifier, text, prediction)
         windows = [omission.ids for omission in subject.omissions]
         async with self._admitted(len(windows)):
+            reading = self._loop.run_in_executor(self._encoding, self._read, prediction)
             without = (await self._run(windows)).probabilities
-            explanation = await self._loop.run_in_executor(
-                self._encoding, lambda: self._explainer.explain(subject, without)
-            )
+            explanation = subject.explain(await reading, without)
         seconds = time.perf_counter() - begun
         return replace(answer, infer_seconds=answer.infer_seconds + seconds), explanation
 
+    def _read(self, prediction: Prediction) -> list[Reading]:
+        return [self._reference.read(ids) for ids in prediction.encoding.windows]
+
     @cached_property
-    def _explainer(self) -> Explainer:
-        # Tens of megabytes, for those alone who ask for explanations; only its one thread asks.
-        return Explainer(self._classifier.artifact)
+    def _reference(self) -> ReferenceNetwork:
+        # Tens of megabytes, for those alone who ask for explanations; one thread alone asks.
+        return ReferenceNetwork(self._classifier.artifact.weights)
 
     @contextlib.asynccontextmanager
     async def _admitted(self, texts: int) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.classifier import Classifier
-from model.explain import Cell, Explainer, Explanation, ReferenceNetwork, Subject, Trace, explain
+from model.explain import Cell, Explanation, ReferenceNetwork, Subject, Trace, explain
 from model.explain import _retained as retained
 from model.vocab import UNKNOWN_ID
 
@@ -21,8 +21,8 @@ def exact(tiny_artifact: Path) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def explainer(exact: Classifier) -> Explainer:
-    return Explainer(exact.artifact)
+def network(exact: Classifier) -> ReferenceNetwork:
+    return ReferenceNetwork(exact.artifact.weights)
 
 
 def probabilities(classifier: Classifier, ids: Sequence[int]) -> list[float]:
@@ -95,10 +95,10 @@ def test_what_is_retained_is_followed_from_word_to_state() -> None:
 
 
 def test_a_contribution_is_what_is_lost_without_the_token(
-    exact: Classifier, explainer: Explainer
+    exact: Classifier, network: ReferenceNetwork
 ) -> None:
     text = "房间很好，早餐太差"
-    explanation = explain(exact, explainer, text)
+    explanation = explain(exact, network, text)
     (ids,) = exact.encode(text).windows
     read = [explained for explained in explanation.tokens if not explained.token.dropped]
     assert len(read) == len(ids) > 3
@@ -110,10 +110,10 @@ def test_a_contribution_is_what_is_lost_without_the_token(
 
 
 def test_the_explained_answer_is_the_one_that_is_given(
-    tiny_classifier: Classifier, explainer: Explainer
+    tiny_classifier: Classifier, network: ReferenceNetwork
 ) -> None:
     text = "房间很好，早餐太差"
-    explanation = explain(tiny_classifier, explainer, text)
+    explanation = explain(tiny_classifier, network, text)
     assert explanation.prediction == next(tiny_classifier.predict([text]))
     assert explanation.reference == pytest.approx(explanation.prediction.probabilities, abs=0.05)
     assert explanation.reference != explanation.prediction.probabilities
@@ -129,8 +129,8 @@ def described(explanation: Explanation) -> list[tuple[str, bool, bool]]:
 def test_dropped_and_unknown_tokens_are_marked(
     shipped_classifier: Classifier,
 ) -> None:
-    explainer = Explainer(shipped_classifier.artifact)
-    explanation = explain(shipped_classifier, explainer, "与此同时，房間😀不錯")
+    network = ReferenceNetwork(shipped_classifier.artifact.weights)
+    explanation = explain(shipped_classifier, network, "与此同时，房間😀不錯")
     assert described(explanation)[0] == ("与此同时", True, False)
     assert ("😀", False, True) in described(explanation)
     assert ("不错", False, False) in described(explanation)
@@ -145,8 +145,8 @@ def test_dropped_and_unknown_tokens_are_marked(
 
 
 def test_a_text_of_stopwords_alone_is_read_and_explained(shipped_classifier: Classifier) -> None:
-    explainer = Explainer(shipped_classifier.artifact)
-    explanation = explain(shipped_classifier, explainer, "与此同时")
+    network = ReferenceNetwork(shipped_classifier.artifact.weights)
+    explanation = explain(shipped_classifier, network, "与此同时")
     assert described(explanation) == [("与此同时", False, True)]
     (only,) = explanation.tokens
     nothing = probabilities(shipped_classifier, [UNKNOWN_ID])
@@ -155,10 +155,10 @@ def test_a_text_of_stopwords_alone_is_read_and_explained(shipped_classifier: Cla
 
 
 def test_a_token_of_a_long_text_changes_its_own_window_alone(
-    exact: Classifier, explainer: Explainer
+    exact: Classifier, network: ReferenceNetwork
 ) -> None:
     text = "房间很好，早餐太差。" * 80
-    explanation = explain(exact, explainer, text)
+    explanation = explain(exact, network, text)
     encoding = explanation.prediction.encoding
     first, *others = encoding.windows
     assert others
@@ -171,7 +171,7 @@ def test_a_token_of_a_long_text_changes_its_own_window_alone(
 
 
 def test_a_token_that_was_cut_between_windows_is_left_out_of_both(
-    exact: Classifier, explainer: Explainer
+    exact: Classifier, network: ReferenceNetwork
 ) -> None:
     window = exact.artifact.manifest.text.window
     text = "x" * (window + 5)
@@ -179,14 +179,14 @@ def test_a_token_that_was_cut_between_windows_is_left_out_of_both(
     subject = Subject(exact, text, prediction)
     assert [omission[:2] for omission in subject.omissions] == [(0, 0), (0, 1)]
     assert [omission.left for omission in subject.omissions] == [0, 0]
-    (only,) = explain(exact, explainer, text).tokens
+    (only,) = explain(exact, network, text).tokens
     expected = np.subtract(prediction.probabilities, probabilities(exact, [UNKNOWN_ID]))
     assert only.contribution == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_text_that_leaves_nothing_to_read_has_no_tokens(
-    exact: Classifier, explainer: Explainer
+    exact: Classifier, network: ReferenceNetwork
 ) -> None:
-    explanation = explain(exact, explainer, "<br>")
+    explanation = explain(exact, network, "<br>")
     assert explanation.tokens == []
     assert explanation.reference == pytest.approx(explanation.prediction.probabilities, abs=1e-5)
