@@ -14,8 +14,12 @@ from service.errors import (
     SlowBodyError,
     UnreadableBodyError,
     UnsupportedMediaTypeError,
+    responses,
 )
 from service.state import service_of
+
+# What any request to the model can meet, in the OpenAPI document.
+PROBLEMS = responses(400, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _WATCHED_AFTER_SECONDS = 0.05
 _JSON = re.compile(

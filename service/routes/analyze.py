@@ -7,8 +7,7 @@ from fastapi import APIRouter, Request, Response
 from model.errors import TextLimitError
 from model.sentences import split_sentences
 from service.batcher import answered
-from service.errors import responses
-from service.routes.admission import AdmittedJsonRoute
+from service.routes.admission import PROBLEMS, AdmittedJsonRoute
 from service.routes.report import report
 from service.schemas import (
     AnalyzeResponse,
@@ -22,10 +21,8 @@ from service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["explanation"], route_class=AdmittedJsonRoute)
 
-_PROBLEMS = responses(400, 413, 415, 422, 429, 500, 503, 504)
 
-
-@router.post("/analyze", responses=_PROBLEMS)
+@router.post("/analyze", responses=PROBLEMS)
 async def analyze(body: PredictRequest, request: Request, response: Response) -> AnalyzeResponse:
     """Whether a text is positive, neutral or negative, and each of its sentences.
 
@@ -57,7 +54,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     )
 
 
-@router.post("/explain", responses=_PROBLEMS)
+@router.post("/explain", responses=PROBLEMS)
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
     """Why: what each gate did at each token, and what each token adds to each label."""
     service = service_of(request)

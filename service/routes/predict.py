@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from model.errors import SentimentError
 from service.batcher import Outcome, answered
-from service.errors import TooManyItemsError, describe_field, problem, responses, text_problem
-from service.routes.admission import AdmittedJsonRoute
+from service.errors import TooManyItemsError, describe_field, problem, text_problem
+from service.routes.admission import PROBLEMS, AdmittedJsonRoute
 from service.routes.report import report
 from service.schemas import (
     BatchFailure,
@@ -24,10 +24,9 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=Admitt
 
 # Handlers take the request itself: the framework would resolve each dependency anew for each
 # request, which costs a tenth of an answer.
-_PROBLEMS = responses(400, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
-@router.post("", responses=_PROBLEMS)
+@router.post("", responses=PROBLEMS)
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
     """Whether one text is positive, neutral or negative."""
     service = service_of(request)
@@ -38,7 +37,7 @@ async def predict(body: PredictRequest, request: Request, response: Response) ->
     return PredictResponse(**sentiment_fields(answered(outcome)), model=model.reference)
 
 
-@router.post("/batch", responses=_PROBLEMS, response_model_exclude_none=True)
+@router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)
 async def predict_batch(body: BatchRequest, request: Request, response: Response) -> BatchResponse:
     """The same for several texts: order kept, and one bad item never fails the rest."""
     service = service_of(request)
