@@ -56,7 +56,7 @@ def create_api(service: Service) -> FastAPI:
     api.state.service = service
     for router in ROUTERS:
         api.include_router(router)
-    api.mount("/web", pages.web_files(), name="web")
+    api.mount("/web", pages.web_files, name="web")
     install_error_handlers(api)
     return api
 

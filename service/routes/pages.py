@@ -1,22 +1,52 @@
-"""``/docs`` from the package's own files: it works without a network."""
+"""The page and ``/docs``, from the package's own files: they work without a network."""
 
 from pathlib import Path
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
 
 WEB_DIRECTORY = Path(__file__).parent.parent / "web"
+
+_OWN_FILES_ALONE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    # Only the page's list of libraries may become a script, and nothing may become HTML.
+    "content-security-policy": f"{_OWN_FILES_ALONE}; "
+    "require-trusted-types-for 'script'; trusted-types libraries",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",  # kept, but asked for: most answers are a 304
+}
+_DOCS_POLICY = _OWN_FILES_ALONE
 
 router = APIRouter(include_in_schema=False)
 
 
+class _WebFiles(StaticFiles):
+    """Static files with headers that let a browser run nothing but the service's own."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """See ``StaticFiles.get_response``."""
+        response = await super().get_response(path, scope)
+        response.headers.update(_HEADERS)
+        if path == "docs.html":
+            response.headers["content-security-policy"] = _DOCS_POLICY
+        return response
+
+
+web_files = _WebFiles(directory=WEB_DIRECTORY)
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    """The page for people: a text, its label, and why."""
+    return await web_files.get_response("index.html", request.scope)
+
+
 @router.get("/docs")
-async def docs() -> FileResponse:
+async def docs(request: Request) -> Response:
     """The API document, to read and to try."""
-    return FileResponse(WEB_DIRECTORY / "docs.html")
-
-
-def web_files() -> StaticFiles:
-    """The files that the pages load."""
-    return StaticFiles(directory=WEB_DIRECTORY)
+    return await web_files.get_response("docs.html", request.scope)

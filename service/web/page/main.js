@@ -1,0 +1,72 @@
+// The page: its ways in tabs, language, theme.
+
+import { model } from "./api.js";
+import { startBulk } from "./bulk.js";
+import { openCompare, startCompare } from "./compare.js";
+import { byId, startTips } from "./dom.js";
+import { startSingle } from "./single.js";
+import { onLanguage, otherLanguage, remember, remembered, t, tellLanguage } from "./texts.js";
+
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const tabs = [...document.querySelectorAll("[role=tab]")];
+const onOpen = { compare: openCompare };
+
+const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+
+function nameTheme() {
+  byId("theme").textContent = t(isDark() ? "light" : "dark");
+  document.dispatchEvent(new Event("theme"));
+}
+
+function open(tab) {
+  for (const other of tabs) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", String(chosen));
+    other.tabIndex = chosen ? 0 : -1;
+    byId(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  onOpen[tab.getAttribute("aria-controls")]?.();
+}
+
+function startTabs() {
+  for (const [index, tab] of tabs.entries()) {
+    tab.addEventListener("click", () => open(tab));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = tabs[(index + step + tabs.length) % tabs.length];
+      open(next);
+      next.focus();
+    });
+  }
+}
+
+const theme = remembered("theme");
+if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+byId("theme").addEventListener("click", () => {
+  const chosen = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = chosen;
+  remember("theme", chosen);
+  nameTheme();
+});
+prefersDark.addEventListener("change", nameTheme);
+byId("language").addEventListener("click", otherLanguage);
+
+let served = null;
+onLanguage(() => {
+  const button = byId("language");
+  button.textContent = t("otherLanguage");
+  button.lang = t("otherLanguage") === "English" ? "en" : "zh-CN";
+  nameTheme();
+  if (served) byId("model").textContent = t("modelLine", served);
+});
+
+startTabs();
+startTips();
+startCompare();
+startBulk();
+const first = startSingle();
+tellLanguage();
+await first;
+served = await model().catch(() => null);
+if (served) byId("model").textContent = t("modelLine", served);

@@ -1,0 +1,112 @@
+// One text: the label first, then its sentences and the explanation, each when it is there.
+
+import { ask, longestText } from "./api.js";
+import { announce, byId, element } from "./dom.js";
+import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
+import { gatesView, problemBox, sentencesView, tokensView, verdict } from "./views.js";
+
+const EXAMPLES = {
+  exampleMixed: "房间干净，前台也很热情。就是早餐太差，去晚了什么都没有。总的来说还会再来。",
+  exampleComplaint: "说好的三天到货，等了两个星期，客服还一直推脱，再也不买了！",
+  exampleFact: "会议将于周三上午九点在市图书馆三楼举行。",
+  exampleTraditional: "這家餐廳的服務真的很貼心😊 下次一定再來！",
+  exampleUnsure: "不是不好看，只是没有想象中那么好看。",
+  exampleContrast:
+    "手机外观漂亮，屏幕也清晰，拍照更是没得说。但是电池太不耐用，半天就没电，充电还发烫。客服态度倒是不错。综合来看，这个价位不值。",
+};
+
+const input = byId("single-text");
+const counter = byId("single-count");
+const result = byId("single-result");
+let running = null;
+let limit = null;
+// All that is shown follows from this, so a change of language draws it anew.
+let state = {};
+
+function draw() {
+  const { text, answer, waiting, problem, analysis, explanation, unexplained } = state;
+  const problems = [];
+  if (waiting) problems.push(element("p", { class: "waiting", role: "status" }, waitingText(waiting)));
+  if (problem) problems.push(problemBox(problemText(problem, limit)));
+  byId("single-problem").replaceChildren(...problems);
+  const parts = [];
+  if (answer) parts.push(element("section", { class: "card", id: "answer" }, verdict(answer)));
+  if (analysis) parts.push(sentencesView(text, analysis.sentences));
+  if (explanation) parts.push(tokensView(text, explanation), gatesView(explanation));
+  if (unexplained) {
+    const tooLong = unexplained.status === 413;
+    const words = tooLong ? t("tooLongToExplain") : problemText(unexplained, limit);
+    parts.push(element("p", { class: "waiting" }, words));
+  }
+  result.replaceChildren(...parts);
+  count();
+}
+
+function count() {
+  const characters = Array.from(input.value).length;
+  counter.textContent = t("count", wholeNumber(characters), limit && wholeNumber(limit));
+  counter.classList.toggle("over", limit !== null && characters > limit);
+}
+
+async function run() {
+  running?.abort();
+  const controller = (running = new AbortController());
+  const { signal } = controller;
+  const text = input.value;
+  const tell = (change) => {
+    if (signal.aborted) return;
+    state = { ...state, ...change };
+    draw();
+  };
+  result.setAttribute("aria-busy", "true");
+  try {
+    const onWait = (waiting) => tell({ waiting, problem: null });
+    const answer = await ask("v1/predict", { text }, { signal, onWait, tries: 20 });
+    state = {};
+    tell({ text, answer });
+    announce(t("verdict", t(answer.label), percent(answer.confidence)));
+    await Promise.all([
+      ask("v1/analyze", { text }, { signal }).then(
+        (analysis) => tell({ analysis }),
+        (problem) => tell({ problem }),
+      ),
+      ask("v1/explain", { text }, { signal }).then(
+        (explanation) => tell({ explanation }),
+        (unexplained) => tell({ unexplained }),
+      ),
+    ]);
+  } catch (problem) {
+    if (signal.aborted) return;
+    state = { problem };
+    draw();
+  } finally {
+    if (running === controller) result.removeAttribute("aria-busy");
+  }
+}
+
+export function startSingle() {
+  const examples = byId("examples");
+  for (const [name, text] of Object.entries(EXAMPLES)) {
+    const button = element("button", { type: "button", class: "chip", "data-t": name });
+    button.addEventListener("click", () => {
+      input.value = text;
+      run();
+    });
+    examples.append(button);
+  }
+  byId("single-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
+  });
+  input.addEventListener("input", count);
+  onLanguage(draw);
+  input.value = EXAMPLES.exampleMixed;
+  // The first label is there before anything is typed.
+  return run().then(async () => {
+    limit = await longestText();
+    count();
+  });
+}

@@ -1,0 +1,214 @@
+// What an answer looks like: the label, sentences, tokens, gates. Colour never says it alone.
+
+import { element, explained, walkable } from "./dom.js";
+import { percent, points, t } from "./texts.js";
+
+export const LABELS = ["positive", "neutral", "negative"];
+export const SHAPES = { positive: "▲", neutral: "●", negative: "▼" };
+// What pulls by this share of a probability has the full colour.
+const FULL_COLOUR = 0.3;
+
+export const shape = (label) => element("span", { class: "shape", "aria-hidden": "true" }, SHAPES[label]);
+
+export function card(title, ...content) {
+  return element("section", { class: "card" }, element("h2", {}, title), ...content);
+}
+
+export function problemBox(words) {
+  return element("p", { class: "problem", role: "alert" }, words);
+}
+
+export function verdict(result) {
+  const box = element("div", { class: "verdict" });
+  const name = element("p", { class: "label", "data-label": result.label });
+  name.append(
+    shape(result.label),
+    element("strong", {}, t(result.label)),
+    element("span", { class: "sure" }, t("sure", percent(result.confidence))),
+  );
+  box.append(name);
+  if (result.uncertain) {
+    const unread = result.text.tokens === 0;
+    box.append(element("p", { class: "uncertain" }, t(unread ? "noChinese" : "uncertain")));
+  }
+  box.append(bars(result.probabilities));
+  box.append(element("p", { class: "hint" }, t("facts", result.text)));
+  return box;
+}
+
+function bars(probabilities) {
+  const list = element("dl", { class: "bars", "aria-label": t("bars"), role: "group" });
+  for (const label of LABELS) {
+    const fill = element("span", { class: "fill" });
+    fill.style.setProperty("--share", probabilities[label]);
+    list.append(
+      element(
+        "div",
+        { "data-label": label },
+        element("dt", {}, shape(label), t(label)),
+        element(
+          "dd",
+          {},
+          element("span", { class: "track", "aria-hidden": "true" }, fill),
+          element("span", { class: "value" }, percent(probabilities[label])),
+        ),
+      ),
+    );
+  }
+  return list;
+}
+
+// Splits a text into its pieces and what stands between them; positions are code points.
+function pieces(text, found) {
+  const characters = Array.from(text);
+  const parts = [];
+  let at = 0;
+  for (const piece of found) {
+    if (piece.offset > at) parts.push(characters.slice(at, piece.offset).join(""));
+    parts.push(piece);
+    at = Math.max(at, piece.offset + piece.length);
+  }
+  if (at < characters.length) parts.push(characters.slice(at).join(""));
+  return parts;
+}
+
+export function sentencesView(text, sentences) {
+  const list = element("div", { class: "reading", role: "list", "aria-label": t("sentences"), lang: "zh" });
+  for (const part of pieces(text, sentences)) {
+    if (typeof part === "string") {
+      list.append(part);
+      continue;
+    }
+    const words = t("sentenceTip", part.text, t(part.label), percent(part.confidence), part.uncertain);
+    const item = element("span", { class: "sentence", role: "listitem", "data-label": part.label });
+    item.style.setProperty("--strength", part.confidence * 0.7);
+    item.append(shape(part.label), part.text);
+    list.append(explained(item, words));
+  }
+  return card(
+    t("sentences"),
+    walkable(list),
+    element("p", { class: "hint" }, t("sentencesCaption")),
+  );
+}
+
+// The label that a token pulls towards most.
+const pulled = (contribution) =>
+  LABELS.reduce((most, label) => (contribution[label] > contribution[most] ? label : most));
+
+function tokenTip(token, shown) {
+  if (token.dropped) return t("droppedTip", shown);
+  const parts = LABELS.map((label) => t("part", points(token.contribution[label]), t(label)));
+  const words = [t("tokenTip", shown, parts.join(t("listComma")))];
+  if (token.unknown) words.push(t("unknownTip"));
+  if (token.normalized !== shown) words.push(t("readAs", token.normalized));
+  return words.join(" ");
+}
+
+// Tokens from one code point share its offset: the later ones are shown as they are read.
+function shownAs(token, before) {
+  return before && before.offset === token.offset ? token.normalized : token.text;
+}
+
+export function tokenList(text, tokens) {
+  const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens"), lang: "zh" });
+  let before;
+  for (const part of pieces(text, tokens)) {
+    if (typeof part === "string") {
+      if (part.trim()) list.append(element("span", { class: "between", role: "listitem" }, part));
+      continue;
+    }
+    const shown = shownAs(part, before);
+    before = part;
+    const label = pulled(part.contribution);
+    const amount = part.contribution[label];
+    const item = element("span", { class: "token", role: "listitem" });
+    const word = element("span", { class: "word" }, shown);
+    item.append(word);
+    if (part.dropped) {
+      item.classList.add("dropped");
+    } else {
+      item.dataset.label = label;
+      item.style.setProperty("--strength", Math.min(1, Math.sqrt(amount / FULL_COLOUR)) * 0.8);
+      const shownAmount = points(amount);
+      const sign = shownAmount === "0" ? "" : `${SHAPES[label]} `;
+      item.append(element("span", { class: "amount" }, sign + shownAmount));
+    }
+    if (part.unknown) item.classList.add("unknown");
+    list.append(explained(item, tokenTip(part, shown)));
+  }
+  return walkable(list);
+}
+
+export function legend() {
+  const list = element("ul", { class: "legend", "aria-label": t("legend") });
+  for (const label of LABELS) {
+    list.append(element("li", { "data-label": label }, shape(label), t(label)));
+  }
+  const sample = (kind) => element("span", { class: `token ${kind}`, "aria-hidden": "true", lang: "zh" });
+  const dropped = sample("dropped");
+  dropped.append(element("span", { class: "word" }, "的"));
+  const unknown = sample("unknown");
+  unknown.append(element("span", { class: "word" }, "词"));
+  list.append(
+    element("li", {}, dropped, t("legendDropped")),
+    element("li", {}, unknown, t("legendUnknown")),
+  );
+  return list;
+}
+
+export function tokensView(text, explanation) {
+  return card(
+    t("tokens"),
+    tokenList(text, explanation.tokens),
+    legend(),
+    element("p", { class: "hint" }, t("tokensCaption")),
+    element("p", { class: "hint" }, t("reference", explanation.reference.difference.toFixed(4))),
+  );
+}
+
+const level = (value) => t("levels")[Math.min(4, Math.floor(value * 5))];
+
+export function gatesView(explanation) {
+  const tokens = explanation.tokens.filter((token) => token.gates);
+  const table = element("table", { class: "heat", role: "grid", "aria-label": t("gates") });
+  const head = element("tr", {}, element("th", { scope: "col", class: "corner" }, element("span", { class: "unseen" }, t("gates"))));
+  let before;
+  const names = tokens.map((token) => {
+    const name = shownAs(token, before);
+    before = token;
+    return name;
+  });
+  for (const name of names) {
+    head.append(element("th", { scope: "col", lang: "zh" }, name));
+  }
+  table.append(element("thead", {}, head));
+  for (const direction of ["forward", "backward"]) {
+    const group = element("tbody", {});
+    const title = element("th", { scope: "rowgroup", class: "direction" }, t(direction));
+    title.append(element("span", { "aria-hidden": "true" }, direction === "forward" ? " →" : " ←"));
+    group.append(element("tr", {}, title));
+    for (const gate of ["input", "forget", "output", "retained"]) {
+      const row = element("tr", { class: gate });
+      row.append(element("th", { scope: "row" }, t(gate)));
+      tokens.forEach((token, index) => {
+        const value = gate === "retained" ? token.retained[direction] : token.gates[direction][gate];
+        const about = value.toFixed(2);
+        const words =
+          gate === "retained"
+            ? t("retainedTip", t(direction), names[index], about, level(value))
+            : t("gateTip", t(direction), gate, names[index], about, level(value));
+        const cell = element("td", {}, String(Math.round(value * 100)));
+        cell.style.setProperty("--strength", value);
+        row.append(explained(cell, words));
+      });
+      group.append(row);
+    }
+    table.append(group);
+  }
+  return card(
+    t("gates"),
+    element("div", { class: "scroll" }, walkable(table)),
+    element("p", { class: "hint" }, t("gatesCaption")),
+  );
+}
