@@ -203,11 +203,14 @@ def test_an_uncertain_answer_says_so(opened: Opener) -> None:
 
 def test_a_text_too_long_to_explain_still_gets_label_and_sentences(opened: Opener) -> None:
     page = opened()
-    submit(page, "房间干净，前台也很热情。就是早餐太差。" * 200)
+    submit(page, "房间干净，前台也很热情。就是早餐太差。" * 100)
     expect(page.locator("#single-result")).to_contain_text("too long to be explained")
     expect(page.locator("#answer strong")).to_be_visible()
-    expect(page.locator(".sentence")).to_have_count(400)
+    expect(page.locator(".sentence")).to_have_count(200)
     expect(page.locator(".heat")).to_have_count(0)
+    submit(page, "好。" * 3000)
+    expect(page.locator("#single-result")).to_contain_text("too many sentences")
+    expect(page.locator("#answer strong")).to_be_visible()
 
 
 def test_texts_never_become_html(opened: Opener) -> None:
@@ -224,13 +227,6 @@ def test_texts_never_become_html(opened: Opener) -> None:
     expect(page.locator("#bulk-result")).to_contain_text("<img src=x onerror")
     assert page.locator("img").count() == images
     assert page.title() == "Chinese sentiment"
-    # The browser itself would refuse.
-    assert (
-        page.evaluate(
-            "() => { try { document.body.innerHTML = '<b>'; } catch (e) { return e.name; } }"
-        )
-        == "TypeError"
-    )
 
 
 # Errors
@@ -387,7 +383,7 @@ def test_the_text_column_can_be_chosen_and_the_header_refused(opened: Opener) ->
     page.check("#bulk-header")
     expect(page.locator("#bulk-count")).to_have_text("1 text")
     page.click("#bulk-start")
-    expect(page.locator("#bulk-done")).to_have_text("Done: 1 texts.")
+    expect(page.locator("#bulk-done")).to_have_text("Done: 1 text.")
     assert downloaded(page)[1][2] == "positive"
 
 
@@ -430,7 +426,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
     expect(page.locator("#bulk-done")).to_have_text("64 of 300 texts")
     expect(page.locator("#bulk-bar")).to_have_js_property("value", 64)
     page.click("#bulk-cancel")
-    expect(page.locator("#bulk-done")).to_have_text("Cancelled: 64 of 300 texts are done.")
+    expect(page.locator("#bulk-done")).to_have_text("Cancelled: 64 of 300 texts done.")
     rows = downloaded(page)[1:]
     assert sum(row[1] == "positive" for row in rows) == 64
     assert sum(row[-1] == "not analysed" for row in rows) == 236
@@ -439,7 +435,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
 def test_a_file_that_is_no_text_gets_a_sentence(opened: Opener) -> None:
     page = opened()
     page.click("#tab-bulk")
-    drop(page, "a.csv", bytes(range(255, 128, -1)))
+    drop(page, "a.csv", b"\x81\xff\x00")
     expect(page.get_by_role("alert")).to_contain_text("This file cannot be read.")
     drop(page, "a.csv", b"")
     expect(page.get_by_role("alert")).to_contain_text("There is no text in this file.")
@@ -450,7 +446,7 @@ def test_a_file_that_is_no_text_gets_a_sentence(opened: Opener) -> None:
 
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(opened: Opener, theme: str, language: str) -> None:
+def test_axe_finds_no_violation(opened: Opener, theme: str, language: str) -> None:
     page = opened(locale=language, color_scheme=theme, reduced_motion="reduce")
     expect(page.locator(".heat")).to_be_visible()
     found = {"single": Axe().run(page)}
@@ -465,13 +461,12 @@ def test_axe_finds_no_serious_violation(opened: Opener, theme: str, language: st
     drop(page, "a.csv", "text\n好".encode())
     expect(page.locator("#bulk-column")).to_be_visible()
     found["file"] = Axe().run(page)
-    serious = [
+    violations = [
         (tab, violation["id"], [node["html"] for node in violation["nodes"]])
         for tab, results in found.items()
         for violation in results.response["violations"]
-        if violation["impact"] in {"serious", "critical"}
     ]
-    assert serious == []
+    assert violations == []
 
 
 def test_the_language_and_the_theme_are_remembered(opened: Opener) -> None:

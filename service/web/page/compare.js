@@ -3,7 +3,7 @@
 import { ask, longestText } from "./api.js";
 import { announce, byId, element } from "./dom.js";
 import { onLanguage, percent, points, problemText, t, waitingText } from "./texts.js";
-import { card, LABELS, legend, problemBox, shape, tokenList, verdict } from "./views.js";
+import { card, LABELS, legend, note, problemBox, shape, tokenList, verdict } from "./views.js";
 
 const inputs = [byId("compare-a"), byId("compare-b")];
 let running = null;
@@ -19,11 +19,7 @@ function draw() {
     if (side.problem) box.append(problemBox(problemText(side.problem, limit)));
     if (side.answer) box.append(verdict(side.answer));
     if (side.explanation) box.append(tokenList(side.text, side.explanation.tokens));
-    if (side.unexplained) {
-      const tooLong = side.unexplained.status === 413;
-      const words = tooLong ? t("tooLongToExplain") : problemText(side.unexplained, limit);
-      box.append(element("p", { class: "waiting" }, words));
-    }
+    if (side.unexplained) box.append(note(side.unexplained, "tooLongToExplain", limit));
     pair.append(box);
   });
   const parts = [pair];

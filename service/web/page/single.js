@@ -3,7 +3,7 @@
 import { ask, longestText } from "./api.js";
 import { announce, byId, element } from "./dom.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
-import { gatesView, problemBox, sentencesView, tokensView, verdict } from "./views.js";
+import { gatesView, note, problemBox, sentencesView, tokensView, verdict } from "./views.js";
 
 const EXAMPLES = {
   exampleMixed: "房间干净，前台也很热情。就是早餐太差，去晚了什么都没有。总的来说还会再来。",
@@ -24,7 +24,7 @@ let limit = null;
 let state = {};
 
 function draw() {
-  const { text, answer, waiting, problem, analysis, explanation, unexplained } = state;
+  const { text, answer, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
   const problems = [];
   if (waiting) problems.push(element("p", { class: "waiting", role: "status" }, waitingText(waiting)));
   if (problem) problems.push(problemBox(problemText(problem, limit)));
@@ -32,12 +32,9 @@ function draw() {
   const parts = [];
   if (answer) parts.push(element("section", { class: "card", id: "answer" }, verdict(answer)));
   if (analysis) parts.push(sentencesView(text, analysis.sentences));
+  if (unanalysed) parts.push(note(unanalysed, "tooLongToAnalyse", limit));
   if (explanation) parts.push(tokensView(text, explanation), gatesView(explanation));
-  if (unexplained) {
-    const tooLong = unexplained.status === 413;
-    const words = tooLong ? t("tooLongToExplain") : problemText(unexplained, limit);
-    parts.push(element("p", { class: "waiting" }, words));
-  }
+  if (unexplained) parts.push(note(unexplained, "tooLongToExplain", limit));
   result.replaceChildren(...parts);
   count();
 }
@@ -68,7 +65,7 @@ async function run() {
     await Promise.all([
       ask("v1/analyze", { text }, { signal }).then(
         (analysis) => tell({ analysis }),
-        (problem) => tell({ problem }),
+        (unanalysed) => tell({ unanalysed }),
       ),
       ask("v1/explain", { text }, { signal }).then(
         (explanation) => tell({ explanation }),

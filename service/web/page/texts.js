@@ -1,5 +1,7 @@
 // Every word that the page says, in both languages.
 
+const textsOf = (n) => (n === "1" ? "1 text" : `${n} texts`);
+
 const en = {
   title: "Chinese sentiment",
   subtitle: "Positive, neutral or negative – and why",
@@ -33,7 +35,6 @@ const en = {
   verdict: (label, p) => `${label}, ${p} sure.`,
   uncertain: "The model is unsure here: a person should have a look.",
   noChinese: "No Chinese word was read, so this answer means little.",
-  bars: "Probability of each label",
   facts: (f) =>
     [
       `${f.characters} characters`,
@@ -64,7 +65,9 @@ const en = {
   reference: (d) =>
     `The weights in full precision give the same probabilities to within ${d}.`,
   tooLongToExplain:
-    "This text is too long to be explained word by word; the label and the sentences are complete.",
+    "This text is too long to be explained word by word; the label is of the whole text.",
+  tooLongToAnalyse:
+    "This text has too many sentences to read each by itself; the label is of the whole text.",
 
   gates: "Inside the network: the gates",
   gatesCaption:
@@ -100,7 +103,7 @@ const en = {
 
   bulkLines: "Texts, one a line",
   bulkDrop: "or drop a CSV file here, or choose one",
-  bulkCount: (n) => (n === 1 ? "1 text" : `${n} texts`),
+  bulkCount: textsOf,
   bulkStart: "Analyse all",
   chosenFile: (name, n) => `${name}: ${n} rows`,
   decodedAs: (encoding) => `read as ${encoding.toUpperCase()}`,
@@ -109,10 +112,10 @@ const en = {
   removeFile: "Remove the file",
   columnName: (n) => `column_${n}`,
   cancel: "Cancel",
-  bulkDone: (n, all) => `${n} of ${all} texts`,
-  bulkFinished: (n) => `Done: ${n} texts.`,
-  bulkCancelled: (n, all) => `Cancelled: ${n} of ${all} texts are done.`,
-  bulkStopped: (n, all) => `Stopped: ${n} of ${all} texts are done.`,
+  bulkDone: (n, all) => `${n} of ${textsOf(all)}`,
+  bulkFinished: (n) => `Done: ${textsOf(n)}.`,
+  bulkCancelled: (n, all) => `Cancelled: ${n} of ${textsOf(all)} done.`,
+  bulkStopped: (n, all) => `Stopped: ${n} of ${textsOf(all)} done.`,
   notDone: "not analysed",
   labels: "Labels",
   errors: "No answer",
@@ -129,7 +132,7 @@ const en = {
   error: "Error",
   download: "Download CSV",
   formulas: (n) =>
-    `${n === 1 ? "One text begins" : `${n} texts begin`} with = + - or @, which a spreadsheet may run as a formula. The file keeps every cell letter for letter, unless you put an apostrophe before them.`,
+    `${n === 1 ? "One row has" : `${n} rows have`} a cell that begins with = + - or @, which a spreadsheet may run as a formula. The file keeps every cell letter for letter, unless you put an apostrophe before them.`,
   escapeFormulas: "Put an apostrophe before them",
   emptyFile: "There is no text in this file.",
   unreadableFile: "This file cannot be read. Is it a CSV or text file?",
@@ -189,7 +192,6 @@ const zh = {
   verdict: (label, p) => `${label}，把握 ${p}。`,
   uncertain: "模型对此没有把握，建议人工复核。",
   noChinese: "没有读到中文词语，这个结果参考价值不大。",
-  bars: "各标签的概率",
   facts: (f) =>
     [
       `${f.characters} 字`,
@@ -217,7 +219,8 @@ const zh = {
   unknownTip: "词表中没有这个词，按单字读取。",
   readAs: (normalized) => `读作“${normalized}”。`,
   reference: (d) => `用全精度权重计算，各概率相差不超过 ${d}。`,
-  tooLongToExplain: "文本太长，无法逐词解释；标签和逐句结果是完整的。",
+  tooLongToExplain: "文本太长，无法逐词解释；标签由全文得出。",
+  tooLongToAnalyse: "句子太多，无法逐句判断；标签由全文得出。",
 
   gates: "网络内部：门的开合",
   gatesCaption:
@@ -280,7 +283,7 @@ const zh = {
   error: "错误",
   download: "下载 CSV",
   formulas: (n) =>
-    `有 ${n} 条文本以 = + - 或 @ 开头，电子表格可能把它当作公式执行。文件会逐字保留原文，除非选择在前面加撇号。`,
+    `有 ${n} 行含有以 = + - 或 @ 开头的单元格，电子表格可能把它当作公式执行。文件会逐字保留原文，除非选择在前面加撇号。`,
   escapeFormulas: "在这些单元格前加撇号",
   emptyFile: "这个文件里没有文本。",
   unreadableFile: "无法读取这个文件。它是 CSV 或文本文件吗？",

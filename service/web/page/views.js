@@ -1,7 +1,7 @@
 // What an answer looks like: the label, sentences, tokens, gates. Colour never says it alone.
 
 import { element, explained, walkable } from "./dom.js";
-import { percent, points, t } from "./texts.js";
+import { percent, points, problemText, t } from "./texts.js";
 
 export const LABELS = ["positive", "neutral", "negative"];
 export const SHAPES = { positive: "▲", neutral: "●", negative: "▼" };
@@ -16,6 +16,12 @@ export function card(title, ...content) {
 
 export function problemBox(words) {
   return element("p", { class: "problem", role: "alert" }, words);
+}
+
+// Why a part of the answer is missing; `tooLong` names the words for a text that is too long for it.
+export function note(problem, tooLong, limit) {
+  const words = problem.status === 413 ? t(tooLong) : problemText(problem, limit);
+  return element("p", { class: "waiting" }, words);
 }
 
 export function verdict(result) {
@@ -37,7 +43,7 @@ export function verdict(result) {
 }
 
 function bars(probabilities) {
-  const list = element("dl", { class: "bars", "aria-label": t("bars"), role: "group" });
+  const list = element("dl", { class: "bars" });
   for (const label of LABELS) {
     const fill = element("span", { class: "fill" });
     fill.style.setProperty("--share", probabilities[label]);
