@@ -2,6 +2,7 @@
 
 import { ask, model, Problem } from "./api.js";
 import { announce, byId, element, library } from "./dom.js";
+import { lines, readRows } from "./rows.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
 import { card, LABELS, problemBox, SHAPES, shape } from "./views.js";
 
@@ -14,8 +15,16 @@ const BATCH_CHARACTERS = 20_000;
 const BODY_FRAME_BYTES = 64;
 const BUSY_TRIES = 120;
 const RESULT_COLUMNS = ["label", "confidence", ...LABELS, "error"];
-const TEXT_COLUMN_NAMES = /^(text|texts|review|content|comment|sentence|文本|评论|评价|内容|正文)$/i;
-const CHINESE = /\p{Script=Han}/gu;
+const EXAMPLE = [
+  "快递很快，包装也用心，给好评",
+  "等了一个小时才上菜，还上错了",
+  "地铁三号线周六起延长运营时间",
+  "东西不错，就是有点贵",
+  "客服态度恶劣，问题拖了半个月",
+  "新版说明书共十二页",
+  "孩子特别喜欢，已经第二次买了",
+  "说不上好，也说不上坏",
+];
 
 // A chosen file: its name, encoding, rows as they came, whether the first names the columns, and
 // which column holds the texts.
@@ -26,8 +35,6 @@ let problem = null;
 let chart = null;
 
 const bytes = new TextEncoder();
-const chinese = (text) => (text.match(CHINESE) ?? []).length;
-const lines = (text) => text.split(/\r\n|\n|\r/).filter((line) => line.trim());
 
 function fromFile() {
   const width = file.rows.reduce((most, row) => Math.max(most, row.length), 0);
@@ -43,65 +50,22 @@ function fromLines() {
 
 const chosen = () => (file ? fromFile() : fromLines());
 
-// UTF-8, or what spreadsheets write in China: GB 18030; a mark at the beginning says UTF-16.
-function decode(buffer) {
-  const start = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
-  if (start[0] === 0xff && start[1] === 0xfe) return ["utf-16le", new TextDecoder("utf-16le")];
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(buffer);
-    return ["utf-8", new TextDecoder("utf-8")];
-  } catch {
-    return ["gb18030", new TextDecoder("gb18030", { fatal: true })];
-  }
-}
-
-// The column that is called so, or else the one with the most Chinese in its first rows.
-function guessColumns(rows) {
-  const [first, ...others] = rows;
-  const named = first.findIndex((cell) => TEXT_COLUMN_NAMES.test(cell.trim()));
-  if (named >= 0) return { headed: rows.length > 1, column: named };
-  const sample = others.length ? others.slice(0, 50) : rows;
-  const amounts = first.map((_, at) =>
-    sample.reduce((sum, row) => sum + chinese(row[at] ?? ""), 0),
-  );
-  const column = amounts.indexOf(Math.max(...amounts));
-  return { headed: rows.length > 1 && chinese(first[column]) === 0, column };
-}
-
 async function choose(picked) {
   problem = null;
-  let rows;
-  let encoding;
   try {
-    const buffer = await picked.arrayBuffer();
-    const [name, decoder] = decode(buffer);
-    encoding = name;
-    const text = decoder.decode(buffer);
-    if (/\.txt$/i.test(picked.name)) {
-      rows = lines(text).map((line) => [line]);
-    } else {
-      const Papa = await library("Papa");
-      rows = Papa.parse(text, { skipEmptyLines: true }).data;
-    }
+    file = await readRows(picked);
+    if (!file) fail("emptyFile");
   } catch (error) {
     file = null;
-    fail(error instanceof TypeError || error instanceof DOMException ? "unreadableFile" : "library");
-    return;
+    // A decoder throws these; anything else is a library that did not come.
+    const unreadable = error instanceof TypeError || error instanceof DOMException;
+    fail(unreadable ? "unreadableFile" : "library");
   }
-  if (!rows.length) {
-    file = null;
-    fail("emptyFile");
-    return;
-  }
-  const single = rows.every((row) => row.length === 1) && /\.txt$/i.test(picked.name);
-  const guess = single ? { headed: false, column: 0 } : guessColumns(rows);
-  file = { name: picked.name, encoding, rows, ...guess };
   drawForm();
 }
 
 function fail(key) {
   problem = () => (key === "library" ? t("problem").library() : t(key));
-  drawForm();
 }
 
 function drawForm() {
@@ -223,6 +187,7 @@ async function run() {
   const { names, rows, column } = chosen();
   if (!rows.length) {
     fail("nothingToDo");
+    drawForm();
     return;
   }
   problem = null;
@@ -478,6 +443,10 @@ export function startBulk() {
     if (!work?.running) run();
   });
   byId("bulk-lines").addEventListener("input", count);
+  byId("bulk-example").addEventListener("click", () => {
+    byId("bulk-lines").value = EXAMPLE.join("\n");
+    count();
+  });
   byId("bulk-file").addEventListener("change", (event) => {
     if (event.target.files.length) choose(event.target.files[0]);
   });

@@ -61,9 +61,11 @@ export function walkable(container) {
 export function startTips() {
   const tip = byId("tip");
   let hiding;
+  let shown = null;
 
   function show(target) {
     clearTimeout(hiding);
+    shown = target;
     tip.textContent = target.dataset.tip;
     tip.hidden = false;
     const at = target.getClientRects()[0] ?? target.getBoundingClientRect();
@@ -97,7 +99,9 @@ export function startTips() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  addEventListener("scroll", hide, { capture: true, passive: true });
+  // Walking with the arrow keys scrolls, and the words go along.
+  const move = () => (shown === document.activeElement && !tip.hidden ? show(shown) : hide());
+  addEventListener("scroll", move, { capture: true, passive: true });
 }
 
 // Libraries kept by others, fetched when they are first needed. The addresses are fixed here, and

@@ -38,7 +38,7 @@ const en = {
   facts: (f) =>
     [
       `${f.characters} characters`,
-      `${f.tokens} tokens read`,
+      f.tokens === 1 ? "1 token read" : `${f.tokens} tokens read`,
       f.unknown ? `${f.unknown} of them unknown` : "none unknown",
       f.windows > 1 ? `in ${f.windows} windows` : "",
     ]
@@ -52,7 +52,7 @@ const en = {
     `“${text}” – ${label}, ${p} sure${unsure ? ", which is not much" : ""}.`,
   tokens: "Why: words and what they contribute",
   tokensCaption:
-    "Colour and sign say towards which label a word pulls, the number by how many points: the label's probability with the word less without it.",
+    "Colour and shape say towards which label a word pulls, the number by how many points: the label's probability with the word less without it.",
   legend: "Legend",
   legendDropped: "stopword, not read",
   legendUnknown: "unknown word, read by its characters",
@@ -71,7 +71,7 @@ const en = {
 
   gates: "Inside the network: the gates",
   gatesCaption:
-    "The LSTM reads the text once forwards and once backwards. For each word: how far its three gates were open, in per cent, and how much of what it wrote is left in the end. Stopwords are not read. Hover over a cell, or walk with the arrow keys.",
+    "The LSTM reads the text once forwards and once backwards. For each word: how far its three gates were open, in per cent, and how much of what it wrote is left in the end. The stronger the colour, the higher the number. Stopwords are not read. Hover over a cell, or walk with the arrow keys.",
   forward: "Forwards",
   backward: "Backwards",
   input: "Input gate",
@@ -102,7 +102,8 @@ const en = {
     a === b ? `Both texts are ${a.toLowerCase()}.` : `From ${a.toLowerCase()} to ${b.toLowerCase()}.`,
 
   bulkLines: "Texts, one a line",
-  bulkDrop: "or drop a CSV file here, or choose one",
+  bulkDrop: "Drop a CSV file here, or choose one",
+  bulkExample: "Fill in some lines",
   bulkCount: textsOf,
   bulkStart: "Analyse all",
   chosenFile: (name, n) => `${name}: ${n} rows`,
@@ -224,7 +225,7 @@ const zh = {
 
   gates: "网络内部：门的开合",
   gatesCaption:
-    "LSTM 从前往后、从后往前各读一遍。表中是每个词的三个门平均打开的百分比，以及它写入的内容最后还剩多少。停用词不读取。指向单元格，或用方向键移动，可看说明。",
+    "LSTM 从前往后、从后往前各读一遍。表中是每个词的三个门平均打开的百分比，以及它写入的内容最后还剩多少。颜色越浓，数值越高。停用词不读取。指向单元格，或用方向键移动，可看说明。",
   forward: "从前往后",
   backward: "从后往前",
   input: "输入门",
@@ -254,7 +255,8 @@ const zh = {
   changeSentence: (a, b) => (a === b ? `两条都是${a}。` : `从${a}变为${b}。`),
 
   bulkLines: "文本，每行一条",
-  bulkDrop: "或把 CSV 文件拖到这里，也可以点击选择",
+  bulkDrop: "把 CSV 文件拖到这里，或点击选择",
+  bulkExample: "填入几行示例",
   bulkCount: (n) => `${n} 条文本`,
   bulkStart: "全部分析",
   chosenFile: (name, n) => `${name}：${n} 行`,

@@ -5,8 +5,8 @@ import { percent, points, problemText, t } from "./texts.js";
 
 export const LABELS = ["positive", "neutral", "negative"];
 export const SHAPES = { positive: "▲", neutral: "●", negative: "▼" };
-// What pulls by this share of a probability has the full colour.
-const FULL_COLOUR = 0.3;
+// What pulls hardest in its text has the full colour, unless it pulls by less than this.
+const LEAST_FULL_PULL = 0.05;
 
 export const shape = (label) => element("span", { class: "shape", "aria-hidden": "true" }, SHAPES[label]);
 
@@ -118,6 +118,8 @@ function shownAs(token, before) {
 
 export function tokenList(text, tokens) {
   const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens"), lang: "zh" });
+  const pulls = tokens.map((token) => Math.max(...Object.values(token.contribution)));
+  const full = Math.max(LEAST_FULL_PULL, ...pulls);
   let before;
   for (const part of pieces(text, tokens)) {
     if (typeof part === "string") {
@@ -135,10 +137,10 @@ export function tokenList(text, tokens) {
       item.classList.add("dropped");
     } else {
       item.dataset.label = label;
-      item.style.setProperty("--strength", Math.min(1, Math.sqrt(amount / FULL_COLOUR)) * 0.8);
-      const shownAmount = points(amount);
-      const sign = shownAmount === "0" ? "" : `${SHAPES[label]} `;
-      item.append(element("span", { class: "amount" }, sign + shownAmount));
+      item.style.setProperty("--strength", Math.sqrt(amount / full));
+      const digits = points(amount).replace("+", "");
+      const pull = digits === "0" ? "0" : `${SHAPES[label]} ${digits}`;
+      item.append(element("span", { class: "amount" }, pull));
     }
     if (part.unknown) item.classList.add("unknown");
     list.append(explained(item, tokenTip(part, shown)));
@@ -177,6 +179,9 @@ const level = (value) => t("levels")[Math.min(4, Math.floor(value * 5))];
 
 export function gatesView(explanation) {
   const tokens = explanation.tokens.filter((token) => token.gates);
+  const highest = (values) => Math.max(...values.flatMap((value) => Object.values(value)));
+  const mostOpen = highest(tokens.flatMap((token) => Object.values(token.gates)));
+  const mostRetained = highest(tokens.map((token) => token.retained));
   const table = element("table", { class: "heat", role: "grid", "aria-label": t("gates") });
   const head = element("tr", {}, element("th", { scope: "col", class: "corner" }, element("span", { class: "unseen" }, t("gates"))));
   let before;
@@ -205,7 +210,8 @@ export function gatesView(explanation) {
             ? t("retainedTip", t(direction), names[index], about, level(value))
             : t("gateTip", t(direction), gate, names[index], about, level(value));
         const cell = element("td", {}, String(Math.round(value * 100)));
-        cell.style.setProperty("--strength", value);
+        // A mean over hundreds of cells is rarely near 1: the highest has the full colour.
+        cell.style.setProperty("--strength", value / (gate === "retained" ? mostRetained : mostOpen));
         row.append(explained(cell, words));
       });
       group.append(row);
