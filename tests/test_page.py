@@ -134,20 +134,19 @@ def problem(route: Route, status: int, **headers: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "label", "sure"), [("en-GB", "Negative", "sure"), ("zh-CN", "负面", "把握")]
+    ("language", "label", "confidence"),
+    [("en-GB", "Positive", "confidence"), ("zh-CN", "正面", "置信度")],
 )
 def test_a_text_that_is_typed_gets_its_label(
-    opened: Opener, language: str, label: str, sure: str
+    opened: Opener, language: str, label: str, confidence: str
 ) -> None:
     page = opened(locale=language)
-    submit(page, "说好的三天到货，等了两个星期，客服还一直推脱，再也不买了！")
+    submit(page, "這家餐廳的服務真的很貼心😊 下次一定再來！")
     expect(page.locator("#answer strong")).to_have_text(label)
-    expect(page.locator("#answer .sure")).to_contain_text(sure)
+    expect(page.locator("#answer .confidence")).to_contain_text(confidence)
     expect(page.locator("#answer .bars > div")).to_have_count(3)
     expect(page.locator("#announcer")).to_contain_text(label)
-    assert page.locator("html").get_attribute("lang") == language[:2] + language[2:] * (
-        language == "zh-CN"
-    )
+    expect(page.locator("html")).to_have_attribute("lang", {"en-GB": "en"}.get(language, language))
 
 
 def test_the_first_example_is_answered_and_explained_at_once(opened: Opener, address: str) -> None:
@@ -506,9 +505,9 @@ def test_the_page_is_used_by_keyboard_alone(opened: Opener) -> None:
     page.keyboard.press("Tab")
     expect(page.locator("#single-text")).to_be_focused()
     page.keyboard.press("Control+A")
-    page.keyboard.type("太糟糕了")
+    page.keyboard.type("太棒了")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#answer strong")).to_have_text("Negative")
+    expect(page.locator("#answer strong")).to_have_text("Positive")
 
 
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])

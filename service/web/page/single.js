@@ -6,7 +6,7 @@ import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from ".
 import { gatesView, note, problemBox, sentencesView, tokensView, verdict } from "./views.js";
 
 const EXAMPLES = {
-  exampleMixed: "屏幕清晰，抓拍也不错。可惜电池不耐用，半日就没电了。换句话说，不值这个价。",
+  exampleMixed: "屏幕清晰，抓拍也好。可惜电池不耐用，半日就没电了。换句话说，真不值这个价。",
   exampleComplaint: "说好的三天到货，等了两个星期，客服还一直推脱，再也不买了！",
   exampleFact: "会议将于周三上午九点在市图书馆三楼举行。",
   exampleTraditional: "這家餐廳的服務真的很貼心😊 下次一定再來！",

@@ -31,9 +31,9 @@ const en = {
   positive: "Positive",
   neutral: "Neutral",
   negative: "Negative",
-  sure: (p) => `${p} sure`,
-  verdict: (label, p) => `${label}, ${p} sure.`,
-  uncertain: "The model is unsure here: a person should have a look.",
+  confidenceOf: (p) => `confidence ${p}`,
+  verdict: (label, p) => `${label}, confidence ${p}.`,
+  uncertain: "Too little to rely on: a person should have a look.",
   noChinese: "No Chinese word was read, so this answer means little.",
   facts: (f) =>
     [
@@ -49,7 +49,7 @@ const en = {
   sentencesCaption:
     "Each sentence read by itself. The label above is read from the whole text, not voted by its sentences.",
   sentenceTip: (text, label, p, unsure) =>
-    `“${text}” – ${label}, ${p} sure${unsure ? ", which is not much" : ""}.`,
+    `“${text}” – ${label}, confidence ${p}${unsure ? ", which is not much" : ""}.`,
   tokens: "Why: words and what they contribute",
   tokensCaption:
     "Colour and shape say towards which label a word pulls, the number by how many points: the label's probability with the word less without it.",
@@ -129,7 +129,7 @@ const en = {
     `The table shows the first ${shown} of ${all} rows; the download has them all.`,
   row: "Row",
   text: "Text",
-  confidence: "Sure",
+  confidence: "Confidence",
   error: "Error",
   download: "Download CSV",
   formulas: (n) =>
@@ -189,9 +189,9 @@ const zh = {
   positive: "正面",
   neutral: "中性",
   negative: "负面",
-  sure: (p) => `把握 ${p}`,
-  verdict: (label, p) => `${label}，把握 ${p}。`,
-  uncertain: "模型对此没有把握，建议人工复核。",
+  confidenceOf: (p) => `置信度 ${p}`,
+  verdict: (label, p) => `${label}，置信度 ${p}。`,
+  uncertain: "置信度偏低，建议人工复核。",
   noChinese: "没有读到中文词语，这个结果参考价值不大。",
   facts: (f) =>
     [
@@ -206,7 +206,7 @@ const zh = {
   sentences: "逐句结果",
   sentencesCaption: "每句单独判断。上面的标签由全文得出，不是各句投票的结果。",
   sentenceTip: (text, label, p, unsure) =>
-    `“${text}”：${label}，把握 ${p}${unsure ? "，不太确定" : ""}。`,
+    `“${text}”：${label}，置信度 ${p}${unsure ? "，偏低" : ""}。`,
   tokens: "为什么：每个词的贡献",
   tokensCaption:
     "颜色和符号表示这个词把结果推向哪个标签，数字是推动的百分点：有这个词时该标签的概率，减去没有它时的概率。",
@@ -281,7 +281,7 @@ const zh = {
   onlyFirst: (shown, all) => `表中只列出前 ${shown} 行，共 ${all} 行；下载的文件是完整的。`,
   row: "行",
   text: "文本",
-  confidence: "把握",
+  confidence: "置信度",
   error: "错误",
   download: "下载 CSV",
   formulas: (n) =>

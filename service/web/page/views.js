@@ -30,7 +30,7 @@ export function verdict(result) {
   name.append(
     shape(result.label),
     element("strong", {}, t(result.label)),
-    element("span", { class: "sure" }, t("sure", percent(result.confidence))),
+    element("span", { class: "confidence" }, t("confidenceOf", percent(result.confidence))),
   );
   box.append(name);
   if (result.uncertain) {
