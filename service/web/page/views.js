@@ -79,7 +79,7 @@ function pieces(text, found) {
 }
 
 export function sentencesView(text, sentences) {
-  const list = element("div", { class: "reading", role: "list", "aria-label": t("sentences"), lang: "zh" });
+  const list = element("div", { class: "reading", role: "list", "aria-label": t("sentences") });
   for (const part of pieces(text, sentences)) {
     if (typeof part === "string") {
       list.append(part);
@@ -88,7 +88,8 @@ export function sentencesView(text, sentences) {
     const words = t("sentenceTip", part.text, t(part.label), percent(part.confidence), part.uncertain);
     const item = element("span", { class: "sentence", role: "listitem", "data-label": part.label });
     item.style.setProperty("--strength", part.confidence * 0.7);
-    item.append(shape(part.label), part.text);
+    // Its own language: what explains it is in the page's.
+    item.append(shape(part.label), element("span", { lang: "zh" }, part.text));
     list.append(explained(item, words));
   }
   return card(
@@ -117,13 +118,13 @@ function shownAs(token, before) {
 }
 
 export function tokenList(text, tokens) {
-  const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens"), lang: "zh" });
+  const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens") });
   const pulls = tokens.map((token) => Math.max(...Object.values(token.contribution)));
   const full = Math.max(LEAST_FULL_PULL, ...pulls);
   let before;
   for (const part of pieces(text, tokens)) {
     if (typeof part === "string") {
-      if (part.trim()) list.append(element("span", { class: "between", role: "listitem" }, part));
+      if (part.trim()) list.append(element("span", { class: "between", role: "listitem", lang: "zh" }, part));
       continue;
     }
     const shown = shownAs(part, before);
@@ -131,7 +132,7 @@ export function tokenList(text, tokens) {
     const label = pulled(part.contribution);
     const amount = part.contribution[label];
     const item = element("span", { class: "token", role: "listitem" });
-    const word = element("span", { class: "word" }, shown);
+    const word = element("span", { class: "word", lang: "zh" }, shown);
     item.append(word);
     if (part.dropped) {
       item.classList.add("dropped");
