@@ -106,6 +106,10 @@ class ReferenceNetwork:
         self._output = weights["output.weight"].astype(np.float32)  # (L, 6H)
         self._output_bias = weights["output.bias"].astype(np.float32)  # (L,)
 
+    def read_all(self, prediction: Prediction) -> list[Reading]:
+        """Reads every window of a text."""
+        return [self.read(ids) for ids in prediction.encoding.windows]
+
     def read(self, ids: Sequence[int]) -> Reading:
         """Reads the ids of one window."""
         vectors = self._embedding[list(ids)].astype(np.float32)  # (T, E)
@@ -170,7 +174,7 @@ class Gates(NamedTuple):
 
 
 class Retained(NamedTuple):
-    """How much of what a token wrote into each memory is still in the pooled state, 0 to 1."""
+    """How much of what a token wrote into each memory is left at the pooled states, 0 to 1."""
 
     forward: float
     backward: float
@@ -315,4 +319,4 @@ def explain(classifier: Classifier, network: ReferenceNetwork, text: str) -> Exp
     (prediction,) = classifier.predict([text])
     subject = Subject(classifier, text, prediction)
     without = classifier.read_windows([omission.ids for omission in subject.omissions])
-    return subject.explain([network.read(ids) for ids in prediction.encoding.windows], without)
+    return subject.explain(network.read_all(prediction), without)

@@ -6,21 +6,23 @@ from typing import NamedTuple
 from model.text import EMOJI
 
 # Kept whole where they are closed on their line; a longer one is no part of a sentence.
-_PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "()", "【】", '""'))
-_QUOTED = "|".join(
-    rf"{re.escape(left)}[^{re.escape(left + right)}\n\r]{{0,300}}{re.escape(right)}"
-    for left, right in _PAIRS
-)
+_PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "【】"))
+_QUOTED = "|".join(rf"{left}[^{left}{right}\n\r]{{0,300}}{right}" for left, right in _PAIRS)
+# Behind a digit it means inches.
+_QUOTED += r"|(?<!\d)\"[^\"\n\r]{0,300}\""
 _CLOSING = "”’」』》）)】"
 _EMOTICON = r"\[[^\W\d_]{1,8}\]"
 
 _PART = re.compile(
     rf"""
     (?P<line>[\n\r\x0b\x0c\x85\u2028\u2029]+)
-  | (?P<other>https?://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | &\#?\w{{1,8}};)   # with marks that end none
+    # Whose marks end nothing.
+  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | &\#?\w{{1,8}};)
   | (?P<quoted>{_QUOTED})
-    # A plain full stop ends a sentence only behind Chinese: 3.5 and app.cn have one too.
-  | (?P<end>(?:[。！？；…｡!?;．]+ | \.{{2,}} | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+
+    # A plain full stop ends a sentence only behind Chinese, and one of full width only where no
+    # number does: 3.5 and app.cn have one too.
+  | (?P<end>(?:[。！？；…｡!?]+ | \.{{2,}} | ;(?![0-9]) | (?<![0-9０-９])．
+      | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+
       [{_CLOSING}]* (?:{EMOJI} | {_EMOTICON})*)
     """,
     re.VERBOSE,

@@ -11,7 +11,7 @@ def main() -> None:
         from service.health import health
 
         health.main(sys.argv[2:], prog_name="sentiment health")
-    if command == ["serve"]:
+    if command == ["serve"] and "--check" not in sys.argv:
         # To the first process of a container a signal without a handler is none: until the server
         # has its own, a stop would be lost and the container killed ten seconds later.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -6,9 +6,9 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, islice
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
 from model.engines import group_by_length
 from model.errors import SentimentError, TextLimitError
-from model.explain import Explanation, Reading, ReferenceNetwork, Subject
+from model.explain import Explanation, ReferenceNetwork, Subject
 from service.errors import DeadlineError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
@@ -164,39 +164,46 @@ class Batcher:
             QueueFullError: the queue has no room for these texts.
             DeadlineError: the answer did not come in time; what is left of the work is dropped.
         """
-        async with self._admitted(len(texts)):
-            return await self._answer(texts)
+        async with self._deadline():
+            with self._admitted(len(texts)):
+                return await self._answer(texts)
 
     async def explain(self, text: str) -> tuple[Answer, Explanation]:
-        """The answer for one text, as ``submit`` gives it, and then why.
+        """The answer for one text, as ``submit`` gives it, and then why, by one deadline.
 
         Each token is left out once, and each such reading counts as a text in the queue.
 
         Raises:
             BlankTextError: there is nothing but white space to explain.
-            TextLimitError: the text, or the number of its tokens, is over its limit.
+            TextLimitError: the text, or what its tokens are read as, is over its limit.
             QueueFullError: the queue has no room for it.
-            DeadlineError: the answer or the explanation did not come in time.
+            DeadlineError: the answer and the explanation did not come in time.
         """
-        answer = await self.submit([text])
-        prediction = answered(answer.outcomes[0])
-        limit = min(self._settings.max_explained_tokens, self._settings.queue_texts)
-        if prediction.encoding.tokens > limit:
-            raise TextLimitError(
-                f"the text has {prediction.encoding.tokens} tokens; at most {limit} are explained"
+        async with self._deadline():
+            with self._admitted(1):
+                answer = await self._answer([text])
+            prediction = answered(answer.outcomes[0])
+            self._check_explainable(prediction.encoding.tokens, prediction)
+            subject, reference = await self._loop.run_in_executor(
+                self._encoding,
+                lambda: (Subject(self._classifier, text, prediction), self._reference),
             )
-        begun = time.perf_counter()
-        subject = Subject(self._classifier, text, prediction)
-        windows = [omission.ids for omission in subject.omissions]
-        async with self._admitted(len(windows)):
-            reading = self._loop.run_in_executor(self._encoding, self._read, prediction)
-            without = (await self._run(windows)).probabilities
-            explanation = subject.explain(await reading, without)
-        seconds = time.perf_counter() - begun
-        return replace(answer, infer_seconds=answer.infer_seconds + seconds), explanation
+            self._check_explainable(len(subject.tokens), prediction)
+            reading = self._loop.run_in_executor(self._encoding, reference.read_all, prediction)
+            windows = [omission.ids for omission in subject.omissions]
+            with self._admitted(len(windows)):
+                without = (await self._run(windows)).probabilities
+            return answer, subject.explain(await reading, without)
 
-    def _read(self, prediction: Prediction) -> list[Reading]:
-        return [self._reference.read(ids) for ids in prediction.encoding.windows]
+    def _check_explainable(self, tokens: int, prediction: Prediction) -> None:
+        """Returns if there are not too many tokens, or ids that they are read as, to explain."""
+        ids = sum(map(len, prediction.encoding.windows))
+        limit = min(self._settings.max_explained_tokens, self._settings.queue_texts)
+        if max(tokens, ids) > limit:
+            raise TextLimitError(
+                f"the text has {tokens} tokens, which are read as {ids} words and characters; "
+                f"at most {limit} of either are explained"
+            )
 
     @cached_property
     def _reference(self) -> ReferenceNetwork:
@@ -204,22 +211,27 @@ class Batcher:
         return ReferenceNetwork(self._classifier.artifact.weights)
 
     @contextlib.asynccontextmanager
-    async def _admitted(self, texts: int) -> AsyncIterator[None]:
-        """A place in the queue for so many texts, for as long as the deadline allows."""
+    async def _deadline(self) -> AsyncIterator[None]:
+        seconds = self._settings.deadline_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise DeadlineError(f"no answer within {seconds:g} s") from None
+
+    @contextlib.contextmanager
+    def _admitted(self, texts: int) -> Iterator[None]:
+        """A place in the queue for so many texts."""
         self.check_room(texts)
         if not self._texts:
             self._pace.begin()
         self._texts += texts
-        answered = 0
+        answered_texts = 0
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds):
-                yield
-            answered = texts
-        except TimeoutError:
-            seconds = self._settings.deadline_seconds
-            raise DeadlineError(f"no answer within {seconds:g} s") from None
+            yield
+            answered_texts = texts
         finally:
-            self._pace.leave(answered, self._texts)
+            self._pace.leave(answered_texts, self._texts)
             self._texts -= texts
 
     async def close(self) -> None:
@@ -244,19 +256,17 @@ class Batcher:
         encoded = time.perf_counter()
         read = [encoding for encoding in encodings if isinstance(encoding, Encoding)]
         windows = [ids for encoding in read for ids in encoding.windows]
-        request = await self._run(windows) if windows else None
-        predictions = (
-            self._classifier.decide_all(read, request.probabilities) if request else iter(())
-        )
+        request = await self._run(windows)
+        predictions = self._classifier.decide_all(read, request.probabilities)
         outcomes: list[Outcome] = [
             next(predictions) if isinstance(encoding, Encoding) else encoding
             for encoding in encodings
         ]
         return Answer(
             outcomes,
-            queue_seconds=request.started - encoded if request else 0.0,
+            queue_seconds=request.started - encoded if windows else 0.0,
             encode_seconds=encoded - begun,
-            infer_seconds=request.ended - request.started if request else 0.0,
+            infer_seconds=request.ended - request.started if windows else 0.0,
         )
 
     def _encode_all(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
@@ -277,6 +287,8 @@ class Batcher:
         request = _Request(
             self._loop.create_future(), np.empty((len(windows), labels)), len(windows)
         )
+        if not windows:
+            return request
         with self._changed:
             for row, ids in enumerate(windows):
                 ticket = next(self._tickets)

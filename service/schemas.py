@@ -186,7 +186,7 @@ class DirectedGates(BaseModel):
 
 
 class DirectedRetained(BaseModel):
-    """How much of what a token wrote into each memory is still in the pooled state."""
+    """How much of what a token wrote into each memory is left at the states that are pooled."""
 
     forward: Ratio
     backward: Ratio

@@ -48,11 +48,16 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="Longest text, in code points; a longer one is a 413.")
     ] = 10_000
     max_items: Annotated[
-        int, Field(ge=1, le=LARGEST_BATCH, description="Most items of a batch; more are a 422.")
+        int,
+        Field(
+            ge=1,
+            le=LARGEST_BATCH,
+            description="Most items of a batch (422), and sentences of a text (413).",
+        ),
     ] = 256
     max_explained_tokens: Annotated[
         int,
-        Field(ge=1, description="Most tokens of a text to explain, if the queue holds so many."),
+        Field(ge=1, description="Most tokens, or ids they are read as, of a text to explain."),
     ] = 128
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")

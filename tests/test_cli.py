@@ -83,6 +83,13 @@ def test_a_check_says_in_one_sentence_why_it_cannot(
     assert "SENTIMENT_QUEUE_TEXTS" in result.output
 
 
+def test_the_health_command_explains_itself_as_the_others_do() -> None:
+    for flag in ("-h", "--help"):
+        result = CliRunner().invoke(health, [flag])
+        assert result.exit_code == 0
+        assert "Ask a running service" in result.output
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [("ready", 0), ("saturated", 0), ("loading", 1), ("failed", 1), ("draining", 1)],

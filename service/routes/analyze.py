@@ -35,9 +35,10 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     settings = service.settings
     # A text over its limit is refused as it is everywhere, without looking for sentences.
     sentences = split_sentences(text) if len(text) <= settings.max_text_characters else []
-    limit = settings.queue_texts - 1  # beside the whole text
-    if len(sentences) > limit:
-        raise TextLimitError(f"the text has {len(sentences)} sentences; the limit is {limit}")
+    if len(sentences) > settings.max_items:
+        raise TextLimitError(
+            f"the text has {len(sentences)} sentences; the limit is {settings.max_items}"
+        )
     parts = [text[offset : offset + length] for offset, length in sentences]
     answer = await model.batcher.submit([text, *parts])
     # Only the text counts: sentences would tell twice what it says.
