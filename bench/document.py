@@ -1,4 +1,4 @@
-"""The page that benchmarks write their figures into."""
+"""The pages that benchmarks write their figures into."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,15 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 FIGURES = PAGE.parent / "figures"
 
 
-def replace_block(name: str, content: str) -> None:
-    """Puts text between ``<!-- name:begin -->`` and ``<!-- name:end -->``."""
+def replace_block(name: str, content: str, path: Path = PAGE) -> None:
+    """Puts text between ``<!-- name:begin -->`` and ``<!-- name:end -->`` of a page."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    page = PAGE.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if not pattern.search(page):
-        raise ValueError(f"{PAGE} has no block {name}")
+        raise ValueError(f"{path} has no block {name}")
     block = f"{begin}\n{content.strip()}\n{end}"
-    PAGE.write_text(pattern.sub(lambda _: block, page), encoding="utf-8")
+    path.write_text(pattern.sub(lambda _: block, page), encoding="utf-8")
 
 
 def machine() -> str:
