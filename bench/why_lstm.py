@@ -39,14 +39,14 @@ from model.metrics import choose, score
 from model.network import SentimentNetwork, reverse_inside_length
 from model.optimization import Sequences, pad_tensors
 from model.progress import Progress
-from model.vocab import PADDING_ID, Vocabulary
+from model.vocab import PADDING, PADDING_ID, UNKNOWN, Vocabulary
 from service.settings import SHIPPED_MODEL
 
 PAGE = FIGURES.parent / "why-lstm.md"
 CPU = torch.device("cpu")
 
 ROWS = 40_000  # of the train rows
-SEEDS = (1, 2)
+SEEDS = (1, 2, 3)
 SIZE = 128  # of embedding and hidden state
 BOUNDS = (0, 8, 16, 32, 64, 128, 256)  # of the buckets of lengths, in words
 FEWEST_TEXTS = 50  # that a bucket stands for
@@ -56,6 +56,8 @@ POOLED, LAST_STATE = "pooled", "last state"
 READ_OUTS = {POOLED: "all states, pooled", LAST_STATE: "last state, forwards only"}
 # The wide one where memory matters most.
 FORMS = ((LSTM, POOLED), (RNN, POOLED), (LSTM, LAST_STATE), (RNN, LAST_STATE), (WIDE, LAST_STATE))
+# The best of some on dev, for each cell: at the LSTM's rate, plain RNNs read worse.
+RATES = {LSTM: 2e-3, RNN: 5e-4, WIDE: 5e-4}
 COLOURS = {LSTM: "#c0392b", RNN: "#2c3e50", WIDE: "#95a5a6"}
 
 
@@ -157,6 +159,7 @@ def learnt(
     run.mkdir(parents=True, exist_ok=True)
     size = config.network.embedding_size
     network_config = config.network.model_copy(update={"hidden_size": hidden_size(cell, size)})
+    finetuning = config.finetune.model_copy(update={"learning_rate": RATES[cell]})
     torch.manual_seed(seed)
     network = Reading(vocabulary, network_config, cell, read_out)
     finetune(
@@ -166,7 +169,7 @@ def learnt(
         train.ids,
         dev.ids,
         {source.name: source for source in config.data.sources},
-        config.model_copy(update={"seed": seed}),
+        config.model_copy(update={"seed": seed, "finetune": finetuning}),
         CPU,
         torch.autocast("cpu", enabled=False),
         run,
@@ -224,6 +227,27 @@ class Answers:
 
 
 METRICS = {"reviews": "accuracy", "three classes": "macro_f1"}
+
+
+def setting_report(
+    config: RunConfig, networks: Networks, train: Rows, kinds: Mapping[str, Rows]
+) -> str:
+    """What was trained, on what, and what the figures are of."""
+    finetuning = config.finetune
+    rates = ", ".join(f"{rate:g} ({cell})" for cell, rate in RATES.items())
+    read = " and ".join(f"{len(rows.ids):,} ({kind})" for kind, rows in kinds.items())
+    return "\n".join(
+        [
+            f"- {len(train.ids):,} rows, drawn once from the train split of the shipped model; its "
+            "vocabulary and way from text to ids.",
+            f"- Embeddings of {config.network.embedding_size} features that start from nothing; "
+            f"{finetuning.epochs} epochs, of which the best on dev is kept; batches of "
+            f"{finetuning.batch_size}; the shipped model's dropout, optimizers, loss and schedule.",
+            f"- Learning rate of the cells, the best of some on dev: {rates}.",
+            f"- {len(next(iter(networks.values())))} seeds each; test texts: {read}.",
+            f"- {machine()}, one thread.",
+        ]
+    )
 
 
 def accuracy_report(answers: Mapping[str, Answers], networks: Networks) -> str:
@@ -294,6 +318,7 @@ def draw_accuracy(answers: Mapping[str, Answers], path: Path) -> None:
 
 # The gradient
 
+TRAINED, UNTRAINED = "trained", "untrained"
 DISTANCES = (1, 5, 10, 20, 50, 99)
 GRADIENT_WORDS = 100
 GRADIENT_TEXTS = 64
@@ -332,39 +357,37 @@ def gradient_norms(
 
 
 def gradient_report(found: Mapping[str, NDArray[np.float64]]) -> str:
-    """The middle share at some distances, and over how many words it falls by half."""
+    """The middle text's share at some distances."""
     lines = [
-        f"| network | {' | '.join(f'{d} back' for d in DISTANCES)} | halves every |",
-        f"|---|{'---:|' * (len(DISTANCES) + 1)}",
+        f"| words in between | {' | '.join(map(str, DISTANCES))} |",
+        f"|---|{'---:|' * len(DISTANCES)}",
     ]
     for name, shares in found.items():
         middle = np.median(shares, axis=0)
-        fall = np.polyfit(np.arange(10, len(middle)), np.log2(middle[10:]), 1)[0]
-        shown = " | ".join(f"{middle[distance]:.1e}" for distance in DISTANCES)
-        lines.append(f"| {name} | {shown} | {-1 / fall:.1f} words |")
+        shown = " | ".join(f"{middle[distance]:.2g}" for distance in DISTANCES)
+        lines.append(f"| {name} | {shown} |")
     return "\n".join(lines)
 
 
 def draw_gradient(found: Mapping[str, NDArray[np.float64]], path: Path) -> None:
     """The middle text's share against distance, and where 8 in 10 texts lie."""
-    picture = _picture(8, 4.6)
-    axes = picture.subplots()
-    for name, shares in found.items():
-        cell = next(cell for cell in COLOURS if cell in name)
-        colour = "#e67e22" if "ships" in name else COLOURS[cell]
-        middle = np.median(shares, axis=0)
-        axes.plot(middle, "--" if "untrained" in name else "-", color=colour, label=name)
-        low, high = np.quantile(shares, (0.1, 0.9), axis=0)
-        axes.fill_between(range(len(middle)), low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.set_yscale("log")
-    axes.set(
-        title="How much of the gradient reaches a word that stands further back",
-        xlabel="words between it and the end of the text",
-        ylabel="norm of d(last state) / d(word),\nbeside that of the last word",
-    )
-    axes.grid(alpha=0.3)
-    _bare(axes)
-    picture.legend(loc="outside right center")
+    picture = _picture(10, 4.4)
+    panels = picture.subplots(1, 2)
+    for axes, title in zip(panels, (UNTRAINED, TRAINED), strict=True):
+        for name, shares in found.items():
+            if (UNTRAINED in name) != (title == UNTRAINED):
+                continue
+            colour = next((c for cell, c in COLOURS.items() if name.startswith(cell)), "#e67e22")
+            middle = np.median(shares, axis=0)
+            axes.plot(middle, color=colour, label=name)
+            low, high = np.quantile(shares, (0.1, 0.9), axis=0)
+            axes.fill_between(range(len(middle)), low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.set_yscale("log")
+        axes.set(title=f"{title} (mind the scale)", xlabel="words between it and the end")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left", frameon=False)
+        _bare(axes)
+    panels[0].set_ylabel("gradient of the last state at a word,\nbeside that at the last word")
     _save(picture, path)
 
 
@@ -462,6 +485,26 @@ def sentiment_words(
     return words[::-1][:count], words[:count]
 
 
+def counted(rows: Rows, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """(V,) how often each word of the vocabulary stands in rows."""
+    return np.bincount(np.concatenate(rows.ids), minlength=len(vocabulary))
+
+
+def as_frequent(
+    words: Sequence[str], counts: NDArray[np.int64], vocabulary: Vocabulary, left_out: Sequence[str]
+) -> list[str]:
+    """For each word the nearest one in frequency that is none of these nor left out."""
+    taken = {*words, *left_out, PADDING, UNKNOWN}
+    order = [vocabulary.words[index] for index in np.argsort(-counts, kind="stable").tolist()]
+    places = {word: place for place, word in enumerate(order)}
+    found = []
+    for word in words:
+        free = (other for other in order[places[word] :] if other not in taken)
+        found.append(next(free))
+        taken.add(found[-1])
+    return found
+
+
 @dataclass(frozen=True)
 class Read:
     """A direction's gates at every word of all texts, one behind the other; (words, 4)."""
@@ -488,6 +531,20 @@ class Read:
         return found
 
 
+def word_lists(train: Rows, vocabulary: Vocabulary) -> dict[str, Sequence[str]]:
+    """The words of each class."""
+    listed = [*NEGATIONS, *FILLERS]
+    praise, blame = sentiment_words(train, vocabulary, listed)
+    sentiment = praise + blame
+    counts = counted(train, vocabulary)
+    return {
+        "sentiment": sentiment,
+        "others as frequent": as_frequent(sentiment, counts, vocabulary, listed),
+        "negation": NEGATIONS,
+        "filler": FILLERS,
+    }
+
+
 def word_classes(
     ids: NDArray[np.int32], vocabulary: Vocabulary, words: Mapping[str, Sequence[str]]
 ) -> dict[str, NDArray[np.bool_]]:
@@ -499,17 +556,11 @@ def word_classes(
     return found | {"any other": ~np.any(list(found.values()), axis=0), "all": ids != PADDING_ID}
 
 
-def word_report(praise: Sequence[str], blame: Sequence[str], vocabulary: Vocabulary) -> str:
+def word_report(classes: Mapping[str, Sequence[str]], vocabulary: Vocabulary) -> str:
     """What the classes hold."""
-    lists = {
-        "sentiment, positive": praise,
-        "sentiment, negative": blame,
-        "negation": NEGATIONS,
-        "filler": FILLERS,
-    }
     return "\n".join(
-        f"- {name}: {' '.join(word for word in words if word in vocabulary)}"
-        for name, words in lists.items()
+        f"- {name}: {' '.join(f'`{word}`' for word in words if word in vocabulary)}"
+        for name, words in classes.items()
     )
 
 
@@ -533,6 +584,16 @@ def gate_report(classes: Mapping[str, NDArray[np.bool_]], read: Mapping[str, Rea
     return "\n".join(lines)
 
 
+def rarity_report(read: Mapping[str, Read], counts: NDArray[np.int64]) -> str:
+    """How far the input gate follows the rarity of a word."""
+    found = [
+        np.corrcoef(-np.log1p(counts[r.ids]), r.values[:, GATES.index("input")])[0, 1]
+        for r in read.values()
+    ]
+    shown = " and ".join(f"{c:+.2f} {name}s" for c, name in zip(found, read, strict=True))
+    return f"Correlation of the input gate with the rarity of the word (-log frequency): {shown}."
+
+
 def draw_gates(
     classes: Mapping[str, NDArray[np.bool_]], read: Mapping[str, Read], path: Path
 ) -> None:
@@ -553,8 +614,11 @@ def draw_gates(
                     label=f"read {direction}s" if place == 0 else None,
                 )  # fmt: skip
             axes.axvline(found.values[:, gate].mean(), color=colour, linestyle=":", linewidth=1)
-        title = f"{GATES[gate]} gate" if gate < 3 else "written: |input × candidate|"
-        axes.set(title=title, xlabel="mean over the features")
+        written = GATES[gate] == "written"
+        axes.set(
+            title="what is written" if written else f"{GATES[gate]} gate",
+            xlabel="|input gate × candidate|" if written else "mean over the features",
+        )
         axes.set_yticks(range(len(names)), names[::-1])
         _bare(axes)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -570,38 +634,50 @@ MARKS = {
 }
 
 
+def forget_around(found: Read, direction: str, word: int, place: int) -> NDArray[np.float32]:
+    """(occurrences,) forget gate at the words read ``place`` words after a word."""
+    offset = place if direction == "forward" else -place
+    values: NDArray[np.float32] = found.around(word, offset)[:, GATES.index("forget")]
+    return values
+
+
 def contrast_report(read: Mapping[str, Read], vocabulary: Vocabulary) -> str:
-    """The forget gate at words and right behind them, in the order of the text."""
+    """The forget gate at words and at those read next to them."""
     lines = [
-        "| forget gate | reading | occurrences | at it | at the word behind it "
-        "| at the word before it |",
+        "| forget gate | reading | occurrences | at the word read before | at it "
+        "| at the word read after |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for word, (name, _) in MARKS.items():
         for direction, found in read.items():
-            values = [found.around(_id(vocabulary, word), offset)[:, 1] for offset in (0, 1, -1)]
+            values = [
+                forget_around(found, direction, _id(vocabulary, word), place)
+                for place in (-1, 0, 1)
+            ]
             cells = [f"{v.mean():.3f} ± {v.std():.3f}" for v in values]
-            lines.append(f"| {name} | {direction}s | {len(values[0]):,} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {direction}s | {len(values[1]):,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def draw_contrast(read: Mapping[str, Read], vocabulary: Vocabulary, path: Path) -> None:
     """The forget gate around 但是, and around words that turn nothing."""
-    picture = _picture(10, 4)
+    picture = _picture(10, 4.2)
     panels = picture.subplots(1, len(read), sharey=True)
     for axes, (direction, found) in zip(panels, read.items(), strict=True):
         for word, (name, colour) in MARKS.items():
-            values = [found.around(_id(vocabulary, word), offset)[:, 1] for offset in AROUND]
-            means = np.array([v.mean() for v in values])
-            errors = np.array([2 * v.std() / max(len(v), 1) ** 0.5 for v in values])
+            values = [
+                forget_around(found, direction, _id(vocabulary, word), place) for place in AROUND
+            ]
+            means = [v.mean() for v in values]
+            errors = [2 * v.std() / math.sqrt(len(v)) for v in values]
             axes.errorbar(AROUND, means, errors, fmt="o-", color=colour, capsize=3, label=name)
-        axes.axhline(
-            found.values[:, 1].mean(), color="black", linestyle=":", linewidth=1, label="all words"
-        )
-        axes.set(title=f"read {direction}s", xlabel="place in the text, counted from that word")
+        mean = found.values[:, GATES.index("forget")].mean()
+        axes.axhline(mean, color="black", linestyle=":", linewidth=1, label="mean of all words")
+        axes.set(title=f"Forget gate, read {direction}s", xlabel="words read since")
         axes.set_xticks(AROUND)
+        axes.axvline(0, color="black", alpha=0.1, linewidth=8)
         _bare(axes)
-    panels[0].set_ylabel("forget gate, mean over the features")
+    panels[0].set_ylabel("mean over the features (± 2 standard errors)")
     handles, labels = panels[0].get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside lower center", ncols=4)
     _save(picture, path)
@@ -694,10 +770,10 @@ def follow_gradient(
             of_seeds = networks[cell, LAST_STATE]
             torch.manual_seed(0)
             new = [Reading(vocabulary, config.network, cell, LAST_STATE) for _ in of_seeds]
-            for name, some in ((f"{cell}, untrained", new), (f"{cell}, trained", of_seeds)):
+            for name, some in ((f"{cell}, {UNTRAINED}", new), (f"{cell}, {TRAINED}", of_seeds)):
                 found[name] = np.concatenate([gradient_norms(n, ids) for n in some])
                 progress.step()
-        found["LSTM that ships"] = gradient_norms(shipped, ids)
+        found["the LSTM that ships"] = gradient_norms(shipped, ids)
         progress.step()
     return found
 
@@ -735,21 +811,19 @@ def main() -> None:
 
     texts = [ids for rows in kinds.values() for ids in rows.ids]
     read = Read.all(weights, texts)
-    praise, blame = sentiment_words(train, vocabulary, [*NEGATIONS, *FILLERS])
-    classes = word_classes(
-        read["forward"].ids,
-        vocabulary,
-        {"sentiment": praise + blame, "negation": NEGATIONS, "filler": FILLERS},
-    )
+    words = word_lists(train, vocabulary)
+    classes = word_classes(read["forward"].ids, vocabulary, words)
+    counts = counted(train, vocabulary)
 
     blocks = {
+        "setting": setting_report(config, networks, train, kinds),
         "accuracy": accuracy_report(answers, networks),
         "gradient": gradient_report(gradient),
-        "words": word_report(praise, blame, vocabulary),
-        "gates": gate_report(classes, read),
+        "words": word_report(words, vocabulary),
+        "gates": f"{gate_report(classes, read)}\n\n{rarity_report(read, counts)}",
         "contrast": contrast_report(read, vocabulary),
     }
-    print("\n\n".join([f"{machine()}.", *blocks.values()]))
+    print("\n\n".join(blocks.values()))
     pictures: dict[str, tuple[str, Callable[[Path], None]]] = {
         "accuracy": ("Accuracy by length", lambda path: draw_accuracy(answers, path)),
         "gradient": ("Gradient by distance", lambda path: draw_gradient(gradient, path)),

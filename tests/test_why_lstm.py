@@ -44,10 +44,10 @@ def test_the_page_has_every_figure_and_block_that_the_script_writes() -> None:
     for figure in figures:
         assert "</svg>" in (DOCS / figure).read_text(encoding="utf-8")
     blocks = re.findall(r"<!-- ([a-z]+):begin -->\n\S.*?<!-- \1:end -->", page, re.DOTALL)
-    assert sorted(blocks) == ["accuracy", "contrast", "gates", "gradient", "words"]
+    assert sorted(blocks) == ["accuracy", "contrast", "gates", "gradient", "setting", "words"]
 
 
-def test_every_cell_learns_with_every_read_out(
+def test_every_network_learns_and_is_measured(
     rows: tuple[Rows, Rows],
     data: DataConfig,
     artifact: Artifact,
@@ -55,16 +55,25 @@ def test_every_cell_learns_with_every_read_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(why_lstm, "FEWEST_TEXTS", 10)
+    monkeypatch.setattr(why_lstm, "GRADIENT_WORDS", 3)
+    monkeypatch.setattr(why_lstm, "DISTANCES", (1, 2))
     train, dev = rows
     config = why_lstm.settings(size=8).model_copy(update={"data": data})
     words = len(artifact.encoder().vocabulary)
     networks = why_lstm.learn_all(config, words, train, dev, tmp_path, (1, 2))
     answers = why_lstm.answer(networks, {"reviews": train, "three classes": train})
+    assert f"{len(train.ids)} rows" in why_lstm.setting_report(config, networks, train, {})
     table = why_lstm.accuracy_report(answers, networks)
     for cell, read_out in FORMS:
         assert f"| {READ_OUTS[read_out]} | {cell} |" in table
     why_lstm.draw_accuracy(answers, tmp_path / "accuracy.svg")
-    assert (tmp_path / "accuracy.svg").exists()
+    shipped = SentimentNetwork(words, len(LABELS), config.network)
+    gradient = why_lstm.follow_gradient(networks, shipped, words, config, train)
+    assert len(gradient) == 5
+    assert all(len(shares[0]) == 3 for shares in gradient.values())
+    assert "| LSTM, trained |" in why_lstm.gradient_report(gradient)
+    why_lstm.draw_gradient(gradient, tmp_path / "gradient.svg")
+    assert len(list(tmp_path.glob("*.svg"))) == 2
 
 
 def test_the_wide_rnn_has_the_weights_of_the_lstm() -> None:
@@ -155,6 +164,12 @@ def test_sentiment_words_owe_nothing_to_the_set_that_they_stand_in() -> None:
     )
     assert why_lstm.sentiment_words(rows, vocabulary, [], 1) == (["好"], ["差"])
     assert why_lstm.sentiment_words(rows, vocabulary, ["好"], 1)[0] != ["好"]
+
+
+def test_words_as_frequent_are_the_next_ones_down() -> None:
+    vocabulary = Vocabulary([PADDING, UNKNOWN, "好", "差", "房间", "手机", "的"])
+    counts = np.array([0, 9, 5, 3, 4, 2, 5])
+    assert why_lstm.as_frequent(["好", "差"], counts, vocabulary, ["的"]) == ["房间", "手机"]
 
 
 def test_blocks_of_the_gates_are_written_and_drawn(
