@@ -133,18 +133,17 @@ def test_the_gates_of_a_text_do_not_depend_on_its_company(
     artifact: Artifact, rows: tuple[Rows, Rows]
 ) -> None:
     train, _ = rows
-    read = Read.all(artifact.weights, train.ids)
-    alone = Read.all(artifact.weights, train.ids[:1])
-    for direction, found in read.items():
-        assert len(found.values) == train.lengths.sum()
-        np.testing.assert_allclose(
-            found.values[: train.lengths[0]], alone[direction].values, atol=1e-6
-        )
+    for direction in ("forward", "backward"):
+        together = Read.all(artifact.weights, train.ids, direction)
+        alone = Read.all(artifact.weights, train.ids[:1], direction)
+        assert len(together.values) == train.lengths.sum()
+        np.testing.assert_allclose(together.values[: train.lengths[0]], alone.values, atol=1e-6)
+        assert together.forget.mean() == pytest.approx(together.values[:, 1].mean(), abs=1e-4)
 
 
 def test_words_around_a_word_are_of_the_same_text() -> None:
     values = np.arange(6, dtype=np.float32)[:, None]
-    read = Read(np.array([7, 2, 7, 7, 3, 7]), np.array([0, 0, 0, 1, 1, 1]), values)
+    read = Read(np.array([7, 2, 7, 7, 3, 7]), np.array([0, 0, 0, 1, 1, 1]), values, values[:0, 0])
     assert read.around(7, 0)[:, 0].tolist() == [0, 2, 3, 5]
     assert read.around(7, 1)[:, 0].tolist() == [1, 4]
     assert read.around(7, -1)[:, 0].tolist() == [1, 4]
@@ -180,10 +179,12 @@ def test_blocks_of_the_gates_are_written_and_drawn(
     monkeypatch.setattr(
         why_lstm, "MARKS", {"味道": ("a taste", "red"), "屏幕": ("a screen", "blue")}
     )
-    read = Read.all(artifact.weights, [np.concatenate(train.ids[:100])])
+    texts = [np.concatenate(train.ids[:100])]
+    read = {name: Read.all(artifact.weights, texts, name) for name in ("forward", "backward")}
     classes = why_lstm.word_classes(read["forward"].ids, vocabulary, {"taste": ["味道"]})
     assert classes["taste"].sum() + classes["any other"].sum() == classes["all"].sum()
     assert "| taste |" in why_lstm.gate_report(classes, read)
+    assert "of 128 backwards" in why_lstm.memory_report(read)
     assert "| a taste | backwards |" in why_lstm.contrast_report(read, vocabulary)
     why_lstm.draw_gates(classes, read, tmp_path / "gates.svg")
     why_lstm.draw_contrast(read, vocabulary, tmp_path / "contrast.svg")
