@@ -244,8 +244,8 @@ def setting_report(
             f"- Embeddings of {config.network.embedding_size} features that start from nothing; "
             f"{finetuning.epochs} epochs, of which the best on dev is kept; batches of "
             f"{finetuning.batch_size}; the shipped model's dropout, optimizers, loss and schedule.",
-            f"- Learning rate: {rates}. That of LSTM and plain RNN is the best of three on dev with "
-            "the last state; the wide RNN takes the plain one's.",
+            f"- Learning rate: {rates}. That of LSTM and plain RNN is the best of three on dev "
+            "with the last state; the wide RNN takes the plain one's.",
             f"- {len(next(iter(networks.values())))} seeds each; test texts: {read}.",
             f"- {machine()}, one thread.",
         ]
