@@ -10,6 +10,7 @@ under the curve, the smaller the better.
 
 import argparse
 import json
+import logging
 import os
 import random
 import tempfile
@@ -219,21 +220,26 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help="put tables and chart into docs/explanations.md"
     )
+    parser.add_argument("--part", choices=("deletion", "time"), help="one of the two alone")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     classifier = Classifier.load(SHIPPED_MODEL, engine="onnx")
     texts = test_texts()
-    time_table = f"{machine()}.\n\n{timing(classifier, texts)}"
-    print(time_table, flush=True)
-    fit = [text for text in texts if classifier.encode(text).tokens in TOKENS]
-    chosen = [text for text in fit if len(classifier.encode(text).windows) == 1][:TEXTS]
-    curves = deletion(classifier, chosen)
-    table = f"{areas(curves)}\n\n{agreement(classifier, chosen)}"
-    print(table)
-    if options.write:
-        draw(curves, FIGURES / "deletion.svg")
-        picture = "![Probability of the label against tokens removed](figures/deletion.svg)"
-        replace_block("deletion", f"{len(chosen)} texts.\n\n{table}\n\n{picture}", PAGE)
-        replace_block("explanation-time", time_table, PAGE)
+    if options.part != "deletion":
+        table = f"{machine()}.\n\n{timing(classifier, texts)}"
+        print(table, flush=True)
+        if options.write:
+            replace_block("explanation-time", table, PAGE)
+    if options.part != "time":
+        fit = [text for text in texts if classifier.encode(text).tokens in TOKENS]
+        chosen = [text for text in fit if len(classifier.encode(text).windows) == 1][:TEXTS]
+        curves = deletion(classifier, chosen)
+        table = f"{len(chosen)} texts.\n\n{areas(curves)}\n\n{agreement(classifier, chosen)}"
+        print(table)
+        if options.write:
+            draw(curves, FIGURES / "deletion.svg")
+            picture = "![Probability of the label against tokens removed](figures/deletion.svg)"
+            replace_block("deletion", f"{table}\n\n{picture}", PAGE)
 
 
 if __name__ == "__main__":
