@@ -512,11 +512,11 @@ class Read:
     def all(cls, weights: Weights, texts: Sequences, direction: str) -> "Read":
         """In one direction; the values are means over the features."""
         of_text = [np.empty(0, dtype=np.float32)] * len(texts)
-        forget = np.float32(0)
+        forget = np.zeros(1, dtype=np.float32)
         with Progress(f"gates, {direction}s", len(texts)) as progress, torch.inference_mode():
             for group in group_by_length([len(ids) for ids in texts]):
-                ids, lengths = pad_tensors([texts[index] for index in group], CPU)
-                found = gates(weights, direction, ids, lengths)[0].numpy()
+                padded, lengths = pad_tensors([texts[index] for index in group], CPU)
+                found = gates(weights, direction, padded, lengths)[0].numpy()
                 for index, row, length in zip(group, found, lengths.tolist(), strict=True):
                     of_text[index] = row[:length].mean(axis=2)
                     forget = forget + row[:length, GATES.index("forget")].sum(axis=0)
