@@ -523,7 +523,7 @@ class Read:
                 progress.step(len(group))
         ids = np.concatenate(texts)
         numbers = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-        return cls(ids, numbers, np.concatenate(of_text), forget / len(ids))
+        return cls(ids, numbers, np.concatenate(of_text), (forget / len(ids)).astype(np.float32))
 
     def around(self, word: int, offset: int) -> NDArray[np.float32]:
         """(occurrences, 4) at the words that stand ``offset`` behind a word in the same text."""
