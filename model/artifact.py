@@ -21,6 +21,7 @@ from model.encoding import Encoder
 from model.errors import ArtifactError
 from model.text import TextPipeline
 from model.vocab import Vocabulary
+from model.words import NO_OWN_WORDS, OwnWords
 
 FORMAT_VERSION: Final = 1
 
@@ -113,9 +114,16 @@ class Artifact:
     figures: dict[str, bytes] = field(default_factory=dict)
     digest: str = ""
 
-    def encoder(self) -> Encoder:
-        """The one way from text to ids for this artifact."""
-        pipeline = TextPipeline(self.stopwords, self.manifest.text.user_words)
+    def encoder(self, words: OwnWords = NO_OWN_WORDS) -> Encoder:
+        """The one way from text to ids for this artifact.
+
+        Raises:
+            ConfigError: a user word cannot be one.
+        """
+        pipeline = TextPipeline(
+            {*self.stopwords, *words.stopwords} - {*words.kept},
+            [*self.manifest.text.user_words, *words.user],
+        )
         return Encoder(pipeline, self.vocabulary, self.manifest.text.window)
 
 

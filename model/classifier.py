@@ -17,6 +17,7 @@ from model.encoding import Encoding
 from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
 from model.errors import BlankTextError
 from model.progress import Progress
+from model.words import NO_OWN_WORDS, OwnWords
 
 Probabilities = NDArray[np.float64]
 
@@ -65,24 +66,40 @@ def combine(probabilities: Probabilities, lengths: Sequence[int]) -> Probabiliti
 class Classifier:
     """Answers for texts by an artifact and an engine. It may be shared between threads."""
 
-    def __init__(self, artifact: Artifact, engine: Engine, threads: int | None = None) -> None:
-        """``threads`` runs of the engine go on at a time; by default one a processor."""
+    def __init__(
+        self,
+        artifact: Artifact,
+        engine: Engine,
+        threads: int | None = None,
+        words: OwnWords = NO_OWN_WORDS,
+    ) -> None:
+        """``threads`` runs of the engine go on at a time; by default one a processor.
+
+        Raises:
+            ConfigError: a user word cannot be one.
+        """
         self.artifact = artifact
         self.threads = threads or available_cpus()
-        self.encoder = artifact.encoder()
+        self.words = words
+        self.encoder = artifact.encoder(words)
         self._engine = engine
 
     @classmethod
     def load(
-        cls, directory: Path, threads: int | None = None, engine: EngineChoice = "auto"
+        cls,
+        directory: Path,
+        threads: int | None = None,
+        engine: EngineChoice = "auto",
+        words: OwnWords = NO_OWN_WORDS,
     ) -> "Classifier":
         """A classifier from the artifact in a directory; see ``start_engine``.
 
         Raises:
             ArtifactError: the artifact cannot be used.
+            ConfigError: a user word cannot be one.
         """
         artifact = artifacts.load(directory)
-        return cls(artifact, start_engine(artifact, engine), threads)
+        return cls(artifact, start_engine(artifact, engine), threads, words)
 
     @property
     def engine_name(self) -> str:

@@ -15,6 +15,7 @@ def main() -> None:
         # To the first process of a container a signal without a handler is none: until the server
         # has its own, a stop would be lost and the container killed ten seconds later.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is done anyway
     from service import cli
 
     cli.main()

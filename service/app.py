@@ -37,8 +37,7 @@ def create_api(service: Service) -> FastAPI:
         loading = asyncio.create_task(service.load())
         yield
         await loading
-        if service.model is not None:
-            await service.model.batcher.close()
+        await service.close()
 
     api = FastAPI(
         title="zh-sentiment",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import threading
@@ -18,11 +19,13 @@ import numpy as np
 from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
 from model.engines import group_by_length
-from model.errors import SentimentError, TextLimitError
+from model.errors import ArtifactError, SentimentError, TextLimitError
 from model.explain import Explanation, ReferenceNetwork, Subject
-from service.errors import DeadlineError, QueueFullError
+from service.errors import DeadlineError, NotReadyError, QueueFullError
 from service.pace import Pace
 from service.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 # No run takes so long: it reads a handful of windows.
 HANG_SECONDS = 30.0
@@ -106,7 +109,7 @@ class Batcher:
         self._classifier = classifier
         self._settings = settings
         self._observe_run = observe_run
-        self._texts = 0
+        self._texts = self._requests = 0
         self._pace = Pace(settings.batch_texts)
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
@@ -178,16 +181,21 @@ class Batcher:
             TextLimitError: the text, or what its tokens are read as, is over its limit.
             QueueFullError: the queue has no room for it.
             DeadlineError: the answer and the explanation did not come in time.
+            NotReadyError: the artifact's files have been replaced, and another has not been loaded.
         """
         async with self._deadline():
             with self._admitted(1):
                 answer = await self._answer([text])
             prediction = answered(answer.outcomes[0])
             self._check_explainable(prediction.encoding.tokens, prediction)
-            subject, reference = await self._loop.run_in_executor(
-                self._encoding,
-                lambda: (Subject(self._classifier, text, prediction), self._reference),
-            )
+            try:
+                subject, reference = await self._loop.run_in_executor(
+                    self._encoding,
+                    lambda: (Subject(self._classifier, text, prediction), self._reference),
+                )
+            except ArtifactError as error:
+                logger.error("nothing can be explained: %s", error)
+                raise NotReadyError("the model's weights are no longer on the disk") from None
             self._check_explainable(len(subject.tokens), prediction)
             reading = self._loop.run_in_executor(self._encoding, reference.read_all, prediction)
             windows = [omission.ids for omission in subject.omissions]
@@ -213,11 +221,14 @@ class Batcher:
     @contextlib.asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
         seconds = self._settings.deadline_seconds
+        self._requests += 1
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
             raise DeadlineError(f"no answer within {seconds:g} s") from None
+        finally:
+            self._requests -= 1
 
     @contextlib.contextmanager
     def _admitted(self, texts: int) -> Iterator[None]:
@@ -233,6 +244,12 @@ class Batcher:
         finally:
             self._pace.leave(answered_texts, self._texts)
             self._texts -= texts
+
+    async def retire(self) -> None:
+        """Closes once what has begun is answered; nobody begins anything any more."""
+        while self._requests:
+            await asyncio.sleep(0.05)
+        await self.close()
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""

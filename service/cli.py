@@ -68,12 +68,13 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
     """Serve the HTTP API. Every setting is an environment variable SENTIMENT_*."""
     settings = load_settings(host=host, port=port, model=model)
     if check:
-        from service.state import load_warm
+        from service.models import load_classifiers
 
         for name in unknown_variables():
             click.echo(f"sentiment: {name} is no setting and changes nothing", err=True)
-        manifest = load_warm(settings).artifact.manifest
-        click.echo(f"the settings fit, and {manifest.name} {manifest.version} can be served")
+        manifests = [each.artifact.manifest for each in load_classifiers(settings)]
+        served = ", ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
+        click.echo(f"the settings fit, and {served} can be served")
         return
     if settings.workers > 1:
         from service.workers import supervise as run

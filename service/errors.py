@@ -95,6 +95,12 @@ class TooManyItemsError(ServiceError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class UnknownModelError(ServiceError):
+    """The request names a model that is not served."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
 class UnsupportedMediaTypeError(ServiceError):
     """The body is not declared as plain JSON."""
 

@@ -24,7 +24,8 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from model.artifact import CONFIDENCE_BINS, Manifest, Reference
+from model.artifact import CONFIDENCE_BINS, Reference
+from model.classifier import Classifier
 from model.config import LABELS
 from model.errors import SentimentError
 from model.reference import Observation, measure, observe, stability
@@ -164,22 +165,47 @@ class Metrics:
         )
         self._build = Gauge(
             "sentiment_build_info",
-            "Always 1; the labels say what is served.",
+            "1 for what is served, 0 for what was; the labels say what.",
             ["version", "engine", "model", "model_version", "model_digest"],
             registry=registry,
             multiprocess_mode="livemax",
         )
-        self._drift: Drift | None = None
+        self._served: list[tuple[str, ...]] = []
+        reloads = Counter(
+            "sentiment_model_reloads",
+            "Times that models were loaded anew, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._reloads = {outcome: reloads.labels(outcome) for outcome in ("succeeded", "failed")}
+        self._drift = Drift(registry)
         if DIRECTORY_VARIABLE not in os.environ:
             ProcessCollector(registry=registry)
 
-    def describe_model(self, manifest: Manifest, digest: str, engine: str) -> None:
-        """Tells what is served; drift is measured from here on if the artifact has a reference."""
-        self._build.labels(
-            version("zh-sentiment"), engine, manifest.name, manifest.version, digest
-        ).set(1)
-        if manifest.reference:
-            self._drift = Drift(manifest.reference, self._registry)
+    def describe_models(self, classifiers: Sequence[Classifier]) -> None:
+        """Tells what is served, and no longer what was.
+
+        Drift is measured from here on if the first one's artifact has a reference.
+        """
+        for served in self._served:
+            self._build.labels(*served).set(0)
+        self._served = []
+        for classifier in classifiers:
+            manifest = classifier.artifact.manifest
+            served = (
+                version("zh-sentiment"),
+                classifier.engine_name,
+                manifest.name,
+                manifest.version,
+                classifier.artifact.digest,
+            )
+            self._build.labels(*served).set(1)
+            self._served.append(served)
+        self._drift.begin(classifiers[0].artifact.manifest.reference)
+
+    def observe_reload(self, *, succeeded: bool) -> None:
+        """Counts models that were to take over, and whether they did."""
+        self._reloads["succeeded" if succeeded else "failed"].inc()
 
     def observe_request(
         self,
@@ -205,8 +231,11 @@ class Metrics:
         """Counts one run of the engine over so many texts, or windows of long ones."""
         self._batch_texts.observe(texts)
 
-    def observe_answer(self, answer: Answer) -> None:
-        """Counts what a request's texts were answered with, and how long the stages took."""
+    def observe_answer(self, answer: Answer, *, by_default: bool = True) -> None:
+        """Counts what a request's texts were answered with, and how long the stages took.
+
+        Drift is that of the default model alone.
+        """
         for stage, seconds in answer.stages().items():
             self._stage_seconds[stage].observe(seconds)
         for outcome in answer.outcomes:
@@ -220,7 +249,7 @@ class Metrics:
             self._tokens.inc(observation.tokens)
             self._unknown.inc(observation.unknown)
             self._windows.observe(len(outcome.encoding.windows))
-            if self._drift:
+            if by_default:
                 self._drift.add(observation)
 
     def refresh(self, *, waiting: int, wait_seconds: float, takes_requests: bool) -> None:
@@ -228,8 +257,7 @@ class Metrics:
         self._queue.set(waiting)
         self._wait.set(wait_seconds)
         self._ready.set(takes_requests)
-        if self._drift:
-            self._drift.refresh()
+        self._drift.refresh()
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All metrics of all workers, in the format that ``accept`` asks for, and its type."""
@@ -248,11 +276,11 @@ class Drift:
     that spoke last speaks for all.
     """
 
-    def __init__(self, reference: Reference, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, labels: Sequence[str]) -> Gauge:
             return Gauge(name, text, labels, registry=registry, multiprocess_mode="livemostrecent")
 
-        self._reference = reference
+        self._reference: Reference | None = None
         self._recent: deque[Observation] = deque(maxlen=RECENT_TEXTS)
         self._stability = gauge(
             "sentiment_drift_stability_index",
@@ -266,7 +294,13 @@ class Drift:
         self._unknown_ratio = gauge(
             "sentiment_unknown_token_ratio", "Share of unknown tokens.", ["period"]
         )
-        self._show(reference, "reference")
+
+    def begin(self, reference: Reference | None) -> None:
+        """Looks at answers from here on, if there is something to compare them with."""
+        self._reference = reference
+        self._recent.clear()
+        if reference:
+            self._show(reference, "reference")
 
     def add(self, observation: Observation) -> None:
         """Remembers an answer and forgets the oldest."""
@@ -274,7 +308,7 @@ class Drift:
 
     def refresh(self) -> None:
         """Sets the gauges, once there are texts enough for them to mean something."""
-        if len(self._recent) < FEWEST_RECENT_TEXTS:
+        if self._reference is None or len(self._recent) < FEWEST_RECENT_TEXTS:
             return
         recent = measure(tuple(self._recent))
         self._show(recent, "recent")

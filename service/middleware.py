@@ -134,7 +134,7 @@ class RequestLayer:
     def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> int | None:
         """The length that a request which is not refused announces for its body."""
         if self._to_model(scope):
-            self._service.ready_model().batcher.check_room()
+            self._service.check_room()
         limit = self._service.settings.max_body_bytes
         length = headers.get(b"content-length", "")
         if not length.isdecimal():

@@ -61,10 +61,21 @@ class _Request(BaseModel):
         return value
 
 
+ModelName = Annotated[
+    str,
+    Field(
+        max_length=256,
+        description="A model by its name, or name and version; the default one unless given.",
+        examples=["zh-general", "zh-general@1.1.0"],
+    ),
+]
+
+
 class PredictRequest(_Request):
     """One text."""
 
     text: Text = Field(examples=["房间干净，服务也好，就是早餐太差"])
+    model: ModelName | None = None
 
 
 class BatchItem(_Request):
@@ -105,6 +116,7 @@ class BatchRequest(_Request):
 
     # A bound on what is looked at; the setting that clients see lies below it.
     items: Annotated[list[CheckedItem], Field(min_length=1, max_length=LARGEST_BATCH)]
+    model: ModelName | None = None
 
 
 class Probabilities(BaseModel):
@@ -268,8 +280,16 @@ class Limits(BaseModel):
     workers: int
 
 
+class Words(BaseModel):
+    """Words that the settings add to those of the artifact."""
+
+    user: list[str] = Field(description="Cut whole.")
+    stopwords: list[str] = Field(description="Dropped as well.")
+    kept: list[str] = Field(description="Not dropped.")
+
+
 class ModelResponse(ModelReference):
-    """The model that is served, and the limits in force."""
+    """The model that is served by default, all others, and the limits in force."""
 
     labels: list[Label]
     engine: str
@@ -280,6 +300,8 @@ class ModelResponse(ModelReference):
     stopwords: int
     metrics: dict[str, dict[str, float]]
     card: str = Field(description="The model card, in Markdown.")
+    words: Words
+    models: list[ModelReference] = Field(description="All that a request may name.")
     limits: Limits
 
 

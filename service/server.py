@@ -1,7 +1,10 @@
 """Runs the application under uvicorn, and ends it without losing a request."""
 
+import asyncio
 import logging
 import math
+import signal
+import socket
 import time
 from types import FrameType
 
@@ -36,6 +39,11 @@ class Server(uvicorn.Server):
         self._service.draining = True
         logger.info("shutting down in %g s", seconds)
         self._closes_at = time.monotonic() + seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and loads the models again whenever SIGHUP asks for it."""
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to begin closing."""

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, FilePath, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import model
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
@@ -17,6 +17,13 @@ ENVIRONMENT_PREFIX = "SENTIMENT_"
 DATA_VARIABLE = "SENTIMENT_DATA"
 # Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
 LARGEST_BATCH = 1024
+
+
+def _separated(value: object) -> object:
+    """The parts of a comma-separated text; anything else is left to the field."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -32,7 +39,25 @@ class Settings(BaseSettings):
         int,
         Field(ge=0, le=65535, description="Further port with `/livez` and `/readyz`; 0 is none."),
     ] = 0
-    model: Annotated[Path, Field(description="Directory of the artifact to serve.")] = SHIPPED_MODEL
+    model: Annotated[
+        Path,
+        Field(description="Directory of the artifact to serve, unless a request names another."),
+    ] = SHIPPED_MODEL
+    models: Annotated[
+        tuple[Path, ...],
+        NoDecode,
+        BeforeValidator(_separated),
+        Field(description="Further artifacts, which a request may name; comma-separated."),
+    ] = ()
+    user_words: Annotated[
+        FilePath | None, Field(description="File of Chinese words to cut whole, one a line.")
+    ] = None
+    extra_stopwords: Annotated[
+        FilePath | None, Field(description="File of further words to drop, one a line.")
+    ] = None
+    kept_words: Annotated[
+        FilePath | None, Field(description="File of words not to drop, one a line.")
+    ] = None
     engine: Annotated[
         EngineChoice,
         Field(description="`onnx` or `torch`; `auto` is onnx where the artifact holds it."),
@@ -159,7 +184,7 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "the shipped model" if name == "model" else f"`{field.default}`"
-        if field.default == "":
+        if field.default in ("", None, ()):
             default = "none"
         lines.append(f"| `{ENVIRONMENT_PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines)

@@ -9,13 +9,12 @@ from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from model.classifier import Classifier
-from model.engines import BATCH_SIZE
 from model.errors import SentimentError
 from service.batcher import HANG_SECONDS, Batcher
 from service.errors import NotReadyError
 from service.metrics import Metrics
-from service.schemas import Health, ModelReference, model_reference
+from service.models import LoadedModel, Models, load_classifiers
+from service.schemas import Health, model_reference
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -24,17 +23,6 @@ Status = Literal["loading", "ready", "saturated", "draining", "failed"]
 
 # Objects between two collections. A request makes hundreds and hardly a cycle.
 _GARBAGE_THRESHOLD = 20_000
-
-_WARM_UP = "房间干净，服务也好，就是早餐太差。"
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that answers: its classifier, the way to it, and its reference in answers."""
-
-    classifier: Classifier
-    batcher: Batcher
-    reference: ModelReference
 
 
 class Pulse(Protocol):
@@ -50,12 +38,14 @@ class Service:
     """The settings, the model once it is loaded, and whether requests may come."""
 
     settings: Settings
-    model: LoadedModel | None = None
+    models: Models | None = None
     draining: bool = False
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
     metrics: Metrics = field(init=False)
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reloading: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         """Sets up the metrics, in a registry of their own."""
@@ -66,10 +56,10 @@ class Service:
         self.ticked = time.monotonic()
         if self.pulse and not self.hangs:
             self.pulse.beat(ready=self.status == "ready")
-        batcher = self.model.batcher if self.model else None
+        batchers = [model.batcher for model in self.models or ()]
         self.metrics.refresh(
-            waiting=batcher.texts if batcher else 0,
-            wait_seconds=batcher.wait_seconds if batcher else 0.0,
+            waiting=sum(batcher.texts for batcher in batchers),
+            wait_seconds=max((batcher.wait_seconds for batcher in batchers), default=0.0),
             takes_requests=self.status in ("ready", "saturated"),
         )
 
@@ -80,7 +70,7 @@ class Service:
 
     @property
     def _inference_hangs(self) -> bool:
-        return self.model is not None and self.model.batcher.hangs
+        return any(model.batcher.hangs for model in self.models or ())
 
     @property
     def status(self) -> Status:
@@ -89,19 +79,41 @@ class Service:
             return "failed"
         if self.draining:
             return "draining"
-        if self.model is None:
+        if self.models is None:
             return "loading"
-        return "saturated" if self.model.batcher.saturated else "ready"
+        full = all(model.batcher.saturated for model in self.models)
+        return "saturated" if full else "ready"
 
-    def ready_model(self) -> LoadedModel:
-        """The model, also while draining: whoever still sends is still answered.
+    def ready_model(self, name: str | None = None) -> LoadedModel:
+        """The model that a request names, or the default one.
+
+        Also while draining: whoever still sends is still answered.
 
         Raises:
-            NotReadyError: the model is loading or could not be loaded.
+            NotReadyError: the models are loading or could not be loaded.
+            UnknownModelError: none of them has this name.
         """
-        if self.model is None:
+        return self._ready_models().find(name)
+
+    def is_default(self, model: LoadedModel) -> bool:
+        """Whether this is the model of requests that name none."""
+        return self.models is not None and self.models.default is model
+
+    def check_room(self) -> None:
+        """Returns if at least one model would admit a further text.
+
+        Raises:
+            NotReadyError: the models are loading or could not be loaded.
+            QueueFullError: none would.
+        """
+        models = self._ready_models()
+        if all(model.batcher.saturated for model in models):
+            models.default.batcher.check_room()
+
+    def _ready_models(self) -> Models:
+        if self.models is None:
             raise NotReadyError(self.describe())
-        return self.model
+        return self.models
 
     def describe(self) -> str:
         """The status in a sentence."""
@@ -120,49 +132,77 @@ class Service:
         return Health(
             status=self.status,
             detail=self.describe(),
-            model=self.model.reference if self.model else None,
+            model=self.models.default.reference if self.models else None,
         )
 
     async def load(self) -> None:
-        """Loads and warms up the model in a thread, while the event loop answers probes."""
-        started = time.perf_counter()
-        try:
-            classifier = await asyncio.to_thread(load_warm, self.settings)
-            batcher = Batcher(classifier, self.settings, self.metrics.observe_run)
-        except SentimentError as error:
-            self.failure = str(error)
-            logger.error("the model could not be loaded: %s", error)
+        """Loads and warms up the models in a thread, while the event loop answers probes."""
+        self.failure = await self._load()
+
+    async def reload(self) -> None:
+        """Loads them again beside those that answer, and lets them take over between two requests.
+
+        If one cannot be used, those of before go on. Requests that they have begun, they end.
+        """
+        if self._loading.locked():
+            logger.warning("the models are being loaded already")
             return
-        except Exception:
-            self.failure = "an unexpected error; the log says more"
-            logger.exception("the model could not be loaded")
+        before = self.models
+        failure = await self._load()
+        self.metrics.observe_reload(succeeded=failure is None)
+        if failure is not None:
+            if before is None:
+                self.failure = failure
             return
-        # The vocabulary stays: without it, a collection has little to look through.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GARBAGE_THRESHOLD)
-        self.model = LoadedModel(classifier, batcher, model_reference(classifier.artifact))
-        manifest, digest = classifier.artifact.manifest, classifier.artifact.digest
-        self.metrics.describe_model(manifest, digest, classifier.engine_name)
-        logger.info(
-            "model %s %s is ready after %.2f s",
-            manifest.name,
-            manifest.version,
-            time.perf_counter() - started,
-        )
+        self.failure = None
+        for model in before or ():
+            await model.batcher.retire()
 
+    def reload_soon(self) -> None:
+        """Begins ``reload``; what a signal calls."""
+        self._reloading = asyncio.create_task(self.reload())
 
-def load_warm(settings: Settings) -> Classifier:
-    """The classifier that the settings name, once it has answered.
+    async def close(self) -> None:
+        """Ends the inferences, once nothing is being loaded any more."""
+        async with self._loading:
+            for model in self.models or ():
+                await model.batcher.close()
 
-    Raises:
-        ArtifactError: the artifact cannot be used.
-    """
-    classifier = Classifier.load(settings.model, settings.threads_of_a_worker, settings.engine)
-    # The first inferences pay for what is set up lazily; no request should.
-    for texts in (1, BATCH_SIZE):
-        list(classifier.predict([_WARM_UP] * texts))
-    return classifier
+    async def _load(self) -> str | None:
+        """Why the models of the settings cannot be served, or nothing once they are."""
+        async with self._loading:
+            started = time.perf_counter()
+            try:
+                classifiers = await asyncio.to_thread(load_classifiers, self.settings)
+            except SentimentError as error:
+                logger.error("the model could not be loaded: %s", error)
+                return str(error)
+            except Exception:
+                logger.exception("the model could not be loaded")
+                return "an unexpected error; the log says more"
+            # The vocabulary stays: without it, a collection has little to look through.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_GARBAGE_THRESHOLD)
+            self.models = Models(
+                [
+                    LoadedModel(
+                        classifier,
+                        Batcher(classifier, self.settings, self.metrics.observe_run),
+                        model_reference(classifier.artifact),
+                    )
+                    for classifier in classifiers
+                ]
+            )
+            self.metrics.describe_models(classifiers)
+            for model in self.models:
+                logger.info(
+                    "model %s %s is ready after %.2f s",
+                    model.reference.name,
+                    model.reference.version,
+                    time.perf_counter() - started,
+                )
+            return None
 
 
 def service_of(request: Request) -> Service:

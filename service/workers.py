@@ -91,6 +91,7 @@ class Supervisor:
         """Serves until a signal ends it."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._pass_on)
+        signal.signal(signal.SIGHUP, self._pass_reload_on)
         probes = probe_server(self._settings, self)
         logger.info("Workers running on http://%s", self.address)
         while not self._draining and len(self._workers) < self._settings.workers:
@@ -135,6 +136,11 @@ class Supervisor:
         for worker in self._workers:
             worker.terminate()
 
+    def _pass_reload_on(self, number: int, frame: FrameType | None) -> None:
+        for worker in self._workers:
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGHUP)
+
 
 def supervise(settings: Settings) -> None:
     """Serves in several worker processes until a signal ends them.
@@ -174,6 +180,7 @@ def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> N
     """What a worker process does."""
     # A terminal signals its whole group; the supervisor passes it on once.
     os.setpgrp()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
     service = Service(settings, pulse=pulse)

@@ -316,9 +316,9 @@ def held(tiny_artifact: Path) -> Iterator[tuple[TestClient, HeldEngine]]:
     )
     with TestClient(create_app(service.settings, service)) as client:
         wait_ready(client)
-        assert service.model
-        engine = HeldEngine(service.model.classifier._engine)
-        service.model.classifier._engine = engine
+        model = service.ready_model()
+        engine = HeldEngine(model.classifier._engine)
+        model.classifier._engine = engine
         yield client, engine
         engine.released.set()
 
@@ -358,7 +358,7 @@ def test_the_openapi_document_names_every_status_and_one_error_body(client: Test
     for path in ("/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"):
         responses = document["paths"][path]["post"]["responses"]
         assert set(responses) == {
-            *["200", "400", "408", "413", "415", "422", "429", "500", "503", "504"]
+            *["200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"]
         }
         for status, response in responses.items():
             if status != "200":

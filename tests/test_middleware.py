@@ -42,14 +42,14 @@ async def held_app(
     settings = load_settings(model=tiny_artifact, **limits)
     service = Service(settings)
     await service.load()
-    assert service.model
-    engine = HeldEngine(service.model.classifier._engine)
-    service.model.classifier._engine = engine
+    model = service.ready_model()
+    engine = HeldEngine(model.classifier._engine)
+    model.classifier._engine = engine
     try:
         yield create_app(settings, service), service, engine
     finally:
         engine.released.set()
-        await service.model.batcher.close()
+        await model.batcher.close()
 
 
 async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **headers: str) -> int:
@@ -162,12 +162,12 @@ def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
             await asyncio.to_thread(engine.entered.wait, 10)
             waiting = asyncio.create_task(post(app, body_then(left)))
             await asyncio.sleep(0.05)
-            assert service.model
-            assert service.model.batcher.saturated
+            model = service.ready_model()
+            assert model.batcher.saturated
             left.set()
             assert await asyncio.wait_for(waiting, 5) == 499
             await asyncio.sleep(0.05)
-            assert not service.model.batcher.saturated
+            assert not model.batcher.saturated
             engine.released.set()
             assert await running == 200
             assert engine.runs == 1

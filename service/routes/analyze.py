@@ -30,7 +30,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     text is no vote of its sentences, since what one says may turn round what another does.
     """
     service = service_of(request)
-    model = service.ready_model()
+    model = service.ready_model(body.model)
     text = body.text
     settings = service.settings
     # A text over its limit is refused as it is everywhere, without looking for sentences.
@@ -43,7 +43,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     answer = await model.batcher.submit([text, *parts])
     # Only the text counts: sentences would tell twice what it says.
     whole = replace(answer, outcomes=answer.outcomes[:1])
-    report(whole, service.metrics, request, response)
+    report(whole, model, request, response)
     of_text, *of_sentences = answer.outcomes
     return AnalyzeResponse(
         **sentiment_fields(answered(of_text)),
@@ -58,8 +58,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 @router.post("/explain", responses=PROBLEMS)
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
     """Why: what each gate did at each token, and what each token adds to each label."""
-    service = service_of(request)
-    model = service.ready_model()
+    model = service_of(request).ready_model(body.model)
     answer, explanation = await model.batcher.explain(body.text)
-    report(answer, service.metrics, request, response)
+    report(answer, model, request, response)
     return ExplainResponse(**explanation_fields(body.text, explanation), model=model.reference)

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service.errors import NotReadyError, responses
-from service.schemas import Alive, Health, Limits, ModelResponse
+from service.schemas import Alive, Health, Limits, ModelResponse, Words
 from service.state import CurrentService
 
 router = APIRouter(tags=["operations"])
@@ -45,7 +45,7 @@ async def metrics(request: Request, service: CurrentService) -> Response:
 
 @router.get("/v1/model", responses=responses(413, 500, 503))
 async def model(service: CurrentService) -> ModelResponse:
-    """The model that is served, its card, and every limit in force."""
+    """The model that is served by default, its card, all others, and every limit in force."""
     loaded = service.ready_model()
     artifact = loaded.classifier.artifact
     manifest, settings = artifact.manifest, service.settings
@@ -60,5 +60,7 @@ async def model(service: CurrentService) -> ModelResponse:
         stopwords=len(artifact.stopwords),
         metrics=manifest.metrics,
         card=artifact.card,
+        words=Words.model_validate(loaded.classifier.words, from_attributes=True),
+        models=[each.reference for each in service.models or ()],
         limits=Limits.model_validate(settings, from_attributes=True),
     )

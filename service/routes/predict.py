@@ -29,10 +29,9 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=Admitt
 @router.post("", responses=PROBLEMS)
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
     """Whether one text is positive, neutral or negative."""
-    service = service_of(request)
-    model = service.ready_model()
+    model = service_of(request).ready_model(body.model)
     answer = await model.batcher.submit([body.text])
-    report(answer, service.metrics, request, response)
+    report(answer, model, request, response)
     (outcome,) = answer.outcomes
     return PredictResponse(**sentiment_fields(answered(outcome)), model=model.reference)
 
@@ -44,11 +43,11 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     limit = service.settings.max_items
     if len(body.items) > limit:
         raise TooManyItemsError(f"{len(body.items)} items were sent; the limit is {limit}")
-    model = service.ready_model()
+    model = service.ready_model(body.model)
     items: list[BatchItem | InvalidItem] = list(body.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
     answer = await model.batcher.submit(texts)
-    report(answer, service.metrics, request, response)
+    report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [
         _result(item, next(outcomes)) if isinstance(item, BatchItem) else _invalid(item)

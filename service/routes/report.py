@@ -3,14 +3,16 @@
 from fastapi import Request, Response
 
 from service.batcher import Answer
-from service.metrics import Metrics
+from service.models import LoadedModel
+from service.state import service_of
 
 
-def report(answer: Answer, metrics: Metrics, request: Request, response: Response) -> None:
-    """Tells what the answer of a request took and held."""
+def report(answer: Answer, model: LoadedModel, request: Request, response: Response) -> None:
+    """Tells what the answer of a request by a model took and held."""
     milliseconds = {stage: round(seconds * 1000, 3) for stage, seconds in answer.stages().items()}
     response.headers["server-timing"] = ", ".join(
         f"{stage};dur={duration:.3f}" for stage, duration in milliseconds.items()
     )
     request.state.stages = milliseconds
-    metrics.observe_answer(answer)
+    service = service_of(request)
+    service.metrics.observe_answer(answer, by_default=service.is_default(model))

@@ -1,0 +1,241 @@
+"""Several models, how new ones take over, and words of one's own."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from model import artifact as artifacts
+from model.classifier import Classifier
+from model.errors import ConfigError
+from model.words import OwnWords, read_words
+from service.app import create_app
+from service.cli import main
+from service.settings import load_settings
+from tests.conftest import SHIPPED
+from tests.test_api import assert_problem, wait_ready
+from tests.test_server import log_lines, served, wait_for
+from tests.test_server import wait_ready as wait_served
+from tests.test_service_metrics import samples
+from tests.test_workers import ready_workers
+
+TEXT = {"text": "房间很好"}
+
+
+def version_of(artifact: Path, directory: Path, version: str) -> Path:
+    """A copy of an artifact under another version."""
+    shutil.copytree(artifact, directory)
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**manifest, "version": version}), encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def client(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    newer = version_of(tiny_artifact, tmp_path_factory.mktemp("newer") / "artifact", "2.0.0")
+    with TestClient(
+        create_app(load_settings(model=tiny_artifact, models=(SHIPPED, newer)))
+    ) as client:
+        wait_ready(client)
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("name", "served_by"),
+    [
+        (None, "custom 0.1.0"),
+        ("custom", "custom 0.1.0"),
+        ("custom@2.0.0", "custom 2.0.0"),
+        ("zh-general", "zh-general 1.1.0"),
+        ("zh-general@1.1.0", "zh-general 1.1.0"),
+    ],
+)
+@pytest.mark.parametrize("path", ["predict", "predict/batch", "analyze", "explain"])
+def test_a_request_may_name_its_model(
+    client: TestClient, path: str, name: str | None, served_by: str
+) -> None:
+    body = {"items": [TEXT]} if path == "predict/batch" else TEXT
+    named = body if name is None else {**body, "model": name}
+    model = client.post(f"/v1/{path}", json=named).json()["model"]
+    assert f"{model['name']} {model['version']}" == served_by
+
+
+@pytest.mark.parametrize("name", ["other", "custom@0.1.1", "", "custom@"])
+def test_an_unknown_model_is_a_404(client: TestClient, name: str) -> None:
+    problem = assert_problem(client.post("/v1/predict", json={**TEXT, "model": name}), 404)
+    assert "no such model" in problem["detail"]
+
+
+def test_the_models_are_listed_the_default_first(client: TestClient) -> None:
+    body = client.get("/v1/model").json()
+    assert body["name"] == "custom"
+    listed = [f"{model['name']} {model['version']}" for model in body["models"]]
+    assert listed == ["custom 0.1.0", "zh-general 1.1.0", "custom 2.0.0"]
+    info = [name for name in samples(client.get("/metrics").text) if "build_info" in name]
+    assert len(info) == 3
+
+
+def test_the_same_model_twice_is_refused(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIMENT_MODELS", f" {SHIPPED}, {tiny_artifact},")
+    result = CliRunner().invoke(main, ["serve", "--check"])
+    assert result.exit_code == 2
+    assert "zh-general@1.1.0, as another directory" in result.output
+    result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
+    assert result.exit_code == 2
+    monkeypatch.setenv("SENTIMENT_MODELS", str(SHIPPED))
+    result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
+    assert result.stdout == "the settings fit, and custom 0.1.0, zh-general 1.1.0 can be served\n"
+
+
+def reloads(address: str) -> tuple[float, float]:
+    counted = samples(httpx2.get(f"{address}/metrics").text)
+    name = "sentiment_model_reloads_total,outcome="
+    return counted[f"{name}succeeded"], counted[f"{name}failed"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
+    tiny_artifact: Path, tmp_path: Path, workers: str
+) -> None:
+    link = tmp_path / "current"
+    first = version_of(tiny_artifact, tmp_path / "first", "1.0.0")
+    second = version_of(tiny_artifact, tmp_path / "second", "2.0.0")
+    link.symlink_to(first)
+    log = tmp_path / "log"
+    answered: list[str] = []
+    failed: list[str] = []
+    stop = threading.Event()
+
+    def ask(address: str) -> None:
+        with httpx2.Client() as client:
+            while not stop.is_set():
+                reply = client.post(f"{address}/v1/predict", json=TEXT)
+                if reply.status_code == 200:
+                    answered.append(reply.json()["model"]["version"])
+                else:
+                    failed.append(reply.text)
+
+    def turn_to(target: Path) -> None:
+        (tmp_path / "next").symlink_to(target)
+        (tmp_path / "next").rename(link)
+        process.send_signal(signal.SIGHUP)
+
+    with served(link, log, SENTIMENT_WORKERS=workers) as (process, address):
+        wait_for(lambda: ready_workers(address) == int(workers))
+        askers = [threading.Thread(target=ask, args=[address]) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        wait_for(lambda: len(answered) > 50)
+        turn_to(second)
+        wait_for(lambda: reloads(address) == (int(workers), 0))
+        taken_over = len(answered)
+        wait_for(lambda: len(answered) > taken_over + 50)
+        assert set(answered[taken_over + 10 :]) == {"2.0.0"}
+
+        (first / "vocab.txt").write_text("broken", encoding="utf-8")
+        turn_to(first)
+        wait_for(lambda: reloads(address) == (int(workers), int(workers)))
+        seen = len(answered)
+        wait_for(lambda: len(answered) > seen + 50)
+        assert answered[-1] == "2.0.0"
+        assert httpx2.get(f"{address}/readyz").status_code == 200
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert not failed
+        assert set(answered) == {"1.0.0", "2.0.0"}
+        process.terminate()
+        assert process.wait(20) == 0
+    errors = [line for line in log_lines(log) if line["level"] == "error"]
+    assert any("vocab.txt is not the file" in str(line["message"]) for line in errors)
+
+
+def test_weights_that_are_gone_leave_nothing_to_explain_by(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    copy = version_of(tiny_artifact, tmp_path / "artifact", "1.0.0")
+    with TestClient(create_app(load_settings(model=copy))) as client:
+        wait_ready(client)
+        (copy / "weights.safetensors").unlink()
+        assert_problem(client.post("/v1/explain", json=TEXT), 503, "no longer on the disk")
+        assert client.post("/v1/predict", json=TEXT).status_code == 200
+
+
+def test_a_service_whose_artifact_was_broken_comes_back(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "artifact"
+    with served(directory, tmp_path / "log") as (process, address):
+        wait_for(lambda: httpx2.get(f"{address}/health").json()["status"] == "failed")
+        shutil.copytree(tiny_artifact, directory)
+        process.send_signal(signal.SIGHUP)
+        wait_served(address)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def words_file(path: Path, content: str) -> Path:
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_words_of_ones_own_change_what_is_read(tmp_path: Path) -> None:
+    settings = load_settings(
+        user_words=words_file(tmp_path / "user", "\ufeff绝绝子 100 n\n\n很耐斯\n"),
+        extra_stopwords=words_file(tmp_path / "stop", "房間\nＡＰＰ\n"),
+        kept_words=words_file(tmp_path / "kept", "与此同时\n"),
+    )
+    with TestClient(create_app(settings)) as client:
+        wait_ready(client)
+        described = client.get("/v1/model").json()["words"]
+        body = {"text": "房间绝绝子，app与此同时很耐斯"}
+        tokens = client.post("/v1/explain", json=body).json()["tokens"]
+    assert described == {
+        "user": ["绝绝子", "很耐斯"],
+        "stopwords": ["房间", "app"],
+        "kept": ["与此同时"],
+    }
+    assert {token["normalized"]: token["dropped"] for token in tokens} == {
+        "房间": True,
+        "绝绝子": False,
+        ",": False,
+        "app": True,
+        "与此同时": False,
+        "很耐斯": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\xb7\xbf", "is not UTF-8"), (None, "cannot be read")]
+)
+def test_a_file_of_words_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "words"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_words(path)
+
+
+def test_a_user_word_that_is_not_chinese_is_refused() -> None:
+    artifact = artifacts.load(SHIPPED)
+    with pytest.raises(ConfigError, match="'iphone'"):
+        Classifier(artifact, None, words=OwnWords(user=("iphone",)))  # type: ignore[arg-type]
+
+
+def test_a_missing_file_of_words_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_USER_WORDS", "/nowhere/words.txt")
+    with pytest.raises(ConfigError, match="SENTIMENT_USER_WORDS"):
+        load_settings()
