@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import model
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
@@ -17,6 +17,15 @@ ENVIRONMENT_PREFIX = "SENTIMENT_"
 DATA_VARIABLE = "SENTIMENT_DATA"
 # Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
 LARGEST_BATCH = 1024
+
+# Other services whose protocols can be spoken: service/routes/compat_*.py.
+AdapterName = Literal["paddlehub", "baidu", "tei", "oip"]
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
 
 
 class Settings(BaseSettings):
@@ -95,6 +104,15 @@ class Settings(BaseSettings):
     forwarded_allow_ips: Annotated[
         str, Field(description="Proxies whose forwarded headers count, comma-separated.")
     ] = "127.0.0.1"
+    compat: Annotated[
+        tuple[AdapterName, ...],
+        NoDecode,
+        BeforeValidator(_comma_separated),
+        Field(
+            description="Protocols of others to speak too, comma-separated: `paddlehub`, `baidu`, "
+            "`tei`, `oip`."
+        ),
+    ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe line logged.")
     ] = "info"
@@ -147,7 +165,7 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         if not first["loc"]:
             raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
-        name = ENVIRONMENT_PREFIX + ".".join(map(str, first["loc"])).upper()
+        name = ENVIRONMENT_PREFIX + str(first["loc"][0]).upper()
         raise ConfigError(
             f"{name} is {first['input']!r}: {first['msg'].lower()}; set it to a value that fits "
             "or leave it unset"
@@ -159,7 +177,7 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "the shipped model" if name == "model" else f"`{field.default}`"
-        if field.default == "":
+        if field.default in ("", ()):
             default = "none"
         lines.append(f"| `{ENVIRONMENT_PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines)
