@@ -1,34 +1,45 @@
 """The application: routes, error bodies, and a model that loads beside the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from service.errors import install_error_handlers
-from service.middleware import RequestLayer, request_path
-from service.routes import analyze, operations, pages, predict
-from service.routes.admission import AdmittedJsonRoute
-from service.settings import Settings
+from service.middleware import ModelPaths, RequestLayer, request_path
+from service.routes import (
+    analyze,
+    compat_baidu,
+    compat_oip,
+    compat_paddlehub,
+    compat_tei,
+    operations,
+    pages,
+    predict,
+)
+from service.routes.admission import AdmittedRoute
+from service.routes.compat import Adapter
+from service.settings import AdapterName, Settings
 from service.state import Service
 
 # The busiest first: routes are tried in this order.
 ROUTERS = (predict.router, analyze.router, operations.router, pages.router)
-MODEL_PATHS = frozenset(
-    route.path
-    for router in ROUTERS
-    for route in router.routes
-    if isinstance(route, AdmittedJsonRoute)
-)
+# Behind them, those that SENTIMENT_COMPAT names.
+ADAPTERS: dict[AdapterName, Adapter] = {
+    "paddlehub": compat_paddlehub.ADAPTER,
+    "baidu": compat_baidu.ADAPTER,
+    "tei": compat_tei.ADAPTER,
+    "oip": compat_oip.ADAPTER,
+}
 
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
-def create_api(service: Service) -> FastAPI:
+def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:
     """The FastAPI application around a service's state, which its lifespan loads."""
 
     @asynccontextmanager
@@ -38,6 +49,9 @@ def create_api(service: Service) -> FastAPI:
         yield
         await loading
         await service.close()
+
+    def is_not_traced(scope: MutableMapping[str, Any]) -> bool:
+        return scope["type"] != "http" or not model_paths.is_plain(request_path(scope))
 
     api = FastAPI(
         title="zh-sentiment",
@@ -50,21 +64,25 @@ def create_api(service: Service) -> FastAPI:
         max_body_size=service.settings.max_body_bytes,
         # Exporters come only by the environment (OTEL_*, FASTAPI_OTEL_AUTO_CONFIGURE). Its logs
         # hold exception messages and other paths hold whatever was asked for: no user text.
-        telemetry={"logs": False, "exclude": _is_not_traced},
+        telemetry={"logs": False, "exclude": is_not_traced},
     )
     api.state.service = service
-    for router in ROUTERS:
+    for router in routers:
         api.include_router(router)
     api.mount("/web", pages.web_files, name="web")
     install_error_handlers(api)
     return api
 
 
-def _is_not_traced(scope: MutableMapping[str, Any]) -> bool:
-    return scope["type"] != "http" or request_path(scope) not in MODEL_PATHS
-
-
 def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
     """The whole ASGI application, the outermost layer included."""
     service = service or Service(settings)
-    return RequestLayer(create_api(service), service, MODEL_PATHS)
+    adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
+    routers = [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
+    model_paths = ModelPaths(
+        route.path
+        for router in routers
+        for route in router.routes
+        if isinstance(route, AdmittedRoute)
+    )
+    return RequestLayer(create_api(service, routers, model_paths), service, model_paths, adapters)

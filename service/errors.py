@@ -1,7 +1,10 @@
-"""Every error leaves as one body, RFC 9457 ``application/problem+json``."""
+"""Every error leaves as one body, RFC 9457 ``application/problem+json``.
+
+On the paths of an adapter (``service/routes/compat.py``) it leaves in the form of that protocol.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -39,6 +42,10 @@ class Problem(BaseModel):
     instance: str | None = Field(default=None, description="The path that was asked for.")
     request_id: str | None = None
     errors: list[FieldError] | None = Field(default=None, description="The fields at fault.")
+
+
+# How a protocol says a problem; its status line is its own.
+ErrorForm = Callable[[Problem], Response]
 
 
 class ServiceError(Exception):
@@ -89,16 +96,16 @@ class DeadlineError(ServiceError):
     status = HTTPStatus.GATEWAY_TIMEOUT
 
 
-class TooManyItemsError(ServiceError):
-    """A batch has more items than the limit in force."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-
-
 class UnknownModelError(ServiceError):
     """The request names a model that is not served."""
 
     status = HTTPStatus.NOT_FOUND
+
+
+class TooManyItemsError(ServiceError):
+    """A batch has more items than the limit in force."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class UnsupportedMediaTypeError(ServiceError):
@@ -114,7 +121,7 @@ class BodyLimitError(ServiceError):
 
 
 class UnreadableBodyError(ServiceError):
-    """The body is not UTF-8."""
+    """The body cannot be read as what it should be."""
 
     status = HTTPStatus.BAD_REQUEST
 
@@ -169,11 +176,15 @@ def problem_response(
     request: Request, body: Problem, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A response that holds a problem, with the request that it belongs to."""
+    state = request.scope.get("state", {})
+    form: ErrorForm | None = state.get("error_form")
+    if form:
+        state["status"] = body.status
+        response = form(body)
+        response.headers.update(headers or {})
+        return response
     located = body.model_copy(
-        update={
-            "instance": request.scope["path"],
-            "request_id": request.scope.get("state", {}).get("request_id"),
-        }
+        update={"instance": request.scope["path"], "request_id": state.get("request_id")}
     )
     return Response(
         json.dumps(located.model_dump(exclude_none=True), ensure_ascii=True),

@@ -4,12 +4,14 @@ import logging
 import random
 import re
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from starlette.requests import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyLimitError, ServiceError, UploadsFullError, error_response
+from service.routes.compat import Adapter
 from service.state import Service
 
 logger = logging.getLogger("service.access")
@@ -18,7 +20,37 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # https://www.w3.org/TR/trace-context/: version, trace, parent, flags
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-.{2,}")
 # Asked every few seconds for as long as the service runs: logged for debugging alone.
-_PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+_PROBES = frozenset(
+    {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]{1,256}")
+
+
+class ModelPaths:
+    """The paths whose requests bring texts for the queue."""
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        """``templates`` are paths as routes have them, some with parameters in braces."""
+        self._exact = set()
+        self._patterns = {}
+        for template in templates:
+            if "{" in template:
+                self._patterns[template] = compile_path(template)[0]
+            else:
+                self._exact.add(template)
+
+    def find(self, path: str) -> str | None:
+        """The template of a path to the model: labels are as few as routes."""
+        if path in self._exact:
+            return path
+        for template, pattern in self._patterns.items():
+            if pattern.match(path):
+                return template
+        return None
+
+    def is_plain(self, path: str) -> bool:
+        """Whether a path is one of them, and so plain that it holds nobody's text."""
+        return bool(self.find(path) and _PLAIN_PATH.fullmatch(path))
 
 
 class RequestLayer:
@@ -30,11 +62,18 @@ class RequestLayer:
     is short and plain; any other is replaced. HEAD is answered as GET without a body.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, model_paths: Set[str]) -> None:
-        """``model_paths`` are those whose requests bring texts for the queue."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        model_paths: ModelPaths,
+        adapters: Sequence[Adapter] = (),
+    ) -> None:
+        """``adapters`` say problems in forms of their own on their paths."""
         self._app = app
         self._service = service
         self._model_paths = model_paths
+        self._adapters = adapters
         # Of the bodies under way to the model, from head to answer.
         self._bytes = 0
 
@@ -48,10 +87,17 @@ class RequestLayer:
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         head = scope["method"] == "HEAD"
-        # No route reads a query, so none of it can reach a log line or a span.
+        # Where logs and spans look there is no query, so none of it can reach them.
+        query = scope.get("query_string", b"")
         scope = {**scope, "method": "GET" if head else scope["method"], "query_string": b""}
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        path = request_path(scope)
+        for adapter in self._adapters:
+            if adapter.owns(path):
+                state["error_form"] = adapter.error
+                state["query"] = query
+        model_route = self._model_paths.find(path) if scope["method"] == "POST" else None
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -67,18 +113,22 @@ class RequestLayer:
             await send(message)
 
         try:
-            await self._answer(scope, headers, receive, send_with_id)
+            await self._answer(
+                scope, headers, receive, send_with_id, to_model=model_route is not None
+            )
         except Exception:
             # The framework has answered with a 500 already; its traceback ends here.
             logger.exception("unexpected error", extra={"fields": {"request_id": request_id}})
         finally:
             seconds = time.perf_counter() - started
-            to_model = self._to_model(scope)
-            route = getattr(scope.get("route"), "path", None)
-            if to_model:
-                route = request_path(scope)
+            route = model_route or getattr(scope.get("route"), "path", None)
+            status = state.get("status", status)  # a problem's, whatever a protocol makes of it
             self._service.metrics.observe_request(
-                route, status, seconds, to_model=to_model, refusal=state.get("refusal")
+                route,
+                status,
+                seconds,
+                to_model=model_route is not None,
+                refusal=state.get("refusal"),
             )
             fields = {
                 "request_id": request_id,
@@ -94,11 +144,14 @@ class RequestLayer:
             level = logging.DEBUG if route in _PROBES else logging.INFO
             logger.log(level, "request", extra={"fields": fields})
 
-    def _to_model(self, scope: Scope) -> bool:
-        return scope["method"] == "POST" and request_path(scope) in self._model_paths
-
     async def _answer(
-        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, str],
+        receive: Receive,
+        send: Send,
+        *,
+        to_model: bool,
     ) -> None:
         held = 0
 
@@ -117,8 +170,8 @@ class RequestLayer:
 
         receive_body = receive
         try:
-            announced = self._refuse(scope, headers)
-            if self._to_model(scope):
+            announced = self._refuse(headers, to_model=to_model)
+            if to_model:
                 if announced is None:
                     receive_body = receive_held
                 else:
@@ -131,9 +184,9 @@ class RequestLayer:
         finally:
             self._bytes -= held
 
-    def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> int | None:
+    def _refuse(self, headers: Mapping[bytes, str], *, to_model: bool) -> int | None:
         """The length that a request which is not refused announces for its body."""
-        if self._to_model(scope):
+        if to_model:
             self._service.check_room()
         limit = self._service.settings.max_body_bytes
         length = headers.get(b"content-length", "")

@@ -18,6 +18,9 @@ DATA_VARIABLE = "SENTIMENT_DATA"
 # Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
 LARGEST_BATCH = 1024
 
+# Other services whose protocols can be spoken: service/routes/compat_*.py.
+AdapterName = Literal["paddlehub", "baidu", "tei", "oip"]
+
 
 def _separated(value: object) -> object:
     """The parts of a comma-separated text; anything else is left to the field."""
@@ -120,6 +123,15 @@ class Settings(BaseSettings):
     forwarded_allow_ips: Annotated[
         str, Field(description="Proxies whose forwarded headers count, comma-separated.")
     ] = "127.0.0.1"
+    compat: Annotated[
+        tuple[AdapterName, ...],
+        NoDecode,
+        BeforeValidator(_separated),
+        Field(
+            description="Protocols of others to speak too, comma-separated: `paddlehub`, `baidu`, "
+            "`tei`, `oip`."
+        ),
+    ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe line logged.")
     ] = "info"
@@ -172,7 +184,7 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         if not first["loc"]:
             raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
-        name = ENVIRONMENT_PREFIX + ".".join(map(str, first["loc"])).upper()
+        name = ENVIRONMENT_PREFIX + str(first["loc"][0]).upper()
         raise ConfigError(
             f"{name} is {first['input']!r}: {first['msg'].lower()}; set it to a value that fits "
             "or leave it unset"

@@ -32,14 +32,17 @@ meters = MeterProvider([PeriodicExportingMetricReader(ConsoleMetricExporter())])
 metrics.set_meter_provider(meters)
 
 parent = {{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}
-with TestClient(
-    create_app(load_settings(model=Path(sys.argv[1]))), raise_server_exceptions=False
-) as client:
+settings = load_settings(model=Path(sys.argv[1]), compat="baidu,oip")
+with TestClient(create_app(settings), raise_server_exceptions=False) as client:
     wait_ready(client)
     client.post("/v1/predict?text={SECRET}", json={{"text": "{SECRET}"}}, headers=parent)
     client.post("/v1/predict", json={{"text": "{SECRET}", "{SECRET}": 1}})
     client.post("/v1/predict", content='{{"text": "{SECRET}"')
     client.post("/v1/{SECRET}", json={{"text": "{SECRET}"}})
+    client.post("/rpc/2.0/nlp/v1/sentiment_classify?access_token={SECRET}", content="{{}}")
+    client.get("/oauth/2.0/token?client_secret={SECRET}")
+    client.post("/v2/models/custom/infer", json={{"id": "{SECRET}"}})
+    client.post("/v2/models/{SECRET}/infer", json={{}})
     from model.classifier import Classifier
     def fail(*_, **__):
         raise RuntimeError("{SECRET}")
@@ -77,6 +80,8 @@ def test_a_request_is_a_span_of_its_callers_trace_and_no_signal_holds_text(
 ) -> None:
     signals = run(_TRACED, tiny_artifact)
     assert '"name": "POST /v1/predict"' in signals
+    assert '"name": "POST /rpc/2.0/nlp/v1/sentiment_classify"' in signals
+    assert signals.count('"name": "POST /v2/models/{name}/infer"') == 1
     assert "0x4bf92f3577b34da6a3ce929d0e0e4736" in signals
     assert "http.server.request.duration" in signals
     assert '"error.type": "RuntimeError"' in signals

@@ -19,7 +19,8 @@ from service.errors import (
 from service.state import service_of
 
 # What any request to the model can meet, in the OpenAPI document.
-PROBLEMS = responses(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+STATUSES = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+PROBLEMS = responses(*STATUSES)
 
 _WATCHED_AFTER_SECONDS = 0.05
 _JSON = re.compile(
@@ -27,35 +28,55 @@ _JSON = re.compile(
 )
 
 
-class AdmittedJsonRoute(APIRoute):
-    """A route for texts: refuses what is no JSON in UTF-8, and stops when its client goes away."""
+class AdmittedRoute(APIRoute):
+    """A route for texts: does not wait long for a body, and stops when its client goes away."""
+
+    def check_head(self, request: Request) -> None:
+        """Refuses by its head a body that the route cannot read."""
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaTypeError("send the body without a content-encoding")
+
+    def check_body(self, body: bytes) -> None:
+        """Refuses a body that the route cannot read, before it is parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See ``APIRoute.get_route_handler``."""
         handler = super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
-            if not _JSON.fullmatch(request.headers.get("content-type", "")):
-                raise UnsupportedMediaTypeError(
-                    "send the body as content-type application/json, in UTF-8"
-                )
-            if request.headers.get("content-encoding", "identity").lower() != "identity":
-                raise UnsupportedMediaTypeError("send the body without a content-encoding")
+            self.check_head(request)
             seconds = service_of(request).settings.deadline_seconds
             try:
                 async with asyncio.timeout(seconds):
                     body = await request.body()
-                # json would guess UTF-16 and UTF-32 from the first bytes.
-                body.decode()
             except TimeoutError:
                 raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
-            except UnicodeDecodeError:
-                raise UnreadableBodyError("the body is not UTF-8") from None
             except ClientDisconnect:
                 return Response(status_code=CLIENT_GONE)
+            self.check_body(body)
             return await _while_connected(request, handler)
 
         return admitted
+
+
+class AdmittedJsonRoute(AdmittedRoute):
+    """A route for texts in JSON, which refuses what is none in UTF-8."""
+
+    def check_head(self, request: Request) -> None:
+        """See ``AdmittedRoute.check_head``."""
+        if not _JSON.fullmatch(request.headers.get("content-type", "")):
+            raise UnsupportedMediaTypeError(
+                "send the body as content-type application/json, in UTF-8"
+            )
+        super().check_head(request)
+
+    def check_body(self, body: bytes) -> None:
+        """See ``AdmittedRoute.check_body``."""
+        try:
+            # json would guess UTF-16 and UTF-32 from the first bytes.
+            body.decode()
+        except UnicodeDecodeError:
+            raise UnreadableBodyError("the body is not UTF-8") from None
 
 
 async def _while_connected(
