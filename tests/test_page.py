@@ -126,6 +126,40 @@ def as_csv(rows: list[list[str]]) -> str:
     return file.getvalue()
 
 
+def dropped_at(page: Page, place: str, *, file: bool) -> bool:
+    """Drops a file or words there; whether the page has taken the drop from the browser."""
+    taken = page.evaluate(
+        """([place, file]) => {
+            const dataTransfer = new DataTransfer();
+            if (file) dataTransfer.items.add(new File(["text\\n好"], "a.csv"));
+            else dataTransfer.setData("text/plain", "好");
+            return ["dragover", "drop"].map((name) => {
+                const how = { dataTransfer, bubbles: true, cancelable: true };
+                return !document.querySelector(place).dispatchEvent(new DragEvent(name, how));
+            });
+        }""",
+        [place, file],
+    )
+    assert taken[0] == taken[1]
+    return bool(taken[0])
+
+
+def write_half_a_character(page: Page, place: str) -> None:
+    page.eval_on_selector(place, r"field => field.value = '好\ud83d'")
+
+
+def hold(page: Page, pattern: str, held: list[Route]) -> None:
+    page.route(pattern, lambda route: held.append(route))
+
+
+def release(page: Page, held: list[Route]) -> None:
+    for _ in range(3000):
+        if held:
+            break
+        page.wait_for_timeout(10)
+    held.pop(0).fallback()
+
+
 def problem(route: Route, status: int, **headers: str) -> None:
     body = json.dumps({"status": status, "detail": "raw words of the service"})
     route.fulfill(
@@ -215,6 +249,38 @@ def test_a_text_too_long_to_explain_still_gets_label_and_sentences(opened: Opene
     expect(page.locator("#answer strong")).to_be_visible()
 
 
+def test_a_text_of_which_nothing_is_read_says_so(opened: Opener) -> None:
+    nothing = json.dumps({"tokens": [], "reference": {"difference": 0}})
+    page = opened()
+    page.route("**/v1/explain", lambda route: route.fulfill(body=nothing))
+    submit(page, "<br>")
+    expect(page.locator("#answer .uncertain")).to_contain_text("No Chinese word was read")
+    expect(page.locator("#single-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator(".heat")).to_have_count(0)
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator("#compare-result .legend")).to_have_count(0)
+
+
+def test_what_comes_later_leaves_the_focus_where_it_is(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/explain", held))
+    sentence = page.locator(".sentence").first
+    sentence.focus()
+    release(page, held)
+    expect(page.locator(".heat")).to_be_visible()
+    expect(sentence).to_be_focused()
+
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result .label strong")).to_have_count(2)
+    tokens = page.locator("#compare-result .tokens")
+    release(page, held)
+    tokens.locator(".token").first.focus()
+    release(page, held)
+    expect(tokens).to_have_count(2)
+    expect(page.locator("#compare-result .token:focus")).to_have_count(1)
+
+
 def test_texts_never_become_html(opened: Opener) -> None:
     page = opened()
     expect(page.locator(".heat")).to_be_visible()
@@ -253,6 +319,27 @@ def test_a_text_that_cannot_be_read_gets_a_sentence(
     expect(page.locator("#answer")).to_have_count(0)
 
 
+def test_an_early_refusal_gets_its_number_once_the_limit_is_known(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/model", held))
+    expect(page.locator(".heat")).to_be_visible()
+    submit(page, "好" * 10_001)
+    expect(page.get_by_role("alert")).to_have_text("This text is too long. Please shorten it.")
+    release(page, held)
+    expect(page.get_by_role("alert")).to_contain_text("at most 10,000 characters")
+
+
+def test_half_a_character_is_not_taken_for_a_blank_text(opened: Opener) -> None:
+    page = opened()
+    write_half_a_character(page, "#single-text")
+    page.click("#single-form [type=submit]")
+    expect(page.get_by_role("alert")).to_contain_text("half of a character")
+    page.click("#tab-bulk")
+    write_half_a_character(page, "#bulk-lines")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-result .rows")).to_contain_text("half of a character")
+
+
 def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
     refusals = [503, 429]
 
@@ -263,7 +350,7 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
             route.fallback()
 
     page = opened(before=lambda page: page.route("**/v1/predict", refuse))
-    waiting = page.locator("#single-problem")
+    waiting = page.locator("#single-waiting[role=status]")
     expect(waiting).to_have_text("The model is still loading; the answer will come by itself …")
     expect(waiting).to_have_text("The service is busy; asking again in 1 s …")
     expect(page.locator("#answer strong")).to_have_text("Negative")
@@ -274,7 +361,9 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
     ("status", "sentence"),
     [
         (None, "The service cannot be reached."),
+        (408, "The text did not arrive in time."),
         (500, "The service failed. Its log says more"),
+        (502, "The service cannot be reached."),  # a proxy says so
         (504, "The answer took too long."),
     ],
 )
@@ -307,6 +396,26 @@ def test_two_texts_stand_side_by_side(opened: Opener) -> None:
     page.fill("#compare-b", "很好吃")
     page.click("#compare-form [type=submit]")
     expect(page.locator("#compare-result .lead")).to_have_text("Both texts are positive.")
+
+
+def test_two_texts_that_must_wait_say_so(opened: Opener) -> None:
+    busy = [True]
+
+    def refuse(route: Route) -> None:
+        if busy:
+            problem(route, 429, **{"retry-after": "1"})
+        else:
+            route.fallback()
+
+    page = opened()
+    expect(page.locator(".heat")).to_be_visible()
+    page.route("**/v1/predict", refuse)
+    page.click("#tab-compare")
+    waiting = page.locator("#compare-result [role=status]")
+    expect(waiting).to_have_text(["The service is busy; asking again in 1 s …"] * 2)
+    busy.clear()
+    expect(page.locator("#compare-result .label strong")).to_have_text(["Positive", "Negative"])
+    expect(waiting).to_have_text(["", ""])
 
 
 # Many texts
@@ -580,13 +689,13 @@ def test_the_pages_let_nothing_but_their_own_files_run(path: str) -> None:
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in str(policy)
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-cache"
-    again = client.get(path, headers={"if-none-match": answer.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
     # Swagger UI turns strings into HTML.
     strict = {"require-trusted-types-for": "'script'", "trusted-types": "libraries"}
     assert {name: policy.get(name) for name in strict} == (
         dict.fromkeys(strict) if path == "/docs" else strict
     )
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+    again = client.get(path, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
