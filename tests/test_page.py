@@ -466,22 +466,32 @@ def test_lines_that_are_pasted_get_their_answers_in_order(opened: Opener) -> Non
 
 
 def test_every_input_column_comes_back_letter_for_letter(opened: Opener) -> None:
-    rows = [["=1+1", "好吃\n“真的”", "x"], [" 007 ", "-不好吃", ""], ["@a", "", "y"]]
+    rows = [
+        ["=1+1\nx", "好吃\n“真的”", "x", ""],
+        [" 007 ", "-不好吃", "", "z"],
+        ["@a\r\nb", "", "y", ""],
+    ]
+    names = ["+编号", "内容", "label", "predicted_label"]
     page = opened()
     page.click("#tab-bulk")
     # What a spreadsheet writes in China.
-    content = as_csv([["编号", "内容", "label"], *rows]).encode("gb18030")
+    content = as_csv([names, *rows]).encode("gb18030")
     page.set_input_files("#bulk-file", {"name": "a.csv", "mimeType": "text/csv", "buffer": content})
     expect(page.locator("#bulk-chosen")).to_contain_text("GB18030")
     page.click("#bulk-start")
     expect(page.locator("#bulk-done")).to_have_text("Done: 3 texts.")
     header, *results = downloaded(page)
-    assert header[2:5] == ["label", "predicted_label", "confidence"]
-    assert [row[:3] for row in results] == rows
-    assert [row[3] for row in results] == ["positive", "negative", ""]
+    assert header[:6] == [*names, "predicted_predicted_label", "confidence"]
+    assert [row[:4] for row in results] == rows
+    assert [row[4] for row in results] == ["positive", "negative", ""]
     assert results[2][-1] == "There is nothing to read here. Please write a text."
+    expect(page.locator("#bulk-result")).to_contain_text("4 rows have a cell that begins with")
     page.check("#bulk-escape")
-    assert [row[0] for row in downloaded(page)[1:]] == ["'=1+1", " 007 ", "'@a"]
+    page.click("#language")
+    expect(page.locator("#bulk-escape")).to_be_checked()
+    escaped = downloaded(page)
+    assert [row[0] for row in escaped] == ["'+编号", "'=1+1\nx", " 007 ", "'@a\r\nb"]
+    assert escaped[2][1] == "'-不好吃"
 
 
 def test_the_text_column_can_be_chosen_and_the_header_refused(opened: Opener) -> None:
@@ -513,7 +523,7 @@ def test_a_busy_service_is_asked_again_and_no_text_is_lost(opened: Opener) -> No
     texts = [f"第{number}次很好吃" for number in range(100)]
     page.fill("#bulk-lines", "\n".join(texts))
     page.click("#bulk-start")
-    expect(page.locator("#bulk-waiting")).to_contain_text("The service is busy")
+    expect(page.locator("#bulk-waiting[role=status]")).to_contain_text("The service is busy")
     expect(page.locator("#bulk-done")).to_have_text("Done: 100 texts.")
     rows = downloaded(page)[1:]
     assert [row[0] for row in rows] == texts
@@ -523,7 +533,7 @@ def test_a_busy_service_is_asked_again_and_no_text_is_lost(opened: Opener) -> No
 def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
     let_through = [None]
 
-    def hold(route: Route) -> None:
+    def let_one_through(route: Route) -> None:
         if let_through:
             let_through.pop()
             route.fallback()
@@ -531,7 +541,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
 
     page = opened()
     page.click("#tab-bulk")
-    page.route("**/v1/predict/batch", hold)
+    page.route("**/v1/predict/batch", let_one_through)
     page.fill("#bulk-lines", "很好吃\n" * 300)
     page.click("#bulk-start")
     expect(page.locator("#bulk-done")).to_have_text("64 of 300 texts")
@@ -550,6 +560,31 @@ def test_a_file_that_is_no_text_gets_a_sentence(opened: Opener) -> None:
     expect(page.get_by_role("alert")).to_contain_text("This file cannot be read.")
     drop(page, "a.csv", b"")
     expect(page.get_by_role("alert")).to_contain_text("There is no text in this file.")
+
+
+def test_a_file_that_failed_can_be_mended_and_chosen_again(opened: Opener) -> None:
+    page = opened()
+    page.click("#tab-bulk")
+    for content, alerts in [(b"", 1), ("text\n好".encode(), 0)]:
+        page.set_input_files(
+            "#bulk-file", {"name": "a.csv", "mimeType": "text/csv", "buffer": content}
+        )
+        expect(page.get_by_role("alert")).to_have_count(alerts)
+        # A browser tells no change from a file to itself.
+        expect(page.locator("#bulk-file")).to_have_value("")
+    expect(page.locator("#bulk-chosen")).to_contain_text("a.csv: 1 row ·")
+    expect(page.locator("#bulk-column")).to_be_focused()
+
+
+def test_a_dropped_file_never_opens_in_the_browser_and_words_land_as_ever(opened: Opener) -> None:
+    page = opened()
+    assert dropped_at(page, "h1", file=True)  # or it would open in the browser
+    assert not dropped_at(page, "#single-text", file=False)
+    page.click("#tab-bulk")
+    expect(page.locator("#bulk-chosen")).to_be_empty()
+    assert not dropped_at(page, "#bulk-lines", file=False)
+    assert dropped_at(page, "h1", file=True)
+    expect(page.locator("#bulk-column")).to_be_focused()
 
 
 # The page itself
