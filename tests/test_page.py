@@ -126,6 +126,40 @@ def as_csv(rows: list[list[str]]) -> str:
     return file.getvalue()
 
 
+def dropped_at(page: Page, place: str, *, file: bool) -> bool:
+    """Drops a file or words there; whether the page has taken the drop from the browser."""
+    taken = page.evaluate(
+        """([place, file]) => {
+            const dataTransfer = new DataTransfer();
+            if (file) dataTransfer.items.add(new File(["text\\n好"], "a.csv"));
+            else dataTransfer.setData("text/plain", "好");
+            return ["dragover", "drop"].map((name) => {
+                const how = { dataTransfer, bubbles: true, cancelable: true };
+                return !document.querySelector(place).dispatchEvent(new DragEvent(name, how));
+            });
+        }""",
+        [place, file],
+    )
+    assert taken[0] == taken[1]
+    return bool(taken[0])
+
+
+def write_half_a_character(page: Page, place: str) -> None:
+    page.eval_on_selector(place, r"field => field.value = '好\ud83d'")
+
+
+def hold(page: Page, pattern: str, held: list[Route]) -> None:
+    page.route(pattern, lambda route: held.append(route))
+
+
+def release(page: Page, held: list[Route]) -> None:
+    for _ in range(3000):
+        if held:
+            break
+        page.wait_for_timeout(10)
+    held.pop(0).fallback()
+
+
 def problem(route: Route, status: int, **headers: str) -> None:
     body = json.dumps({"status": status, "detail": "raw words of the service"})
     route.fulfill(
@@ -215,6 +249,38 @@ def test_a_text_too_long_to_explain_still_gets_label_and_sentences(opened: Opene
     expect(page.locator("#answer strong")).to_be_visible()
 
 
+def test_a_text_of_which_nothing_is_read_says_so(opened: Opener) -> None:
+    nothing = json.dumps({"tokens": [], "reference": {"difference": 0}})
+    page = opened()
+    page.route("**/v1/explain", lambda route: route.fulfill(body=nothing))
+    submit(page, "<br>")
+    expect(page.locator("#answer .uncertain")).to_contain_text("No Chinese word was read")
+    expect(page.locator("#single-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator(".heat")).to_have_count(0)
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator("#compare-result .legend")).to_have_count(0)
+
+
+def test_what_comes_later_leaves_the_focus_where_it_is(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/explain", held))
+    sentence = page.locator(".sentence").first
+    sentence.focus()
+    release(page, held)
+    expect(page.locator(".heat")).to_be_visible()
+    expect(sentence).to_be_focused()
+
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result .label strong")).to_have_count(2)
+    tokens = page.locator("#compare-result .tokens")
+    release(page, held)
+    tokens.locator(".token").first.focus()
+    release(page, held)
+    expect(tokens).to_have_count(2)
+    expect(page.locator("#compare-result .token:focus")).to_have_count(1)
+
+
 def test_texts_never_become_html(opened: Opener) -> None:
     page = opened()
     expect(page.locator(".heat")).to_be_visible()
@@ -253,6 +319,27 @@ def test_a_text_that_cannot_be_read_gets_a_sentence(
     expect(page.locator("#answer")).to_have_count(0)
 
 
+def test_an_early_refusal_gets_its_number_once_the_limit_is_known(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/model", held))
+    expect(page.locator(".heat")).to_be_visible()
+    submit(page, "好" * 10_001)
+    expect(page.get_by_role("alert")).to_have_text("This text is too long. Please shorten it.")
+    release(page, held)
+    expect(page.get_by_role("alert")).to_contain_text("at most 10,000 characters")
+
+
+def test_half_a_character_is_not_taken_for_a_blank_text(opened: Opener) -> None:
+    page = opened()
+    write_half_a_character(page, "#single-text")
+    page.click("#single-form [type=submit]")
+    expect(page.get_by_role("alert")).to_contain_text("half of a character")
+    page.click("#tab-bulk")
+    write_half_a_character(page, "#bulk-lines")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-result .rows")).to_contain_text("half of a character")
+
+
 def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
     refusals = [503, 429]
 
@@ -263,7 +350,7 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
             route.fallback()
 
     page = opened(before=lambda page: page.route("**/v1/predict", refuse))
-    waiting = page.locator("#single-problem")
+    waiting = page.locator("#single-waiting[role=status]")
     expect(waiting).to_have_text("The model is still loading; the answer will come by itself …")
     expect(waiting).to_have_text("The service is busy; asking again in 1 s …")
     expect(page.locator("#answer strong")).to_have_text("Negative")
@@ -274,7 +361,9 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
     ("status", "sentence"),
     [
         (None, "The service cannot be reached."),
+        (408, "The text did not arrive in time."),
         (500, "The service failed. Its log says more"),
+        (502, "The service cannot be reached."),  # a proxy says so
         (504, "The answer took too long."),
     ],
 )
@@ -307,6 +396,26 @@ def test_two_texts_stand_side_by_side(opened: Opener) -> None:
     page.fill("#compare-b", "很好吃")
     page.click("#compare-form [type=submit]")
     expect(page.locator("#compare-result .lead")).to_have_text("Both texts are positive.")
+
+
+def test_two_texts_that_must_wait_say_so(opened: Opener) -> None:
+    busy = [True]
+
+    def refuse(route: Route) -> None:
+        if busy:
+            problem(route, 429, **{"retry-after": "1"})
+        else:
+            route.fallback()
+
+    page = opened()
+    expect(page.locator(".heat")).to_be_visible()
+    page.route("**/v1/predict", refuse)
+    page.click("#tab-compare")
+    waiting = page.locator("#compare-result [role=status]")
+    expect(waiting).to_have_text(["The service is busy; asking again in 1 s …"] * 2)
+    busy.clear()
+    expect(page.locator("#compare-result .label strong")).to_have_text(["Positive", "Negative"])
+    expect(waiting).to_have_text(["", ""])
 
 
 # Many texts
@@ -357,22 +466,32 @@ def test_lines_that_are_pasted_get_their_answers_in_order(opened: Opener) -> Non
 
 
 def test_every_input_column_comes_back_letter_for_letter(opened: Opener) -> None:
-    rows = [["=1+1", "好吃\n“真的”", "x"], [" 007 ", "-不好吃", ""], ["@a", "", "y"]]
+    rows = [
+        ["=1+1\nx", "好吃\n“真的”", "x", ""],
+        [" 007 ", "-不好吃", "", "z"],
+        ["@a\r\nb", "", "y", ""],
+    ]
+    names = ["+编号", "内容", "label", "predicted_label"]
     page = opened()
     page.click("#tab-bulk")
     # What a spreadsheet writes in China.
-    content = as_csv([["编号", "内容", "label"], *rows]).encode("gb18030")
+    content = as_csv([names, *rows]).encode("gb18030")
     page.set_input_files("#bulk-file", {"name": "a.csv", "mimeType": "text/csv", "buffer": content})
     expect(page.locator("#bulk-chosen")).to_contain_text("GB18030")
     page.click("#bulk-start")
     expect(page.locator("#bulk-done")).to_have_text("Done: 3 texts.")
     header, *results = downloaded(page)
-    assert header[2:5] == ["label", "predicted_label", "confidence"]
-    assert [row[:3] for row in results] == rows
-    assert [row[3] for row in results] == ["positive", "negative", ""]
+    assert header[:6] == [*names, "predicted_predicted_label", "confidence"]
+    assert [row[:4] for row in results] == rows
+    assert [row[4] for row in results] == ["positive", "negative", ""]
     assert results[2][-1] == "There is nothing to read here. Please write a text."
+    expect(page.locator("#bulk-result")).to_contain_text("4 rows have a cell that begins with")
     page.check("#bulk-escape")
-    assert [row[0] for row in downloaded(page)[1:]] == ["'=1+1", " 007 ", "'@a"]
+    page.click("#language")
+    expect(page.locator("#bulk-escape")).to_be_checked()
+    escaped = downloaded(page)
+    assert [row[0] for row in escaped] == ["'+编号", "'=1+1\nx", " 007 ", "'@a\r\nb"]
+    assert escaped[2][1] == "'-不好吃"
 
 
 def test_the_text_column_can_be_chosen_and_the_header_refused(opened: Opener) -> None:
@@ -404,7 +523,7 @@ def test_a_busy_service_is_asked_again_and_no_text_is_lost(opened: Opener) -> No
     texts = [f"第{number}次很好吃" for number in range(100)]
     page.fill("#bulk-lines", "\n".join(texts))
     page.click("#bulk-start")
-    expect(page.locator("#bulk-waiting")).to_contain_text("The service is busy")
+    expect(page.locator("#bulk-waiting[role=status]")).to_contain_text("The service is busy")
     expect(page.locator("#bulk-done")).to_have_text("Done: 100 texts.")
     rows = downloaded(page)[1:]
     assert [row[0] for row in rows] == texts
@@ -414,7 +533,7 @@ def test_a_busy_service_is_asked_again_and_no_text_is_lost(opened: Opener) -> No
 def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
     let_through = [None]
 
-    def hold(route: Route) -> None:
+    def let_one_through(route: Route) -> None:
         if let_through:
             let_through.pop()
             route.fallback()
@@ -422,7 +541,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_is_done(opened: Opener) -> None:
 
     page = opened()
     page.click("#tab-bulk")
-    page.route("**/v1/predict/batch", hold)
+    page.route("**/v1/predict/batch", let_one_through)
     page.fill("#bulk-lines", "很好吃\n" * 300)
     page.click("#bulk-start")
     expect(page.locator("#bulk-done")).to_have_text("64 of 300 texts")
@@ -441,6 +560,31 @@ def test_a_file_that_is_no_text_gets_a_sentence(opened: Opener) -> None:
     expect(page.get_by_role("alert")).to_contain_text("This file cannot be read.")
     drop(page, "a.csv", b"")
     expect(page.get_by_role("alert")).to_contain_text("There is no text in this file.")
+
+
+def test_a_file_that_failed_can_be_mended_and_chosen_again(opened: Opener) -> None:
+    page = opened()
+    page.click("#tab-bulk")
+    for content, alerts in [(b"", 1), ("text\n好".encode(), 0)]:
+        page.set_input_files(
+            "#bulk-file", {"name": "a.csv", "mimeType": "text/csv", "buffer": content}
+        )
+        expect(page.get_by_role("alert")).to_have_count(alerts)
+        # A browser tells no change from a file to itself.
+        expect(page.locator("#bulk-file")).to_have_value("")
+    expect(page.locator("#bulk-chosen")).to_contain_text("a.csv: 1 row ·")
+    expect(page.locator("#bulk-column")).to_be_focused()
+
+
+def test_a_dropped_file_never_opens_in_the_browser_and_words_land_as_ever(opened: Opener) -> None:
+    page = opened()
+    assert dropped_at(page, "h1", file=True)  # or it would open in the browser
+    assert not dropped_at(page, "#single-text", file=False)
+    page.click("#tab-bulk")
+    expect(page.locator("#bulk-chosen")).to_be_empty()
+    assert not dropped_at(page, "#bulk-lines", file=False)
+    assert dropped_at(page, "h1", file=True)
+    expect(page.locator("#bulk-column")).to_be_focused()
 
 
 # The page itself
@@ -580,6 +724,11 @@ def test_the_pages_let_nothing_but_their_own_files_run(path: str) -> None:
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in str(policy)
+    # Swagger UI turns strings into HTML.
+    strict = {"require-trusted-types-for": "'script'", "trusted-types": "libraries"}
+    assert {name: policy.get(name) for name in strict} == (
+        dict.fromkeys(strict) if path == "/docs" else strict
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-cache"

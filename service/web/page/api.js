@@ -3,12 +3,13 @@
 
 const LONGEST_WAIT_SECONDS = 30;
 
-// What went wrong. Status 0: no answer came at all.
+// What went wrong. Status 0: no answer came from the service.
 export class Problem extends Error {
   constructor(status, body = {}, wait = 1) {
     super(body.detail ?? "no answer");
     this.status = status;
     this.detail = body.detail ?? "";
+    this.errors = body.errors;
     this.requestId = body.request_id;
     this.wait = wait;
   }
@@ -29,6 +30,8 @@ async function once(path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0);
   }
+  // A proxy's word for a service that it cannot reach.
+  if (response.status === 502) throw new Problem(0);
   const told = await response.json().catch(() => ({}));
   const wait = Number(response.headers.get("retry-after")) || 1;
   throw new Problem(response.status, told, Math.min(wait, LONGEST_WAIT_SECONDS));

@@ -1,7 +1,7 @@
 // Many texts: lines or a CSV file, sent in batches, then a chart, a table and a file.
 
 import { ask, model, Problem } from "./api.js";
-import { announce, byId, element, library } from "./dom.js";
+import { announce, byId, element, fill, library } from "./dom.js";
 import { lines, readRows } from "./rows.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
 import { card, LABELS, problemBox, SHAPES, shape } from "./views.js";
@@ -15,6 +15,8 @@ const BATCH_CHARACTERS = 20_000;
 const BODY_FRAME_BYTES = 64;
 const BUSY_TRIES = 120;
 const RESULT_COLUMNS = ["label", "confidence", ...LABELS, "error"];
+// The beginning of a cell that a spreadsheet may run.
+const FORMULA = /^[=+\-@\t\r]/;
 const EXAMPLE = [
   "快递很快，包装也用心，给好评",
   "等了一个小时才上菜，还上错了",
@@ -51,9 +53,9 @@ function fromLines() {
 const chosen = () => (file ? fromFile() : fromLines());
 
 async function choose(picked) {
-  problem = null;
   try {
     file = await readRows(picked);
+    problem = null;
     if (!file) fail("emptyFile");
   } catch (error) {
     file = null;
@@ -62,6 +64,8 @@ async function choose(picked) {
     fail(unreadable ? "unreadableFile" : "library");
   }
   drawForm();
+  // What had the focus is hidden now.
+  byId("bulk-column")?.focus();
 }
 
 function fail(key) {
@@ -106,7 +110,6 @@ function fileBox() {
   const remove = element("button", { type: "button", class: "quiet" }, t("removeFile"));
   remove.addEventListener("click", () => {
     file = null;
-    byId("bulk-file").value = "";
     drawForm();
     byId("bulk-lines").focus();
   });
@@ -161,7 +164,8 @@ async function send(batch, queue, told) {
   const items = batch.map((index) => ({ text: told.texts[index] }));
   const { signal } = told.controller;
   const onWait = (waiting) => {
-    byId("bulk-waiting").textContent = waiting ? waitingText(waiting) : "";
+    told.waiting = waiting;
+    drawProgress();
   };
   let results;
   try {
@@ -201,7 +205,9 @@ async function run() {
     done: 0,
     running: true,
     ended: null,
+    waiting: null,
     limit: null,
+    escape: false,
     controller: new AbortController(),
   });
   drawForm();
@@ -243,7 +249,8 @@ function drawProgress() {
   const words = t("bulkDone", wholeNumber(work.done), wholeNumber(all));
   byId("bulk-done").textContent = work.running ? words : endWords();
   byId("bulk-cancel").hidden = !work.running;
-  if (!work.running) byId("bulk-waiting").textContent = "";
+  const waits = work.running && work.waiting && waitingText(work.waiting);
+  fill(byId("bulk-waiting"), [waits], () => [waits]);
   // Every tenth is enough to hear.
   const tenth = Math.floor((work.done / all) * 10);
   if (work.running && tenth !== work.tenth) announce(words);
@@ -390,16 +397,14 @@ function resultsCard() {
   download.addEventListener("click", save);
   const made = card(t("results"));
   made.append(element("div", { class: "under" }, element("span", { class: "hint" }, endWords()), download));
-  const risky = work.rows.filter((row) => row.some((cell) => /^[=+\-@\t\r]/.test(cell))).length;
+  const risky = [work.names, ...work.rows].filter((row) => row.some((cell) => FORMULA.test(cell))).length;
   if (risky) {
+    const escape = element("input", { type: "checkbox", id: "bulk-escape" });
+    escape.checked = work.escape;
+    escape.addEventListener("change", () => (work.escape = escape.checked));
     made.append(
       element("p", { class: "hint" }, t("formulas", risky)),
-      element(
-        "label",
-        { class: "check" },
-        element("input", { type: "checkbox", id: "bulk-escape" }),
-        t("escapeFormulas"),
-      ),
+      element("label", { class: "check" }, escape, t("escapeFormulas")),
     );
   }
   if (all > SHOWN_ROWS) {
@@ -417,16 +422,20 @@ function cells(result) {
   return [result.label, ...numbers.map(String), ""];
 }
 
+function untaken(name, names) {
+  return names.includes(name) ? untaken(`predicted_${name}`, names) : name;
+}
+
 // All columns as they came, then ours; a name that is taken already gets a prefix.
 async function save() {
   const Papa = await library("Papa");
   const { names, rows, results } = work;
-  const ours = RESULT_COLUMNS.map((name) => (names.includes(name) ? `predicted_${name}` : name));
+  const ours = RESULT_COLUMNS.map((name) => untaken(name, names));
   const table = rows.map((row, index) => [
     ...names.map((_, at) => row[at] ?? ""),
     ...cells(results[index]),
   ]);
-  const escapeFormulae = byId("bulk-escape")?.checked ?? false;
+  const escapeFormulae = work.escape && FORMULA;
   const text = Papa.unparse([[...names, ...ours], ...table], { escapeFormulae });
   // The mark at the beginning tells Excel that this is UTF-8.
   const blob = new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" });
@@ -448,18 +457,26 @@ export function startBulk() {
     count();
   });
   byId("bulk-file").addEventListener("change", (event) => {
-    if (event.target.files.length) choose(event.target.files[0]);
+    const [picked] = event.target.files;
+    event.target.value = ""; // or the same file could not be chosen again
+    if (picked) choose(picked);
   });
   byId("bulk-cancel").addEventListener("click", () => work?.controller.abort());
-  panel.addEventListener("dragover", (event) => {
+  // A file that is dropped beside its place would open in the browser; text is dropped as ever.
+  const holdsFile = (event) => event.dataTransfer.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!holdsFile(event)) return;
     event.preventDefault();
-    drop.classList.add("over");
+    if (panel.hidden) event.dataTransfer.dropEffect = "none";
+    else drop.classList.add("over");
   });
-  panel.addEventListener("dragleave", () => drop.classList.remove("over"));
-  panel.addEventListener("drop", (event) => {
-    event.preventDefault();
+  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
     drop.classList.remove("over");
-    if (event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+    if (!holdsFile(event)) return;
+    event.preventDefault();
+    const [picked] = event.dataTransfer.files;
+    if (picked && !panel.hidden) choose(picked);
   });
   document.addEventListener("theme", drawChart);
   onLanguage(() => {

@@ -1,7 +1,7 @@
 // Two texts side by side, and what changes from one to the other.
 
 import { ask, longestText } from "./api.js";
-import { announce, byId, element } from "./dom.js";
+import { announce, byId, element, fill, place } from "./dom.js";
 import { onLanguage, percent, points, problemText, t, waitingText } from "./texts.js";
 import { card, LABELS, legend, note, problemBox, shape, tokenList, verdict } from "./views.js";
 
@@ -10,22 +10,35 @@ let running = null;
 let limit = null;
 let sides = null;
 
+// Where each side's parts stand, and what is said of both.
+const places = inputs.map(() => ({
+  title: element("h2"),
+  waiting: place({ role: "status" }),
+  problem: place(),
+  label: place(),
+  reasons: place(),
+}));
+const [changes, key] = [place(), place()];
+
 function draw() {
   if (!sides) return;
-  const pair = element("div", { class: "pair" });
-  sides.forEach((side, index) => {
-    const box = card(t(index ? "secondText" : "firstText"));
-    if (side.waiting) box.append(element("p", { class: "waiting" }, waitingText(side.waiting)));
-    if (side.problem) box.append(problemBox(problemText(side.problem, limit)));
-    if (side.answer) box.append(verdict(side.answer));
-    if (side.explanation) box.append(tokenList(side.text, side.explanation.tokens));
-    if (side.unexplained) box.append(note(side.unexplained, "tooLongToExplain", limit));
-    pair.append(box);
+  sides.forEach(({ text, waiting, problem, answer, explanation, unexplained }, index) => {
+    const at = places[index];
+    const waits = waiting && waitingText(waiting);
+    const failed = problem && problemText(problem, limit);
+    fill(at.title, [], () => [t(index ? "secondText" : "firstText")]);
+    fill(at.waiting, [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
+    fill(at.problem, [failed], () => [failed && problemBox(failed)]);
+    fill(at.label, [answer], () => [answer && verdict(answer)]);
+    fill(at.reasons, [explanation, unexplained], () => [
+      explanation && tokenList(text, explanation.tokens),
+      unexplained && note(unexplained, "tooLongToExplain"),
+    ]);
   });
-  const parts = [pair];
-  if (sides.every((side) => side.answer)) parts.unshift(difference());
-  if (sides.some((side) => side.explanation)) parts.push(legend());
-  byId("compare-result").replaceChildren(...parts);
+  const answers = sides.map((side) => side.answer);
+  const explained = sides.some((side) => side.explanation?.tokens.length);
+  fill(changes, answers, () => [answers.every(Boolean) && difference()]);
+  fill(key, [explained], () => [explained && legend()]);
 }
 
 function difference() {
@@ -59,6 +72,10 @@ function difference() {
 }
 
 async function run() {
+  if (!sides) {
+    const cards = places.map((at) => element("section", { class: "card" }, ...Object.values(at)));
+    byId("compare-result").append(changes, element("div", { class: "pair" }, ...cards), key);
+  }
   running?.abort();
   const { signal } = (running = new AbortController());
   sides = inputs.map((input) => ({ text: input.value }));
@@ -103,4 +120,5 @@ export async function openCompare() {
   if (sides) return;
   run();
   limit = await longestText();
+  draw();
 }

@@ -1,6 +1,8 @@
 // Elements, the keyboard inside a group, and the words that hovering or focusing shows.
 // Texts reach the page as text nodes alone; the page's policy refuses any other way.
 
+import { locale } from "./texts.js";
+
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, attributes = {}, ...children) {
@@ -10,6 +12,21 @@ export function element(name, attributes = {}, ...children) {
   }
   made.append(...children);
   return made;
+}
+
+// A place whose content `fill` makes: the content itself takes part in the layout around it.
+export const place = (attributes = {}) => element("div", { class: "part", ...attributes });
+
+const madeFrom = new WeakMap();
+
+// Fills a place anew if the language or anything else that its content is made from has changed:
+// what has not changed keeps the focus that is in it.
+export function fill(at, from, make) {
+  const now = [locale(), ...from];
+  const before = madeFrom.get(at);
+  if (before && now.every((value, index) => value === before[index])) return;
+  madeFrom.set(at, now);
+  at.replaceChildren(...make().filter(Boolean));
 }
 
 // Says something to a screen reader, without moving the focus.

@@ -1,7 +1,7 @@
 // One text: the label first, then its sentences and the explanation, each when it is there.
 
 import { ask, longestText } from "./api.js";
-import { announce, byId, element } from "./dom.js";
+import { announce, byId, element, fill, place } from "./dom.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
 import { gatesView, note, problemBox, sentencesView, tokensView, verdict } from "./views.js";
 
@@ -18,6 +18,7 @@ const EXAMPLES = {
 const input = byId("single-text");
 const counter = byId("single-count");
 const result = byId("single-result");
+const [label, sentences, reasons] = [place(), place(), place()];
 let running = null;
 let limit = null;
 // All that is shown follows from this, so a change of language draws it anew.
@@ -25,17 +26,22 @@ let state = {};
 
 function draw() {
   const { text, answer, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
-  const problems = [];
-  if (waiting) problems.push(element("p", { class: "waiting", role: "status" }, waitingText(waiting)));
-  if (problem) problems.push(problemBox(problemText(problem, limit)));
-  byId("single-problem").replaceChildren(...problems);
-  const parts = [];
-  if (answer) parts.push(element("section", { class: "card", id: "answer" }, verdict(answer)));
-  if (analysis) parts.push(sentencesView(text, analysis.sentences));
-  if (unanalysed) parts.push(note(unanalysed, "tooLongToAnalyse", limit));
-  if (explanation) parts.push(tokensView(text, explanation), gatesView(explanation));
-  if (unexplained) parts.push(note(unexplained, "tooLongToExplain", limit));
-  result.replaceChildren(...parts);
+  const waits = waiting && waitingText(waiting);
+  const failed = problem && problemText(problem, limit);
+  fill(byId("single-waiting"), [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
+  fill(byId("single-problem"), [failed], () => [failed && problemBox(failed)]);
+  fill(label, [answer], () => [
+    answer && element("section", { class: "card", id: "answer" }, verdict(answer)),
+  ]);
+  fill(sentences, [analysis, unanalysed], () => [
+    analysis && sentencesView(text, analysis.sentences),
+    unanalysed && note(unanalysed, "tooLongToAnalyse"),
+  ]);
+  fill(reasons, [explanation, unexplained], () => [
+    explanation && tokensView(text, explanation),
+    explanation && gatesView(explanation),
+    unexplained && note(unexplained, "tooLongToExplain"),
+  ]);
   count();
 }
 
@@ -82,6 +88,7 @@ async function run() {
 }
 
 export function startSingle() {
+  result.append(label, sentences, reasons);
   const examples = byId("examples");
   for (const [name, text] of Object.entries(EXAMPLES)) {
     const button = element("button", { type: "button", class: "chip", "data-t": name });
@@ -104,6 +111,6 @@ export function startSingle() {
   // The first label is there before anything is typed.
   return run().then(async () => {
     limit = await longestText();
-    count();
+    draw();
   });
 }

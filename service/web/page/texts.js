@@ -1,6 +1,8 @@
 // Every word that the page says, in both languages.
 
-const textsOf = (n) => (n === "1" ? "1 text" : `${n} texts`);
+// English: the number comes plain or formatted.
+const some = (n, one) => `${n} ${one}${String(n) === "1" ? "" : "s"}`;
+const textsOf = (n) => some(n, "text");
 
 const en = {
   title: "Chinese sentiment",
@@ -26,7 +28,7 @@ const en = {
   exampleTraditional: "Traditional, emoji",
   exampleUnsure: "Hard to tell",
   exampleContrast: "Many sentences",
-  count: (n, limit) => (limit ? `${n} of ${limit} characters` : `${n} characters`),
+  count: (n, limit) => (limit ? `${n} of ${some(limit, "character")}` : some(n, "character")),
 
   positive: "Positive",
   neutral: "Neutral",
@@ -37,8 +39,8 @@ const en = {
   noChinese: "No Chinese word was read, so this answer means little.",
   facts: (f) =>
     [
-      `${f.characters} characters`,
-      f.tokens === 1 ? "1 token read" : `${f.tokens} tokens read`,
+      some(f.characters, "character"),
+      `${some(f.tokens, "token")} read`,
       f.unknown ? `${f.unknown} of them unknown` : "none unknown",
       f.windows > 1 ? `in ${f.windows} windows` : "",
     ]
@@ -64,6 +66,7 @@ const en = {
   readAs: (normalized) => `Read as “${normalized}”.`,
   reference: (d) =>
     `The weights in full precision give the same probabilities to within ${d}.`,
+  nothingRead: "Nothing in this text was read, so there is no word to explain.",
   tooLongToExplain:
     "This text is too long to be explained word by word; the label is of the whole text.",
   tooLongToAnalyse:
@@ -106,7 +109,7 @@ const en = {
   bulkExample: "Fill in some lines",
   bulkCount: textsOf,
   bulkStart: "Analyse all",
-  chosenFile: (name, n) => `${name}: ${n} rows`,
+  chosenFile: (name, n) => `${name}: ${some(n, "row")}`,
   decodedAs: (encoding) => `read as ${encoding.toUpperCase()}`,
   textColumn: "Column with the texts",
   headerRow: "The first row names the columns",
@@ -141,6 +144,7 @@ const en = {
 
   problem: {
     0: () => "The service cannot be reached. Is it running, and are you online?",
+    408: () => "The text did not arrive in time. Please try again.",
     413: (limit) =>
       limit
         ? `This text is too long: at most ${limit} characters can be read at once. Please shorten it.`
@@ -150,6 +154,8 @@ const en = {
     503: () => "The model is not ready yet. Please try again in a moment.",
     504: () => "The answer took too long. Please try again, perhaps with a shorter text.",
     500: (_, id) => `The service failed. Its log says more${id ? ` (request ${id})` : ""}.`,
+    halfCharacter: () =>
+      "This text holds half of a character, which cannot be read. Please remove it.",
     broken: () =>
       "The model could not be loaded. Whoever runs this service finds the reason in its log.",
     library: () => "A part of the page could not be loaded. Please try again.",
@@ -220,6 +226,7 @@ const zh = {
   unknownTip: "词表中没有这个词，按单字读取。",
   readAs: (normalized) => `读作“${normalized}”。`,
   reference: (d) => `用全精度权重计算，各概率相差不超过 ${d}。`,
+  nothingRead: "这条文本没有读入任何词，因此没有可解释的内容。",
   tooLongToExplain: "文本太长，无法逐词解释；标签由全文得出。",
   tooLongToAnalyse: "句子太多，无法逐句判断；标签由全文得出。",
 
@@ -293,6 +300,7 @@ const zh = {
 
   problem: {
     0: () => "无法连接到服务。请确认服务正在运行、网络正常。",
+    408: () => "文本未能及时送达，请重试。",
     413: (limit) =>
       limit ? `文本太长：一次最多读取 ${limit} 字，请缩短后再试。` : "文本太长，请缩短后再试。",
     422: () => "这里没有可读的内容，请输入文本。",
@@ -300,6 +308,7 @@ const zh = {
     503: () => "模型尚未就绪，请稍后再试。",
     504: () => "等待结果超时，请重试，或缩短文本。",
     500: (_, id) => `服务出错，详情见服务日志${id ? `（请求 ${id}）` : ""}。`,
+    halfCharacter: () => "文本中有残缺的字符，无法读取，请将其删去。",
     broken: () => "模型无法加载，请联系服务的管理者，原因见服务日志。",
     library: () => "页面的一部分无法加载，请重试。",
   },
@@ -342,7 +351,8 @@ export function t(key, ...values) {
 // The sentence for a problem; `limit` is the longest text.
 export function problemText(problem, limit) {
   const sentences = t("problem");
-  const kind = problem.broken ? "broken" : problem.status;
+  const half = problem.errors?.some(({ type }) => type === "string_unicode");
+  const kind = problem.broken ? "broken" : half ? "halfCharacter" : problem.status;
   return (sentences[kind] ?? sentences[500])(limit && wholeNumber(limit), problem.requestId);
 }
 

@@ -19,8 +19,8 @@ export function problemBox(words) {
 }
 
 // Why a part of the answer is missing; `tooLong` names the words for a text that is too long for it.
-export function note(problem, tooLong, limit) {
-  const words = problem.status === 413 ? t(tooLong) : problemText(problem, limit);
+export function note(problem, tooLong) {
+  const words = problem.status === 413 ? t(tooLong) : problemText(problem);
   return element("p", { class: "waiting" }, words);
 }
 
@@ -118,6 +118,8 @@ function shownAs(token, before) {
 }
 
 export function tokenList(text, tokens) {
+  // A text of markup alone, say.
+  if (!tokens.length) return element("p", { class: "hint" }, t("nothingRead"));
   const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens") });
   const pulls = tokens.map((token) => Math.max(...Object.values(token.contribution)));
   const full = Math.max(LEAST_FULL_PULL, ...pulls);
@@ -167,9 +169,11 @@ export function legend() {
 }
 
 export function tokensView(text, explanation) {
+  const list = tokenList(text, explanation.tokens);
+  if (!explanation.tokens.length) return card(t("tokens"), list);
   return card(
     t("tokens"),
-    tokenList(text, explanation.tokens),
+    list,
     legend(),
     element("p", { class: "hint" }, t("tokensCaption")),
     element("p", { class: "hint" }, t("reference", explanation.reference.difference.toFixed(4))),
@@ -178,8 +182,10 @@ export function tokensView(text, explanation) {
 
 const level = (value) => t("levels")[Math.min(4, Math.floor(value * 5))];
 
+// Null where the network read nothing.
 export function gatesView(explanation) {
   const tokens = explanation.tokens.filter((token) => token.gates);
+  if (!tokens.length) return null;
   const highest = (values) => Math.max(...values.flatMap((value) => Object.values(value)));
   const mostOpen = highest(tokens.flatMap((token) => Object.values(token.gates)));
   const mostRetained = highest(tokens.map((token) => token.retained));
