@@ -11,19 +11,20 @@ from starlette.types import ASGIApp
 
 from service.errors import install_error_handlers
 from service.middleware import RequestLayer, request_path
-from service.routes import analyze, operations, pages, predict
+from service.routes import analyze, operations, pages, predict, stream
 from service.routes.admission import AdmittedJsonRoute
 from service.settings import Settings
 from service.state import Service
 
 # The busiest first: routes are tried in this order.
-ROUTERS = (predict.router, analyze.router, operations.router, pages.router)
-MODEL_PATHS = frozenset(
+ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
+STREAM_PATHS = frozenset({stream.PATH})
+MODEL_PATHS = STREAM_PATHS | {
     route.path
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, AdmittedJsonRoute)
-)
+}
 
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
@@ -68,4 +69,4 @@ def _is_not_traced(scope: MutableMapping[str, Any]) -> bool:
 def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
     """The whole ASGI application, the outermost layer included."""
     service = service or Service(settings)
-    return RequestLayer(create_api(service), service, MODEL_PATHS)
+    return RequestLayer(create_api(service), service, MODEL_PATHS, STREAM_PATHS)

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -89,6 +89,9 @@ class _Request:
     ended: float = 0.0
 
 
+_Lane = dict[int, _Window]  # windows that wait, by ticket, the oldest first
+
+
 class Batcher:
     """Runs the engine in threads of its own, each on some of the windows that wait.
 
@@ -96,7 +99,8 @@ class Batcher:
     Where more wait than threads run, a thread takes the oldest with those of near length beside
     it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and, where more wait than
     one run takes, what is before a request takes at most about ``queue_seconds``; a request that
-    would exceed either is refused at once.
+    would exceed either is refused at once. Streams wait instead, and only for a part of that room;
+    where both wait, requests and streams get a run in turn.
     """
 
     def __init__(
@@ -111,7 +115,12 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
         self._tickets = count()
-        self._waiting: dict[int, _Window] = {}  # by ticket, the oldest first
+        self._requested: _Lane = {}
+        self._streamed: _Lane = {}
+        self._lanes = (self._requested, self._streamed)  # the one whose turn it is first
+        self._streamed_texts = 0
+        self._turn = asyncio.Lock()  # whoever comes first gets it first
+        self._left = asyncio.Event()
         self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
         self._closed = False
@@ -165,7 +174,32 @@ class Batcher:
             DeadlineError: the answer did not come in time; what is left of the work is dropped.
         """
         async with self._admitted(len(texts)):
-            return await self._answer(texts)
+            return await self._answer(texts, self._requested)
+
+    async def submit_in_turn(self, texts: Sequence[str]) -> Answer:
+        """As ``submit``, for at most ``queue_texts`` texts of a stream.
+
+        It waits until there is room, whoever came first going first, and has no deadline.
+        """
+        async with self._turn:
+            while not self._has_room_for_streamed(len(texts)):
+                self._left.clear()
+                await self._left.wait()
+            self._streamed_texts += len(texts)
+        try:
+            with self._place(len(texts)):
+                return await self._answer(texts, self._streamed)
+        finally:
+            self._streamed_texts -= len(texts)
+
+    def _has_room_for_streamed(self, texts: int) -> bool:
+        """Streams alone never fill the queue, in number or in time."""
+        settings = self._settings
+        limit = settings.queue_texts / 4
+        if pace := self._pace.seconds_per_text:
+            limit = min(limit, settings.queue_seconds / 2 / pace)
+        fits = not self._streamed_texts or self._streamed_texts + texts <= limit
+        return fits and self._texts + texts <= settings.queue_texts
 
     async def explain(self, text: str) -> tuple[Answer, Explanation]:
         """The answer for one text, as ``submit`` gives it, and then why.
@@ -190,7 +224,7 @@ class Batcher:
         windows = [omission.ids for omission in subject.omissions]
         async with self._admitted(len(windows)):
             reading = self._loop.run_in_executor(self._encoding, self._read, prediction)
-            without = (await self._run(windows)).probabilities
+            without = (await self._run(windows, self._requested)).probabilities
             explanation = subject.explain(await reading, without)
         seconds = time.perf_counter() - begun
         return replace(answer, infer_seconds=answer.infer_seconds + seconds), explanation
@@ -207,20 +241,27 @@ class Batcher:
     async def _admitted(self, texts: int) -> AsyncIterator[None]:
         """A place in the queue for so many texts, for as long as the deadline allows."""
         self.check_room(texts)
+        seconds = self._settings.deadline_seconds
+        try:
+            with self._place(texts):
+                async with asyncio.timeout(seconds):
+                    yield
+        except TimeoutError:
+            raise DeadlineError(f"no answer within {seconds:g} s") from None
+
+    @contextlib.contextmanager
+    def _place(self, texts: int) -> Iterator[None]:
         if not self._texts:
             self._pace.begin()
         self._texts += texts
         answered = 0
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds):
-                yield
+            yield
             answered = texts
-        except TimeoutError:
-            seconds = self._settings.deadline_seconds
-            raise DeadlineError(f"no answer within {seconds:g} s") from None
         finally:
             self._pace.leave(answered, self._texts)
             self._texts -= texts
+            self._left.set()
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""
@@ -231,11 +272,12 @@ class Batcher:
         for thread in self._threads:
             # One that hangs dies with the process.
             await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
-        for window in self._waiting.values():
-            window.request.done.cancel()
+        for lane in self._lanes:
+            for window in lane.values():
+                window.request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
 
-    async def _answer(self, texts: Sequence[str]) -> Answer:
+    async def _answer(self, texts: Sequence[str], lane: _Lane) -> Answer:
         begun = time.perf_counter()
         if sum(map(len, texts)) <= _CHARACTERS_AT_ONCE:
             encodings = self._encode_all(texts)
@@ -244,7 +286,7 @@ class Batcher:
         encoded = time.perf_counter()
         read = [encoding for encoding in encodings if isinstance(encoding, Encoding)]
         windows = [ids for encoding in read for ids in encoding.windows]
-        request = await self._run(windows) if windows else None
+        request = await self._run(windows, lane) if windows else None
         predictions = (
             self._classifier.decide_all(read, request.probabilities) if request else iter(())
         )
@@ -271,7 +313,7 @@ class Batcher:
         except SentimentError as error:
             return error
 
-    async def _run(self, windows: Sequence[tuple[int, ...]]) -> _Request:
+    async def _run(self, windows: Sequence[tuple[int, ...]], lane: _Lane) -> _Request:
         """Queues windows and waits until all have been read."""
         labels = len(self._classifier.artifact.manifest.labels)
         request = _Request(
@@ -281,7 +323,7 @@ class Batcher:
             for row, ids in enumerate(windows):
                 ticket = next(self._tickets)
                 request.tickets.append(ticket)
-                self._waiting[ticket] = _Window(request, row, ids)
+                lane[ticket] = _Window(request, row, ids)
             self._changed.notify(len(windows))
         try:
             await request.done
@@ -289,7 +331,7 @@ class Batcher:
             if request.missing:  # too late, nobody wants it any more, or a run of it failed
                 with self._changed:
                     for ticket in request.tickets:
-                        self._waiting.pop(ticket, None)
+                        lane.pop(ticket, None)
         return request
 
     def _serve(self) -> None:
@@ -312,14 +354,18 @@ class Batcher:
     def _next_run(self) -> list[_Window]:
         """Takes the oldest that waits, as soon as there is one, and others like it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: any(self._lanes) or self._closed)
             if self._closed:
                 return []
-            tickets = list(islice(self._waiting, _WINDOWS_LOOKED_AT))
-            lengths = [len(self._waiting[ticket].ids) for ticket in tickets]
+            first, second = self._lanes
+            lane = first or second
+            if lane is first:
+                self._lanes = (second, first)
+            tickets = list(islice(lane, _WINDOWS_LOOKED_AT))
+            lengths = [len(lane[ticket].ids) for ticket in tickets]
             groups = group_by_length(lengths, self._settings.batch_texts)
             chosen = next(group for group in groups if 0 in group)
-            return [self._waiting.pop(tickets[index]) for index in chosen]
+            return [lane.pop(tickets[index]) for index in chosen]
 
     def _deliver(
         self, run: list[_Window], result: Probabilities | Exception, started: float, ended: float

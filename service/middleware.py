@@ -20,6 +20,9 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 # Asked every few seconds for as long as the service runs: logged for debugging alone.
 _PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
+# What a stream holds of its body at a time, at most.
+STREAM_BYTES = 1024 * 1024
+
 
 class RequestLayer:
     """Gives each request an id, refuses what has no chance, logs one line and counts it.
@@ -30,11 +33,21 @@ class RequestLayer:
     is short and plain; any other is replaced. HEAD is answered as GET without a body.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, model_paths: Set[str]) -> None:
-        """``model_paths`` are those whose requests bring texts for the queue."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        model_paths: Set[str],
+        stream_paths: Set[str] = frozenset(),
+    ) -> None:
+        """``model_paths`` are those whose requests bring texts for the queue.
+
+        Those of ``stream_paths`` never hold their whole body.
+        """
         self._app = app
         self._service = service
         self._model_paths = model_paths
+        self._stream_paths = stream_paths
         # Of the bodies under way to the model, from head to answer.
         self._bytes = 0
 
@@ -132,10 +145,12 @@ class RequestLayer:
             self._bytes -= held
 
     def _refuse(self, scope: Scope, headers: Mapping[bytes, str]) -> int | None:
-        """The length that a request which is not refused announces for its body."""
+        """The bytes that the body of a request which is not refused will be, if that is known."""
+        limit = self._service.settings.max_body_bytes
         if self._to_model(scope):
             self._service.ready_model().batcher.check_room()
-        limit = self._service.settings.max_body_bytes
+            if request_path(scope) in self._stream_paths:
+                return min(STREAM_BYTES, limit)
         length = headers.get(b"content-length", "")
         if not length.isdecimal():
             return None

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import socket
+import sys
 import time
 from types import FrameType
 
@@ -36,6 +38,20 @@ class Server(uvicorn.Server):
         self._service.draining = True
         logger.info("shutting down in %g s", seconds)
         self._closes_at = time.monotonic() + seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Has the system cut off who takes nothing of an answer; the event loop cannot."""
+        await super().startup(sockets)
+        if sys.platform == "linux":
+            milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
+            for server in self.servers:
+                for listening in server.sockets:  # which hand it down to their connections
+                    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers what is in flight; of a stream, what it has sent so far."""
+        self._service.end_streams()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to begin closing."""

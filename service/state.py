@@ -55,6 +55,8 @@ class Service:
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
+    # What reads the bodies of streams.
+    reading: set[asyncio.Task[None]] = field(default_factory=set)
     metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,11 @@ class Service:
             wait_seconds=batcher.wait_seconds if batcher else 0.0,
             takes_requests=self.status in ("ready", "saturated"),
         )
+
+    def end_streams(self) -> None:
+        """Lets streams read nothing more; what they have read is answered."""
+        for task in self.reading:
+            task.cancel()
 
     @property
     def hangs(self) -> bool:
