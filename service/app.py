@@ -20,6 +20,7 @@ from service.routes import (
     operations,
     pages,
     predict,
+    stream,
 )
 from service.routes.admission import AdmittedRoute
 from service.routes.compat import Adapter
@@ -27,7 +28,7 @@ from service.settings import AdapterName, Settings
 from service.state import Service
 
 # The busiest first: routes are tried in this order.
-ROUTERS = (predict.router, analyze.router, operations.router, pages.router)
+ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
 # Behind them, those that SENTIMENT_COMPAT names.
 ADAPTERS: dict[AdapterName, Adapter] = {
     "paddlehub": compat_paddlehub.ADAPTER,
@@ -80,9 +81,12 @@ def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
     adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
     routers = [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
     model_paths = ModelPaths(
-        route.path
-        for router in routers
-        for route in router.routes
-        if isinstance(route, AdmittedRoute)
+        {stream.PATH}.union(
+            route.path
+            for router in routers
+            for route in router.routes
+            if isinstance(route, AdmittedRoute)
+        )
     )
-    return RequestLayer(create_api(service, routers, model_paths), service, model_paths, adapters)
+    api = create_api(service, routers, model_paths)
+    return RequestLayer(api, service, model_paths, frozenset({stream.PATH}), adapters)

@@ -92,6 +92,9 @@ class _Request:
     ended: float = 0.0
 
 
+_Lane = dict[int, _Window]  # windows that wait, by ticket, the oldest first
+
+
 class Batcher:
     """Runs the engine in threads of its own, each on some of the windows that wait.
 
@@ -99,7 +102,8 @@ class Batcher:
     Where more wait than threads run, a thread takes the oldest with those of near length beside
     it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and, where more wait than
     one run takes, what is before a request takes at most about ``queue_seconds``; a request that
-    would exceed either is refused at once.
+    would exceed either is refused at once. Streams wait instead, and only for a part of that room;
+    where both wait, requests and streams get a run in turn.
     """
 
     def __init__(
@@ -109,12 +113,17 @@ class Batcher:
         self._classifier = classifier
         self._settings = settings
         self._observe_run = observe_run
-        self._texts = self._requests = 0
+        self._texts = self._users = 0
         self._pace = Pace(settings.batch_texts)
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
         self._tickets = count()
-        self._waiting: dict[int, _Window] = {}  # by ticket, the oldest first
+        self._requested: _Lane = {}
+        self._bulk: _Lane = {}
+        self._lanes = (self._requested, self._bulk)  # the one whose turn it is first
+        self._streamed_texts = 0
+        self._turn = asyncio.Lock()  # whoever comes first gets it first
+        self._left = asyncio.Event()
         self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
         self._closed = False
@@ -169,7 +178,32 @@ class Batcher:
         """
         async with self._deadline():
             with self._admitted(len(texts)):
-                return await self._answer(texts)
+                return await self._answer(texts, self._requested)
+
+    async def submit_in_turn(self, texts: Sequence[str]) -> Answer:
+        """As ``submit``, for at most ``queue_texts`` texts of a stream.
+
+        It waits until there is room, whoever came first going first, and has no deadline.
+        """
+        async with self._turn:
+            while not self._has_room_for_streamed(len(texts)):
+                self._left.clear()
+                await self._left.wait()
+            self._streamed_texts += len(texts)
+        try:
+            with self._place(len(texts)):
+                return await self._answer(texts, self._bulk)
+        finally:
+            self._streamed_texts -= len(texts)
+
+    def _has_room_for_streamed(self, texts: int) -> bool:
+        """Streams alone never fill the queue, in number or in time."""
+        settings = self._settings
+        limit = settings.queue_texts / 4
+        if pace := self._pace.seconds_per_text:
+            limit = min(limit, settings.queue_seconds / 2 / pace)
+        fits = not self._streamed_texts or self._streamed_texts + texts <= limit
+        return fits and self._texts + texts <= settings.queue_texts
 
     async def explain(self, text: str) -> tuple[Answer, Explanation]:
         """The answer for one text, as ``submit`` gives it, and then why, by one deadline.
@@ -185,7 +219,7 @@ class Batcher:
         """
         async with self._deadline():
             with self._admitted(1):
-                answer = await self._answer([text])
+                answer = await self._answer([text], self._requested)
             prediction = answered(answer.outcomes[0])
             self._check_explainable(prediction.encoding.tokens, prediction)
             try:
@@ -200,7 +234,7 @@ class Batcher:
             reading = self._loop.run_in_executor(self._encoding, reference.read_all, prediction)
             windows = [omission.ids for omission in subject.omissions]
             with self._admitted(len(windows)):
-                without = (await self._run(windows)).probabilities
+                without = (await self._run(windows, self._bulk)).probabilities
             return answer, subject.explain(await reading, without)
 
     def _check_explainable(self, tokens: int, prediction: Prediction) -> None:
@@ -218,22 +252,34 @@ class Batcher:
         # Tens of megabytes, for those alone who ask for explanations; one thread alone asks.
         return ReferenceNetwork(self._classifier.artifact.weights)
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keeps it from being retired."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+
     @contextlib.asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
         seconds = self._settings.deadline_seconds
-        self._requests += 1
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            with self.in_use():
+                async with asyncio.timeout(seconds):
+                    yield
         except TimeoutError:
             raise DeadlineError(f"no answer within {seconds:g} s") from None
-        finally:
-            self._requests -= 1
 
     @contextlib.contextmanager
     def _admitted(self, texts: int) -> Iterator[None]:
-        """A place in the queue for so many texts."""
+        """A place in the queue for so many texts, if there is room."""
         self.check_room(texts)
+        with self._place(texts):
+            yield
+
+    @contextlib.contextmanager
+    def _place(self, texts: int) -> Iterator[None]:
         if not self._texts:
             self._pace.begin()
         self._texts += texts
@@ -244,10 +290,11 @@ class Batcher:
         finally:
             self._pace.leave(answered_texts, self._texts)
             self._texts -= texts
+            self._left.set()
 
     async def retire(self) -> None:
         """Closes once what has begun is answered; nobody begins anything any more."""
-        while self._requests:
+        while self._users:
             await asyncio.sleep(0.05)
         await self.close()
 
@@ -260,11 +307,12 @@ class Batcher:
         for thread in self._threads:
             # One that hangs dies with the process.
             await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
-        for window in self._waiting.values():
-            window.request.done.cancel()
+        for lane in self._lanes:
+            for window in lane.values():
+                window.request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
 
-    async def _answer(self, texts: Sequence[str]) -> Answer:
+    async def _answer(self, texts: Sequence[str], lane: _Lane) -> Answer:
         begun = time.perf_counter()
         if sum(map(len, texts)) <= _CHARACTERS_AT_ONCE:
             encodings = self._encode_all(texts)
@@ -273,7 +321,7 @@ class Batcher:
         encoded = time.perf_counter()
         read = [encoding for encoding in encodings if isinstance(encoding, Encoding)]
         windows = [ids for encoding in read for ids in encoding.windows]
-        request = await self._run(windows)
+        request = await self._run(windows, lane)
         predictions = self._classifier.decide_all(read, request.probabilities)
         outcomes: list[Outcome] = [
             next(predictions) if isinstance(encoding, Encoding) else encoding
@@ -298,7 +346,7 @@ class Batcher:
         except SentimentError as error:
             return error
 
-    async def _run(self, windows: Sequence[tuple[int, ...]]) -> _Request:
+    async def _run(self, windows: Sequence[tuple[int, ...]], lane: _Lane) -> _Request:
         """Queues windows and waits until all have been read."""
         labels = len(self._classifier.artifact.manifest.labels)
         request = _Request(
@@ -310,7 +358,7 @@ class Batcher:
             for row, ids in enumerate(windows):
                 ticket = next(self._tickets)
                 request.tickets.append(ticket)
-                self._waiting[ticket] = _Window(request, row, ids)
+                lane[ticket] = _Window(request, row, ids)
             self._changed.notify(len(windows))
         try:
             await request.done
@@ -318,7 +366,7 @@ class Batcher:
             if request.missing:  # too late, nobody wants it any more, or a run of it failed
                 with self._changed:
                     for ticket in request.tickets:
-                        self._waiting.pop(ticket, None)
+                        lane.pop(ticket, None)
         return request
 
     def _serve(self) -> None:
@@ -341,14 +389,18 @@ class Batcher:
     def _next_run(self) -> list[_Window]:
         """Takes the oldest that waits, as soon as there is one, and others like it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: any(self._lanes) or self._closed)
             if self._closed:
                 return []
-            tickets = list(islice(self._waiting, _WINDOWS_LOOKED_AT))
-            lengths = [len(self._waiting[ticket].ids) for ticket in tickets]
+            first, second = self._lanes
+            lane = first or second
+            if lane is first:
+                self._lanes = (second, first)
+            tickets = list(islice(lane, _WINDOWS_LOOKED_AT))
+            lengths = [len(lane[ticket].ids) for ticket in tickets]
             groups = group_by_length(lengths, self._settings.batch_texts)
             chosen = next(group for group in groups if 0 in group)
-            return [self._waiting.pop(tickets[index]) for index in chosen]
+            return [lane.pop(tickets[index]) for index in chosen]
 
     def _deliver(
         self, run: list[_Window], result: Probabilities | Exception, started: float, ended: float

@@ -4,7 +4,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from starlette.requests import Request
 from starlette.routing import compile_path
@@ -53,6 +53,10 @@ class ModelPaths:
         return bool(self.find(path) and _PLAIN_PATH.fullmatch(path))
 
 
+# What a stream holds of its body at a time, at most.
+STREAM_BYTES = 1024 * 1024
+
+
 class RequestLayer:
     """Gives each request an id, refuses what has no chance, logs one line and counts it.
 
@@ -67,12 +71,17 @@ class RequestLayer:
         app: ASGIApp,
         service: Service,
         model_paths: ModelPaths,
+        stream_paths: Set[str] = frozenset(),
         adapters: Sequence[Adapter] = (),
     ) -> None:
-        """``adapters`` say problems in forms of their own on their paths."""
+        """``adapters`` say problems in forms of their own on their paths.
+
+        Requests at ``stream_paths`` never hold their whole body.
+        """
         self._app = app
         self._service = service
         self._model_paths = model_paths
+        self._stream_paths = stream_paths
         self._adapters = adapters
         # Of the bodies under way to the model, from head to answer.
         self._bytes = 0
@@ -170,7 +179,7 @@ class RequestLayer:
 
         receive_body = receive
         try:
-            announced = self._refuse(headers, to_model=to_model)
+            announced = self._refuse(request_path(scope), headers, to_model=to_model)
             if to_model:
                 if announced is None:
                     receive_body = receive_held
@@ -184,11 +193,13 @@ class RequestLayer:
         finally:
             self._bytes -= held
 
-    def _refuse(self, headers: Mapping[bytes, str], *, to_model: bool) -> int | None:
-        """The length that a request which is not refused announces for its body."""
+    def _refuse(self, path: str, headers: Mapping[bytes, str], *, to_model: bool) -> int | None:
+        """The bytes that the body of a request which is not refused will be, if that is known."""
+        limit = self._service.settings.max_body_bytes
         if to_model:
             self._service.check_room()
-        limit = self._service.settings.max_body_bytes
+            if path in self._stream_paths:
+                return min(STREAM_BYTES, limit)
         length = headers.get(b"content-length", "")
         if not length.isdecimal():
             return None

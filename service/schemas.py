@@ -262,6 +262,22 @@ class BatchResponse(BaseModel):
     model: ModelReference
 
 
+class StreamSummary(BaseModel):
+    """What became of a stream's lines; blank ones do not count."""
+
+    lines: int
+    answered: int
+    failed: int
+    labels: dict[Label, int] = Field(description="How many of those answered have each label.")
+
+
+class StreamEnd(BaseModel):
+    """The last line of a stream."""
+
+    summary: StreamSummary
+    model: ModelReference
+
+
 class Limits(BaseModel):
     """The limits in force; docs/operations.md says what each is."""
 
@@ -274,6 +290,7 @@ class Limits(BaseModel):
     queue_texts: int
     queue_seconds: float
     deadline_seconds: float
+    stream_idle_seconds: float
     drain_seconds: float
     keep_alive_seconds: int
     threads: int

@@ -5,6 +5,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 import time
 from types import FrameType
 
@@ -41,9 +42,22 @@ class Server(uvicorn.Server):
         self._closes_at = time.monotonic() + seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listens, and loads the models again whenever SIGHUP asks for it."""
+        """Listens, and has two things done by the system that the event loop cannot.
+
+        SIGHUP loads the models again; who takes nothing of an answer for long is cut off.
+        """
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
+        if sys.platform == "linux":
+            milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
+            for server in self.servers:
+                for listening in server.sockets:  # which hand it down to their connections
+                    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers what is in flight; of a stream, what it has sent so far."""
+        self._service.end_streams()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to begin closing."""

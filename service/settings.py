@@ -110,6 +110,14 @@ class Settings(BaseSettings):
             gt=0, le=3600, description="Longest time for a body (408), and then to answer (504)."
         ),
     ] = 5.0
+    stream_idle_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=3600,
+            description="Longest time that a client of a stream may neither send nor read.",
+        ),
+    ] = 60.0
     drain_seconds: Annotated[
         float,
         Field(ge=0, le=3600, description="Wait between SIGTERM and closing, for a balancer."),

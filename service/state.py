@@ -43,6 +43,8 @@ class Service:
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
+    # What reads the bodies of streams.
+    reading: set[asyncio.Task[None]] = field(default_factory=set)
     metrics: Metrics = field(init=False)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloading: asyncio.Task[None] | None = None
@@ -62,6 +64,11 @@ class Service:
             wait_seconds=max((batcher.wait_seconds for batcher in batchers), default=0.0),
             takes_requests=self.status in ("ready", "saturated"),
         )
+
+    def end_streams(self) -> None:
+        """Lets streams read nothing more; what they have read is answered."""
+        for task in self.reading:
+            task.cancel()
 
     @property
     def hangs(self) -> bool:

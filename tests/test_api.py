@@ -277,6 +277,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "queue_texts": 2048,
         "queue_seconds": 0.5,
         "deadline_seconds": 5.0,
+        "stream_idle_seconds": 60.0,
         "drain_seconds": 0.0,
         "keep_alive_seconds": 5,
         "threads": 0,

@@ -50,7 +50,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [
-        _result(item, next(outcomes)) if isinstance(item, BatchItem) else _invalid(item)
+        _result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid(item)
         for item in items
     ]
     return BatchResponse(results=results, model=model.reference)
@@ -62,6 +62,7 @@ def _result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
     return BatchSuccess(id=item.id, **sentiment_fields(outcome))
 
 
-def _invalid(item: InvalidItem) -> BatchFailure:
+def invalid(item: InvalidItem) -> BatchFailure:
+    """The result for an item that does not fit the schema."""
     detail = describe_field(item.errors[0])
     return BatchFailure(id=item.id, error=problem(422, detail, item.errors))

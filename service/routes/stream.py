@@ -1,0 +1,297 @@
+"""``/v1/predict/stream``: as many texts as a client has, a line each, in constant memory."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from model.config import LABELS
+from model.errors import SentimentError
+from service.errors import Problem, UnsupportedMediaTypeError, problem, responses, text_problem
+from service.models import LoadedModel
+from service.routes.predict import invalid
+from service.schemas import (
+    BatchFailure,
+    BatchItem,
+    BatchSuccess,
+    CheckedItem,
+    InvalidItem,
+    StreamEnd,
+    StreamSummary,
+    sentiment_fields,
+)
+from service.state import Service, service_of
+
+logger = logging.getLogger(__name__)
+
+PATH = "/v1/predict/stream"
+MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/jsonlines")
+LONGEST_LINE = 64 * 1024
+
+# Lines that are answered together: so many, or the fewest that make up so many bytes.
+_CHUNK_LINES = 64
+_CHUNK_BYTES = 64 * 1024
+# Those of a stream under way, from being read to being sent. With the longest lines they are as
+# much as the middleware's STREAM_BYTES.
+_CHUNKS = 8
+# Behind the end of a stream that breaks off, what still comes is thrown away for so long: closing
+# on it would reset the connection, perhaps before its client has read the end.
+_LINGER_SECONDS = 1.0
+
+_MEDIA_TYPE = re.compile(
+    rf"(?:{'|'.join(MEDIA_TYPES)})\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
+)
+_ITEM: TypeAdapter[BatchItem | InvalidItem] = TypeAdapter(CheckedItem)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+router = APIRouter(tags=["prediction"])
+
+
+class StreamResponse(JSONResponse):  # to the API document: its lines have a schema
+    """Answers the lines of a body while they come.
+
+    One task reads lines, in chunks, and has each answered by a task of its own; another sends the
+    answers in order. With ``_CHUNKS`` under way nothing more is read, and the client has to wait:
+    for the engine, or for itself to read.
+    """
+
+    media_type = MEDIA_TYPES[0]
+
+    def __init__(self, service: Service, model: LoadedModel) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"connection": "close"})  # where a stream breaks off, the rest follows
+        self._service = service
+        self._model = model
+        self._places = asyncio.Semaphore(_CHUNKS)
+        self._under_way: asyncio.Queue[asyncio.Task[str] | None] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[str]] = set()
+        self._labels = Counter(dict.fromkeys(LABELS, 0))
+        self._failed = 0
+        self._broken_off: Problem | None = None
+        self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification. A stream stays with the model that it began with."""
+        with self._model.batcher.in_use():
+            await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        reading = asyncio.create_task(self._read(receive))
+        writing: asyncio.Task[None] | None = None
+        self._service.reading.add(reading)
+        try:
+            # Who waits for 100 Continue is to get it, by the first reading, before the head.
+            await asyncio.sleep(0)
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            writing = asyncio.create_task(self._write(send))
+            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if self._gone:
+                return
+            await writing
+            if self._broken_off:
+                await _throw_away(receive)
+            await send(_part(""))
+        finally:
+            self._service.reading.discard(reading)
+            for task in (reading, writing, *self._tasks):
+                if task:
+                    task.cancel()
+
+    async def _read(self, receive: Receive) -> None:
+        try:
+            async for chunk in self._chunks(receive):
+                await self._places.acquire()
+                answering = asyncio.create_task(self._answer(chunk))
+                self._tasks.add(answering)
+                answering.add_done_callback(self._tasks.discard)
+                self._under_way.put_nowait(answering)
+        except ClientDisconnect:
+            self._gone = True
+        except TimeoutError:
+            seconds = self._service.settings.stream_idle_seconds
+            self._broken_off = problem(408, f"nothing came for {seconds:g} s")
+        except asyncio.CancelledError:
+            detail = "the service is shutting down; send again the lines that have no answer"
+            self._broken_off = problem(503, detail)
+        finally:
+            self._under_way.put_nowait(None)
+
+    async def _chunks(self, receive: Receive) -> AsyncIterator[list[BatchItem | BatchFailure]]:
+        """Lines that have come together, and not more than are answered together."""
+        settings = self._service.settings
+        most = min(_CHUNK_LINES, settings.queue_texts)
+        lines = Lines()
+        more = True
+        while more:
+            async with asyncio.timeout(settings.stream_idle_seconds):
+                message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            more = message.get("more_body", False)
+            chunk: list[BatchItem | BatchFailure] = []
+            size = 0
+            for line in lines.cut(message.get("body", b""), last=not more):
+                if line is not None and not line.strip():
+                    continue
+                chunk.append(_parse(line))
+                size += len(line or b"")
+                if len(chunk) == most or size >= _CHUNK_BYTES:
+                    yield chunk
+                    chunk, size = [], 0
+            if chunk:
+                yield chunk
+
+    async def _answer(self, chunk: list[BatchItem | BatchFailure]) -> str:
+        """The lines of an answer; whatever happens there is one for each."""
+        texts = [item.text for item in chunk if isinstance(item, BatchItem)]
+        try:
+            answer = await self._model.batcher.submit_in_turn(texts)
+        except Exception:
+            logger.exception("unexpected error")
+            failure = problem(500, "the service failed; the log says more")
+            return "".join(
+                self._failure(BatchFailure(id=item.id, error=failure))
+                if isinstance(item, BatchItem)
+                else self._failure(item)
+                for item in chunk
+            )
+        by_default = self._service.is_default(self._model)
+        self._service.metrics.observe_answer(answer, by_default=by_default)
+        outcomes = iter(answer.outcomes)
+        lines = []
+        for item in chunk:
+            if isinstance(item, BatchFailure):
+                lines.append(self._failure(item))
+                continue
+            outcome = next(outcomes)
+            if isinstance(outcome, SentimentError):
+                lines.append(self._failure(BatchFailure(id=item.id, error=text_problem(outcome))))
+                continue
+            self._labels[outcome.label] += 1
+            name = {} if item.id is None else {"id": item.id}
+            lines.append(f"{_encode(name | sentiment_fields(outcome))}\n")
+        return "".join(lines)
+
+    def _failure(self, failure: BatchFailure) -> str:
+        self._failed += 1
+        return f"{_encode(failure.model_dump(exclude_none=True))}\n"
+
+    async def _write(self, send: Send) -> None:
+        while answering := await self._under_way.get():
+            await send(_part(await answering, more=True))
+            self._places.release()
+        answered = self._labels.total()
+        summary = StreamSummary(
+            lines=answered + self._failed,
+            answered=answered,
+            failed=self._failed,
+            labels=dict(self._labels),
+        )
+        end = f"{_encode(StreamEnd(summary=summary, model=self._model.reference).model_dump())}\n"
+        if self._broken_off:
+            failure = BatchFailure(error=self._broken_off).model_dump(exclude_none=True)
+            end = f"{_encode(failure)}\n{end}"
+        await send(_part(end, more=True))
+
+
+class Lines:
+    """Cuts a body into its lines as it comes."""
+
+    def __init__(self) -> None:
+        self._open: bytearray | None = bytearray()
+
+    def cut(self, part: bytes, *, last: bool) -> Iterator[bytes | None]:
+        """The lines that end in a part; None as soon as one is too long, whose rest is skipped."""
+        for number, piece in enumerate(part.split(b"\n")):
+            if number:  # what is open ends here
+                if self._open is not None:
+                    yield bytes(self._open)
+                self._open = bytearray()
+            if self._open is not None:
+                self._open += piece
+                if len(self._open) > LONGEST_LINE:
+                    yield None
+                    self._open = None
+        if last and self._open:
+            yield bytes(self._open)
+
+
+def _parse(line: bytes | None) -> BatchItem | BatchFailure:
+    if line is None:
+        detail = f"the line is longer than {LONGEST_LINE} bytes"
+        return BatchFailure(error=problem(413, detail))
+    try:
+        item = _ITEM.validate_python(json.loads(line.decode()))
+    except UnicodeDecodeError:
+        return BatchFailure(error=problem(400, "the line is not UTF-8"))
+    except (ValueError, RecursionError):  # or a number of thousands of digits, or too deep
+        return BatchFailure(error=problem(400, "the line is not JSON"))
+    return invalid(item) if isinstance(item, InvalidItem) else item
+
+
+def _part(text: str, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": more}
+
+
+async def _throw_away(receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
+    except TimeoutError:
+        pass
+
+
+@router.post(
+    PATH,
+    status_code=200,
+    response_class=StreamResponse,
+    responses={
+        200: {
+            "model": BatchSuccess | BatchFailure | StreamEnd,
+            "description": "A line for each line, in order, and the summary last",
+        },
+        **responses(415, 429, 500, 503),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "One JSON object a line, at most 64 KiB.",
+            "content": {
+                media_type: {"schema": {"$ref": "#/components/schemas/BatchItem"}}
+                for media_type in MEDIA_TYPES
+            },
+        }
+    },
+    max_body_size=sys.maxsize,
+)
+async def predict_stream(request: Request) -> Response:
+    """Any number of texts, answered while they come: read while you write.
+
+    Each line gets its line, in order: an answer, or an error that fails none of the others. Blank
+    lines get none. The last line is the summary.
+    """
+    if not _MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")):
+        raise UnsupportedMediaTypeError(
+            f"send the body as content-type {MEDIA_TYPES[0]}, in UTF-8, a JSON object a line"
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError("send the body without a content-encoding")
+    service = service_of(request)
+    return StreamResponse(service, service.ready_model())
