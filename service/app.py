@@ -90,3 +90,8 @@ def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
     )
     api = create_api(service, routers, model_paths)
     return RequestLayer(api, service, model_paths, frozenset({stream.PATH}), adapters)
+
+
+def openapi_document() -> dict[str, Any]:
+    """What ``/openapi.json`` answers by default, without any adapter."""
+    return create_api(Service(Settings(compat=())), ROUTERS, ModelPaths(())).openapi()

@@ -269,6 +269,14 @@ def reference(config: str, model: Path) -> None:
     click.echo(measured.model_dump_json(indent=2))
 
 
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the service, as docs/openapi.json has it."""
+    from service.app import openapi_document
+
+    click.echo(json.dumps(openapi_document(), ensure_ascii=False, indent=1))
+
+
 main.add_command(health)
 
 

@@ -16,6 +16,7 @@ from service.app import create_app
 from service.logs import configure_logging
 from service.metrics import empty_directory
 from service.probes import Probed, ProbeServer
+from service.protocol import HttpProtocol
 from service.settings import Settings, unknown_variables
 from service.state import Service
 
@@ -77,6 +78,7 @@ def server(settings: Settings, service: Service) -> Server:
         # uvloop is no faster here, and under overload it lets some connections wait for seconds
         # while others are answered: docs/performance.md.
         loop="asyncio",
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=True,

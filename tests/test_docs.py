@@ -1,7 +1,11 @@
 """What the documents say is so."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,10 @@ from model.config import SourceConfig, UnlabelledConfig, load_config
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
+from tests.conftest import SHIPPED
 from tests.test_api import wait_ready
+from tests.test_server import served
+from tests.test_server import wait_ready as wait_served
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.zh-CN.md"]
@@ -121,3 +128,46 @@ def test_the_readmes_speeds_are_those_that_the_benchmark_wrote(name: str) -> Non
     for system, cells in copied.items():
         one, sixteen, most, _, _, _, latency, _, memory = measured[system][:9]
         assert cells == [one, sixteen, most, latency, memory], system
+
+
+def test_the_openapi_document_is_the_one_that_is_served() -> None:
+    with TestClient(create_app(load_settings())) as client:
+        document = client.get("/openapi.json").json()
+    # After a change of the API: sentiment openapi > docs/openapi.json
+    assert json.loads(read("docs/openapi.json")) == document
+
+
+# How each language's block of docs/api.md is run, and the name of its file.
+RUNNERS = {
+    "python": ([sys.executable], "ask.py"),
+    "javascript": (["node"], "ask.mjs"),
+    "java": (["java"], "Ask.java"),
+}
+
+
+@pytest.mark.parametrize("language", RUNNERS)
+def test_the_code_of_the_documents_runs(language: str, tmp_path: Path) -> None:
+    command, name = RUNNERS[language]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    section = read("docs/api.md").split("## From code")[1]
+    block = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)[0]
+    with served(SHIPPED, tmp_path / "log") as (_, address):
+        wait_served(address)
+        host = address.removeprefix("http://")
+        port = host.rsplit(":", 1)[1]
+        code = block.replace("localhost:8000", host)
+        code = code.replace('"localhost", 8000', f'"127.0.0.1", {port}')
+        (tmp_path / name).write_text(code, encoding="utf-8")
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+        run = subprocess.run(
+            [*command, str(tmp_path / name)],
+            capture_output=True,
+            env=environment,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+    assert run.returncode == 0, run.stderr
+    assert "positive" in run.stdout
+    assert "contribution" in run.stdout or re.search("^吃|^好吃|^不好吃", run.stdout, re.MULTILINE)

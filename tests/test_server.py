@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx2
@@ -266,3 +267,21 @@ def test_the_log_level_silences_the_line_of_each_request(
         process.terminate()
         assert process.wait(20) == 0
     assert log.read_text(encoding="utf-8") == ""
+
+
+def test_an_offer_to_upgrade_is_passed_over(tiny_artifact: Path, tmp_path: Path) -> None:
+    body = json.dumps({"text": "房间很好"}).encode()
+    head = (
+        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n%s\r\n"
+    )
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            for further in (offer, offer.lower(), ""):
+                connection.sendall((head % further).encode() + body)
+                reply = HTTPResponse(connection)
+                reply.begin()
+                assert (reply.status, json.loads(reply.read())["label"]) == (200, "positive")

@@ -292,7 +292,7 @@ def test_an_unexpected_error_takes_a_line_for_each_text_and_no_more(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        async with held(tiny_artifact) as (app, service, engine):
+        async with held(tiny_artifact) as (app, _, engine):
             engine.released.set()
             run = engine.logits
 
