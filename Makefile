@@ -72,7 +72,10 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	  --output-file requirements/peers.txt pyproject.toml
 	$(LOCK) --constraint requirements/peers.txt --extra train --extra peers --extra bench \
 	  --output-file requirements/bench.txt pyproject.toml
-	$(LOCK) --constraint requirements/train.txt --extra train \
+	$(LOCK) --constraint requirements/serve.txt --extra tables \
+	  --output-file requirements/tables.txt pyproject.toml
+	$(LOCK) --constraint requirements/train.txt --constraint requirements/tables.txt \
+	  --extra train --extra tables \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
 	# +cpu names a build; elsewhere the same version comes without it.

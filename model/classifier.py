@@ -22,7 +22,7 @@ from model.words import NO_OWN_WORDS, OwnWords
 Probabilities = NDArray[np.float64]
 
 # Texts that are sorted by length together; among so many, lengths lie near each other.
-_CHUNK_TEXTS = 2048
+CHUNK_TEXTS = 2048
 # Chunks that are encoded while one runs, so that no processor waits for the encoding.
 _CHUNKS_AHEAD = 1
 
@@ -163,7 +163,7 @@ class Classifier:
         begun: deque[tuple[list[Encoding], _Runs]] = deque()
         pool = ThreadPoolExecutor(self.threads, "inference")
         try:
-            while encodings := [self.encode(text) for text in islice(remaining, _CHUNK_TEXTS)]:
+            while encodings := [self.encode(text) for text in islice(remaining, CHUNK_TEXTS)]:
                 windows = [window for encoding in encodings for window in encoding.windows]
                 begun.append((encodings, self._begin(windows, pool)))
                 if len(begun) > _CHUNKS_AHEAD:

@@ -4,17 +4,26 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 from model.engines import EngineChoice
-from model.errors import BlankTextError, SentimentError
+from model.errors import SentimentError
 from service.health import health
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
+if TYPE_CHECKING:
+    from model.classifier import Classifier
+
 _Directory = click.Path(path_type=Path, file_okay=False)
+_File = click.Path(path_type=Path, dir_okay=False)
+
+# What is read of standard input at a time, at most.
+_INPUT_BYTES = 64 * 1024
 
 _model_option = click.option(
     "--model",
@@ -41,10 +50,12 @@ class _Group(click.Group):
             return super().invoke(context)
         except SentimentError as error:
             problem = str(error)
-        except ModuleNotFoundError as error:  # training needs more packages than serving
-            extra, target = ("peers", ".venv/peers.installed")
-            if error.name not in ("fasttext", "snownlp"):
-                extra, target = ("train", "install")
+        except ModuleNotFoundError as error:  # serving needs the fewest packages
+            extra, target = {
+                "pyarrow": ("tables", ".venv/tables.installed"),
+                "fasttext": ("peers", ".venv/peers.installed"),
+                "snownlp": ("peers", ".venv/peers.installed"),
+            }.get(error.name or "", ("train", "install"))
             problem = (
                 f"the package {error.name} is missing; run make {target}, or "
                 f"pip install 'zh-sentiment[{extra}]'"
@@ -87,22 +98,106 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
 @click.argument("texts", nargs=-1)
 @_model_option
 @_engine_option
-def predict(texts: tuple[str, ...], model: Path, engine: EngineChoice) -> None:
-    """Classify TEXTS, or the lines of standard input; one JSON object a line.
+@click.option("--column", help="Column of a table that holds the texts: text, or the only one.")
+@click.option("--output", type=_File, help="Table to write; by default NAME.labelled.EXT.")
+@click.option("--resume", is_flag=True, help="Go on where a run over this table was interrupted.")
+@click.option("--force", is_flag=True, help="Begin anew, and replace what is there.")
+def predict(
+    texts: tuple[str, ...],
+    model: Path,
+    engine: EngineChoice,
+    column: str | None,
+    output: Path | None,
+    resume: bool,
+    force: bool,
+) -> None:
+    """Classify TEXTS, a table, or the lines of standard input.
 
-    A text that cannot be classified gets a line with its error.
+    One argument that ends in .csv, .tsv, .jsonl, .ndjson or .parquet is a table: every row goes
+    into the output as it is, with the columns label, confidence, positive, neutral and negative.
+    Rows that cannot be classified go to NAME.errors.jsonl, with the reason.
+
+    Lines are texts, or, where the first is one, JSON objects with a field text. Each is answered
+    with one JSON object, or an error, as soon as it is there.
     """
     from model.classifier import Classifier
-    from service.errors import text_problem
+    from model.tables import SUFFIXES, label_table
+
+    is_table = len(texts) == 1 and texts[0].lower().endswith(SUFFIXES)
+    if not is_table and (output or resume or force):
+        raise click.UsageError("--output, --resume and --force are for a table")
+    if resume and force:
+        raise click.UsageError("--resume goes on and --force begins anew: give one of them")
+    classifier = Classifier.load(model, engine=engine)
+    if is_table:
+        _log_to_terminal()
+        summary = label_table(
+            classifier, Path(texts[0]), output, column, resume=resume, force=force
+        )
+        click.echo(summary.report())
+    elif texts in ((), ("-",)):
+        _answer_input(classifier, column)
+    else:
+        _answer_texts(classifier, texts)
+
+
+def _answer_input(classifier: "Classifier", column: str | None) -> None:
+    """Answers the lines that have come, together, and then those that have come meanwhile."""
+    from model.tables import COLUMN, is_json_object
+
+    json_lines: bool | None = None
+    for lines in _line_groups(cast(BufferedReader, sys.stdin.buffer)):
+        if json_lines is None:
+            json_lines = is_json_object(lines[0])
+        if json_lines:
+            _answer_json_lines(classifier, lines, column or COLUMN)
+        else:
+            _answer_texts(
+                classifier, [line.decode(errors="replace").rstrip("\r") for line in lines]
+            )
+
+
+def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
+    rest = b""
+    while part := file.read1(_INPUT_BYTES):  # waits for something, not for so much
+        *lines, rest = (rest + part).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
+    from model.tables import BLANK
+    from service.errors import problem
     from service.schemas import sentiment_fields
 
-    classifier = Classifier.load(model, engine=engine)
-    for text in texts or (line.rstrip("\r\n") for line in sys.stdin):
-        try:
-            answer = sentiment_fields(next(classifier.predict([text])))
-        except BlankTextError as error:
-            answer = {"error": text_problem(error).model_dump(exclude_none=True)}
-        click.echo(json.dumps({"input": text, **answer}, ensure_ascii=False))
+    predictions = classifier.predict(text for text in texts if text.strip())
+    for text in texts:
+        answer = (
+            sentiment_fields(next(predictions))
+            if text.strip()
+            else {"error": problem(422, BLANK).model_dump(exclude_none=True)}
+        )
+        sys.stdout.write(f"{json.dumps({'input': text, **answer}, ensure_ascii=False)}\n")
+    sys.stdout.flush()
+
+
+def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
+    from model.tables import answer_of, extended_json, json_row
+    from service.errors import problem
+
+    rows = [json_row(line, column) for line in lines if line.strip()]
+    predictions = classifier.predict(row.text for row in rows if row.text is not None)
+    for row in rows:
+        if row.text is None:
+            error = problem(422, row.reason).model_dump(exclude_none=True)
+            line = json.dumps({"error": error}, ensure_ascii=False)
+        else:
+            answer = answer_of(next(predictions).probabilities)
+            line = extended_json(row.content, answer).decode().rstrip("\r\n")
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @main.command()

@@ -196,6 +196,8 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         while answering := await self._under_way.get():
             await send(_part(await answering, more=True))
             self._places.release()
+            # Others come between; and whether the connection is lost shows only a turn later.
+            await asyncio.sleep(0)
         answered = self._labels.total()
         summary = StreamSummary(
             lines=answered + self._failed,

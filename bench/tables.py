@@ -1,0 +1,125 @@
+"""A table and a stream beside `Classifier.predict`: their rates, and what they hold in memory.
+
+    SENTIMENT_DATA=... .venv/bin/python -m bench.tables [TEXTS]
+
+Each runs in a process of its own on the same texts, one after the other. The stream's client takes
+its part of the processors; what it sends is made beforehand and what it gets is only counted.
+"""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.serving.servers import ONNX, Server, kibibytes
+from bench.serving.texts import describe, load_texts
+
+FEW = 10_000
+_LINES_A_PART = 200
+# The rate leaves out the start of the interpreter and of the engine, as a server's does.
+_IN_PROCESS = """
+import sys, time
+from pathlib import Path
+from itertools import cycle, islice
+from bench.serving.texts import load_texts
+from model.classifier import Classifier
+from model.tables import label_table
+from service.settings import SHIPPED_MODEL
+classifier = Classifier.load(SHIPPED_MODEL, engine="onnx")
+list(classifier.predict(load_texts()[:64]))
+started = time.perf_counter()
+if sys.argv[1] == "predict":
+    for _ in classifier.predict(islice(cycle(load_texts()), int(sys.argv[2]))):
+        pass
+else:
+    label_table(classifier, Path(sys.argv[2]))
+print("seconds", time.perf_counter() - started)
+print(Path("/proc/self/status").read_text())
+"""
+
+
+def in_process(*arguments: str) -> tuple[float, float]:
+    """The seconds that a run took, and the megabytes that its process held at most."""
+    command = [sys.executable, "-c", _IN_PROCESS, *arguments]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, peak = re.search(r"seconds (\S+)", told), re.search(r"VmHWM:\s+(\d+)", told)
+    assert seconds
+    assert peak
+    return float(seconds[1]), int(peak[1]) * 1024 / 1e6
+
+
+def stream(parts: Iterator[bytes]) -> tuple[float, float]:
+    """The same of a stream to a service of its own."""
+    with tempfile.TemporaryDirectory() as directory, Server(ONNX, Path(directory)) as server:
+        address = urlsplit(server.url(""))
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            started = time.perf_counter()
+            connection.sendall(
+                b"POST /v1/predict/stream HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            writing = threading.Thread(target=_write, args=(connection, parts))
+            writing.start()
+            end = b""
+            while received := connection.recv(2**18):
+                end = (end + received)[-1000:]
+            seconds = time.perf_counter() - started
+            writing.join()
+        assert b'"failed":0' in end, end
+        status = Path(f"/proc/{server._process.pid}/status")
+        return seconds, kibibytes(status, "VmHWM:") * 1024 / 1e6
+
+
+def _write(connection: socket.socket, parts: Iterator[bytes]) -> None:
+    for part in parts:
+        connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+    connection.sendall(b"0\r\n\r\n")
+
+
+def _parts(texts: list[str], count: int) -> Iterator[bytes]:
+    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n" for text in texts]
+    remaining = islice(cycle(lines), count)
+    while part := b"".join(islice(remaining, _LINES_A_PART)):
+        yield part
+
+
+def main(count: int) -> None:
+    """Prints the figures."""
+    texts = load_texts()
+    print(describe(texts))
+    of_predict = 0.0
+    with tempfile.TemporaryDirectory() as directory:
+        tables = {}
+        for number in (FEW, count):
+            tables[number] = Path(directory) / f"{number}.csv"
+            with tables[number].open("w", encoding="utf-8") as file:
+                file.write("id,text\n")
+                for row, text in enumerate(islice(cycle(texts), number)):
+                    quoted = text.replace('"', '""')
+                    file.write(f'{row},"{quoted}"\n')
+        ways = {
+            "Classifier.predict": lambda number: in_process("predict", str(number)),
+            "sentiment predict, CSV": lambda number: in_process("table", str(tables[number])),
+            "/v1/predict/stream": lambda number: stream(_parts(texts, number)),
+        }
+        for name, way in ways.items():
+            (_, few), (seconds, many) = way(FEW), way(count)
+            rate = count / seconds
+            of_predict = of_predict or rate
+            print(
+                f"{name}: {rate:,.0f} texts a second, {rate / of_predict:.2f}; at most "
+                f"{few:.0f} MB at {FEW:,} texts, {many:.0f} MB at {count:,}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -1,0 +1,517 @@
+"""Tables with an answer beside each row: CSV, TSV, JSON lines and Parquet, of any length.
+
+A run reads its file three times, the last two of which cost hardly anything beside the answers:
+first it counts the rows and sets aside those that cannot be answered, then it appends the
+probabilities of each of the others to ``OUTPUT.partial``, 24 bytes a row, and at the end it writes
+the output from both. So an interruption leaves nothing but answers without a gap, and a run that
+resumes goes on behind the last whole chunk of them: it gives the output of a run in one go.
+
+CSV is read by the standard library and not by pyarrow: a row's own bytes go into the output, with
+its quotes and its line end, which a parser that gives columns of values cannot restore. One row
+that is broken is then one row, too.
+"""
+
+import csv
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from model.classifier import CHUNK_TEXTS, Classifier
+from model.config import LABELS, Label
+from model.errors import DataError
+from model.progress import Progress
+
+COLUMN: Final = "text"
+ADDED: Final = ("label", "confidence", *LABELS)
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+_PARQUET = ".parquet"
+SUFFIXES: Final = (*_DELIMITERS, *_JSON_LINES, _PARQUET)
+
+_BYTE_ORDER_MARK = "\ufeff"
+BLANK: Final = "the text is empty or blank"
+# Rows of a Parquet file that are in memory together, and a row group of the output.
+_GROUP_ROWS = 16_384
+_ANSWER_BYTES = len(LABELS) * np.dtype(np.float64).itemsize
+_BAR_WIDTH = 40
+
+
+class Row(NamedTuple):
+    """A row: its text, or the reason why it has none, and what stands in the file."""
+
+    text: str | None
+    reason: str
+    content: Any
+
+
+class Answer(NamedTuple):
+    """What is added to a row, in the order of ``ADDED``."""
+
+    label: Label
+    confidence: float
+    positive: float
+    neutral: float
+    negative: float
+
+
+class Table(Protocol):
+    """A file of rows."""
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, from the first on."""
+        ...
+
+    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+        """Writes the rows that have a text, each with the next answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a table's rows."""
+
+    labels: Mapping[Label, int]
+    failed: int
+    output: Path
+    errors: Path
+
+    def report(self) -> str:
+        """A table of the labels, their shares as bars, and where the rest is."""
+        answered = sum(self.labels.values())
+        lines = []
+        for label, count in self.labels.items():
+            share = count / answered if answered else 0.0
+            bar = "█" * round(share * _BAR_WIDTH)
+            lines.append(f"{label:8}  {count:>12,}  {share:6.1%}  {bar}".rstrip())
+        lines.append(f"{'answered':8}  {answered:>12,}  in {self.output}")
+        if self.failed:
+            lines.append(f"{'failed':8}  {self.failed:>12,}  in {self.errors}, with the reasons")
+        return "\n".join(lines)
+
+
+def label_table(
+    classifier: Classifier,
+    path: Path,
+    output: Path | None = None,
+    column: str | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> Summary:
+    """Answers each row of a table, in constant memory.
+
+    Args:
+        classifier: what answers.
+        path: the table; its suffix tells its kind.
+        output: of the same kind; by default ``NAME.labelled.EXT``. Rows that cannot be answered
+            are left out of it and stand in ``NAME.errors.jsonl`` beside it.
+        column: holds the texts; by default ``text``, or the only one.
+        resume: go on where an earlier run with the same arguments was interrupted, if one was.
+        force: replace what is there.
+
+    Raises:
+        DataError: the table or its column cannot be read, the output is there already, or the
+            earlier run was another one.
+    """
+    output = output or path.with_name(f"{path.stem}.labelled{path.suffix}")
+    errors = output.with_name(f"{output.stem.removesuffix('.labelled')}.errors.jsonl")
+    partial = output.with_name(f"{output.name}.partial")
+    if _kind(output) != _kind(path):
+        raise DataError(f"{output} is of another kind than {path}; name it *{path.suffix}")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    _check_free(path, (output, errors), partial, resume=resume, force=force)
+    table = open_table(path, column)
+    before = path.stat()
+    run = {
+        "file": [before.st_size, before.st_mtime_ns],
+        "column": column,
+        "model": classifier.artifact.digest,
+        "engine": classifier.engine_name,
+    }
+    with partial.open("r+b" if partial.exists() else "w+b") as answers:
+        _begin(answers, run)  # before anything else is written
+        total, failed = _survey(table, errors)
+        _answer(classifier, table, answers, total)
+        now = path.stat()
+        if [now.st_size, now.st_mtime_ns] != run["file"]:
+            raise DataError(f"{path} has changed while it was read; begin anew with --force")
+        labels = Counter(dict.fromkeys(LABELS, 0))
+        unfinished = output.with_name(f"{output.name}.unfinished")
+        table.write(unfinished, _count(_read_answers(answers), labels))
+    unfinished.replace(output)
+    partial.unlink()
+    return Summary(labels, failed, output, errors)
+
+
+def open_table(path: Path, column: str | None) -> Table:
+    """The table in a file, whose suffix tells its kind.
+
+    Raises:
+        DataError: it cannot be read, or has no such column.
+    """
+    kind = _kind(path)
+    if kind == _PARQUET:
+        return _ParquetTable(path, column)
+    if kind in _JSON_LINES:
+        return _JsonTable(path, column)
+    return _DelimitedTable(path, column, _DELIMITERS[kind])
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path} is no table; its name must end in one of {', '.join(SUFFIXES)}")
+    return _JSON_LINES[0] if suffix in _JSON_LINES else suffix
+
+
+def _check_free(
+    path: Path, written: tuple[Path, ...], partial: Path, *, resume: bool, force: bool
+) -> None:
+    for file in written:
+        if file.exists() and file.samefile(path):
+            raise DataError(f"{file} is the table itself; name another output")
+    if force:
+        partial.unlink(missing_ok=True)
+    elif partial.exists():
+        if not resume:
+            raise DataError(
+                f"{partial} is left from a run that was interrupted; --resume goes on with it, "
+                "--force begins anew"
+            )
+    else:
+        for file in written:
+            if file.exists():
+                raise DataError(f"{file} exists already; --force replaces it")
+
+
+def _begin(answers: BinaryIO, run: Mapping[str, object]) -> None:
+    """Goes behind the line that says which run the answers are of.
+
+    Raises:
+        DataError: they are of another run.
+    """
+    head = f"{json.dumps(run)}\n".encode()
+    found = answers.readline()
+    if not found.endswith(b"\n"):  # new, or interrupted before the first answer
+        answers.seek(0)
+        answers.truncate()
+        answers.write(head)
+        _commit(answers)
+    elif found != head:
+        earlier = json.loads(found)
+        changed = ", ".join(name for name, value in run.items() if earlier.get(name) != value)
+        raise DataError(
+            f"{answers.name} is of another run, in which this was not the same: {changed}; "
+            "--force begins anew"
+        )
+
+
+def _survey(table: Table, errors: Path) -> tuple[int, int]:
+    """How many rows can be answered and how many cannot, which are written with their reason."""
+    total = failed = 0
+    with errors.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(table.rows(), start=1):
+            if row.text is not None:
+                total += 1
+                continue
+            failed += 1
+            content = row.content
+            if isinstance(content, bytes):
+                content = content.decode(errors="backslashreplace").rstrip("\r\n")
+            line = {"row": number, "reason": row.reason, "content": content}
+            # Whatever is no JSON (dates, bytes) is told as Python shows it.
+            file.write(f"{json.dumps(line, ensure_ascii=False, default=str)}\n")
+    if not failed:
+        errors.unlink()
+    return total, failed
+
+
+def _answer(classifier: Classifier, table: Table, answers: BinaryIO, total: int) -> None:
+    """Appends what is missing of the answers."""
+    start = answers.tell()
+    done = (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES
+    if done < total:  # whole chunks, so that the same texts run together as in one go
+        done -= done % CHUNK_TEXTS
+        answers.truncate(start + done * _ANSWER_BYTES)
+        answers.seek(0, os.SEEK_END)
+        texts = (row.text for row in table.rows() if row.text is not None)
+        with Progress("rows", total, done) as progress:
+            predictions = classifier.predict(islice(texts, done, None), progress)
+            while chunk := [p.probabilities for p in islice(predictions, CHUNK_TEXTS)]:
+                answers.write(np.array(chunk, np.float64).tobytes())
+                _commit(answers)
+    answers.seek(start)
+
+
+def _commit(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _read_answers(answers: BinaryIO) -> Iterator[Answer]:
+    while chunk := answers.read(CHUNK_TEXTS * _ANSWER_BYTES):
+        for shares in np.frombuffer(chunk).reshape(-1, len(LABELS)).tolist():
+            yield answer_of(shares)
+
+
+def answer_of(shares: Sequence[float]) -> Answer:
+    """What is added to a row whose labels have these probabilities."""
+    confidence = max(shares)
+    label = LABELS[shares.index(confidence)]
+    return Answer(label, *(round(value, 6) for value in (confidence, *shares)))
+
+
+def _count(answers: Iterable[Answer], labels: Counter[Label]) -> Iterator[Answer]:
+    for answer in answers:
+        labels[answer.label] += 1
+        yield answer
+
+
+def _choose(column: str | None, names: Sequence[str], path: Path) -> str:
+    """The column of the texts, once nothing stands in the way of those that are added."""
+    if taken := [name for name in ADDED if name in names]:
+        raise DataError(f"{path} has a column {taken[0]} already; rename it first")
+    chosen = column or (names[0] if len(names) == 1 else COLUMN)
+    if names.count(chosen) != 1:
+        how_often = "more than one column" if chosen in names else "no column"
+        raise DataError(
+            f"{path} has {how_often} {chosen}; --column names one of {', '.join(names)}"
+        )
+    return chosen
+
+
+class _Lines:
+    """The lines of a file for ``csv.reader``, which remembers those of the row that is open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._again: deque[bytes] = deque()
+        self.taken: list[bytes] = []
+        self.broken = False  # whether one of them is not UTF-8
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        first = not self._file.tell() if not self._again else False
+        line = self._again.popleft() if self._again else self._file.readline()
+        if not line:
+            raise StopIteration
+        self.taken.append(line)
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self.broken = True
+            text = line.decode(errors="replace")
+        return text.removeprefix(_BYTE_ORDER_MARK) if first else text
+
+    def begin(self) -> None:
+        """A new row."""
+        self.taken.clear()
+        self.broken = False
+
+    def give_back(self) -> bytes:
+        """Only the first line of what was read as a row is bad; the others are read once more."""
+        first, *others = self.taken
+        self._again.extendleft(reversed(others))
+        return first
+
+
+class _DelimitedTable:
+    """CSV or TSV, with a header."""
+
+    def __init__(self, path: Path, column: str | None, delimiter: str) -> None:
+        self._path = path
+        self._delimiter = delimiter
+        with path.open("rb") as file:
+            self._head, header = next(self._records(file), (b"", "it is empty"))
+        if isinstance(header, str):
+            raise DataError(f"the header of {path} cannot be read: {header}")
+        self._fields = len(header)
+        self._index = header.index(_choose(column, header, path))
+
+    def rows(self) -> Iterator[Row]:
+        with self._path.open("rb") as file:
+            for raw, fields in islice(self._records(file), 1, None):
+                if isinstance(fields, str):
+                    yield Row(None, fields, raw)
+                elif len(fields) != self._fields:
+                    reason = f"{len(fields)} fields, where the header has {self._fields}"
+                    yield Row(None, reason, raw)
+                elif fields[self._index].strip():
+                    yield Row(fields[self._index], "", raw)
+                else:
+                    yield Row(None, BLANK, raw)
+
+    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+        with output.open("wb") as file:
+            file.write(self._extended(self._head, ADDED))
+            for row in self.rows():
+                if row.text is not None:
+                    label, *numbers = next(answers)
+                    added = [label, *(f"{number:.6f}" for number in numbers)]
+                    file.write(self._extended(row.content, added))
+            _commit(file)
+
+    def _records(self, file: BinaryIO) -> Iterator[tuple[bytes, list[str] | str]]:
+        """Each row's own bytes, and its fields or the reason why it has none; no blank lines."""
+        lines = _Lines(file)
+        # Strict: a quote that is never closed is an error and does not swallow the rest.
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        while True:
+            lines.begin()
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield lines.give_back(), str(error)
+                continue
+            if lines.broken:
+                yield b"".join(lines.taken), "it is not UTF-8"
+            elif fields:
+                yield b"".join(lines.taken), fields
+
+    def _extended(self, raw: bytes, added: Sequence[str]) -> bytes:
+        row = raw.rstrip(b"\r\n")
+        end = raw[len(row) :] or b"\n"
+        return row + "".join(f"{self._delimiter}{field}" for field in added).encode() + end
+
+
+def is_json_object(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
+    with suppress(ValueError, RecursionError):
+        return isinstance(json.loads(line.decode()), dict)
+    return False
+
+
+def json_row(line: bytes, column: str) -> Row:
+    """The row that a JSON line is."""
+    try:
+        value = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return Row(None, "it is not UTF-8", line)
+    except (ValueError, RecursionError):  # or a number of thousands of digits, or too deep
+        return Row(None, "it is not JSON", line)
+    if not isinstance(value, dict):
+        return Row(None, "it is no JSON object", line)
+    if taken := [name for name in ADDED if name in value]:
+        return Row(None, f"it has a field {taken[0]} already", line)
+    text = value.get(column)
+    if not isinstance(text, str):
+        reason = f"its {column} is no string" if column in value else f"it has no field {column}"
+        return Row(None, reason, line)
+    if not text.strip():
+        return Row(None, BLANK, line)
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return Row(text, "", line)
+    return Row(None, "the text holds half of a surrogate pair", line)
+
+
+def extended_json(line: bytes, answer: Answer) -> bytes:
+    """A JSON line that is an object, as it is, with the fields of an answer."""
+    row = line.rstrip()
+    end = line[len(row) :] or b"\n"
+    added = json.dumps(dict(zip(ADDED, answer, strict=True)))
+    return row[:-1].rstrip() + b", " + added[1:].encode() + end
+
+
+class _JsonTable:
+    """JSON lines."""
+
+    def __init__(self, path: Path, column: str | None) -> None:
+        self._path = path
+        first = next(filter(is_json_object, self._lines()), None)
+        if first is None:
+            raise DataError(f"{path} has no line that is a JSON object")
+        self._column = _choose(column, list(json.loads(first)), path)
+
+    def rows(self) -> Iterator[Row]:
+        return (json_row(line, self._column) for line in self._lines())
+
+    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+        with output.open("wb") as file:
+            for row in self.rows():
+                if row.text is not None:
+                    file.write(extended_json(row.content, next(answers)))
+            _commit(file)
+
+    def _lines(self) -> Iterator[bytes]:
+        """Those that are not blank."""
+        with self._path.open("rb") as file:
+            mark = _BYTE_ORDER_MARK.encode()
+            for number, line in enumerate(file):
+                content = line if number else line.removeprefix(mark)
+                if content.strip():
+                    yield content
+
+
+class _ParquetTable:
+    """Parquet, read and written by pyarrow."""
+
+    def __init__(self, path: Path, column: str | None) -> None:
+        import pyarrow  # an extra of its own, for those alone who have such files
+        import pyarrow.parquet
+
+        self._arrow = pyarrow
+        self._path = path
+        try:
+            with self._open() as file:
+                self._schema = file.schema_arrow
+        except pyarrow.ArrowInvalid as error:
+            problem = str(error).splitlines()[0]
+            raise DataError(f"{path} cannot be read as Parquet: {problem}") from None
+        self._column = _choose(column, self._schema.names, path)
+        kind = self._schema.field(self._column).type
+        if pyarrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        if kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
+            raise DataError(f"the column {self._column} of {path} holds no strings but {kind}")
+
+    def rows(self) -> Iterator[Row]:
+        for batch in self._batches():
+            for index, text in enumerate(batch.column(self._column).to_pylist()):
+                if text and text.strip():
+                    yield Row(text, "", None)
+                else:
+                    reason = "it has no text" if text is None else BLANK
+                    yield Row(None, reason, batch.slice(index, 1).to_pylist()[0])
+
+    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+        arrow = self._arrow
+        kinds = [arrow.string(), *[arrow.float64()] * (len(ADDED) - 1)]
+        added = [arrow.field(name, kind) for name, kind in zip(ADDED, kinds, strict=True)]
+        schema = self._schema
+        for field in added:
+            schema = schema.append(field)
+        with output.open("wb") as file:
+            with arrow.parquet.ParquetWriter(file, schema) as writer:
+                for batch in self._batches():
+                    texts = batch.column(self._column).to_pylist()
+                    kept = batch.filter(arrow.array([bool(t and t.strip()) for t in texts]))
+                    if not kept.num_rows:
+                        continue
+                    columns = zip(*islice(answers, kept.num_rows), strict=True)
+                    for field, values in zip(added, columns, strict=True):
+                        kept = kept.append_column(field, arrow.array(values, field.type))
+                    writer.write_batch(kept)
+            _commit(file)
+
+    def _open(self) -> Any:
+        # Column chunks piece by piece: whole ones may be larger than all that we hold.
+        return self._arrow.parquet.ParquetFile(self._path, buffer_size=2**20, pre_buffer=False)
+
+    def _batches(self) -> Iterator[Any]:
+        with self._open() as file:
+            yield from file.iter_batches(batch_size=_GROUP_ROWS, use_threads=False)

@@ -1,0 +1,430 @@
+"""Tables: rows kept letter for letter, bad ones set aside, and no row lost by an interruption."""
+
+import csv
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+import model.tables
+from model.classifier import Classifier
+from model.errors import DataError
+from model.tables import ADDED, Answer, extended_json, label_table
+from service.cli import main
+
+CSV = (
+    '\ufeffid,text,"more, quoted"\r\n'
+    "007,房间很好,\r\n"
+    '"008","早餐""很差""\r\n真的",""\n'
+    "\r\n"
+    " 9 ,电影在三楼,NULL"
+)
+
+
+def run(*arguments: object, content: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, ["predict", *map(str, arguments)], input=content)
+
+
+def added(line: str, delimiter: str = ",") -> tuple[str, list[str]]:
+    """What stood there and what was added."""
+    kept = line.rsplit(delimiter, len(ADDED))
+    return kept[0], kept[1:]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def bad_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_rows_of_a_csv_file_stay_letter_for_letter(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    table = write(tmp_path / "reviews.csv", CSV)
+    summary = label_table(tiny_classifier, table)
+    content = (tmp_path / "reviews.labelled.csv").read_bytes().decode()
+    # Before what was added, and before the line ends behind it, nothing differs.
+    assert content.startswith('\ufeffid,text,"more, quoted",label,confidence,')
+    read = list(csv.DictReader(io.StringIO(content.removeprefix("\ufeff"), newline="")))
+    assert [row["id"] for row in read] == ["007", "008", " 9 "]
+    assert [row["text"] for row in read] == ["房间很好", '早餐"很差"\r\n真的', "电影在三楼"]
+    assert [row["more, quoted"] for row in read] == ["", "", "NULL"]
+    predictions = list(tiny_classifier.predict(row["text"] for row in read))
+    assert [row["label"] for row in read] == [p.label for p in predictions]
+    for row in read:
+        shares = [float(row[label]) for label in ("positive", "neutral", "negative")]
+        assert float(row["confidence"]) == max(shares)
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+    kept = ("007,房间很好,", '"008","早餐""很差""\r\n真的",""', " 9 ,电影在三楼,NULL")
+    for piece, prediction in zip(kept, predictions, strict=True):
+        assert f"{piece},{prediction.label}," in content
+    assert sum(summary.labels.values()) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "reviews.csv",
+        "reviews.labelled.csv",
+    ]
+
+
+def test_tsv_has_tabs_and_the_only_column_needs_no_name(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    table = write(tmp_path / "a.tsv", "text\tn\n房间很好, 真的\t1\n")
+    label_table(tiny_classifier, table)
+    lines = (tmp_path / "a.labelled.tsv").read_text(encoding="utf-8").splitlines()
+    assert added(lines[1], "\t")[0] == "房间很好, 真的\t1"
+    assert added(lines[1], "\t")[1][0] == "positive"
+    label_table(tiny_classifier, write(tmp_path / "b.csv", "评论\n早餐很差\n"))
+    assert "早餐很差,negative," in (tmp_path / "b.labelled.csv").read_text(encoding="utf-8")
+
+
+def test_bad_rows_of_a_csv_file_go_to_the_side_with_their_reason(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    rows = [
+        b"text,n",
+        "房间很好,1".encode(),
+        b" ,2",
+        "好,3,4".encode(),
+        "好".encode(),
+        "好".encode("gbk") + b",5",
+        '"好"好,6'.encode(),
+        '"没有完,7'.encode(),
+        "早餐很差,8".encode(),
+    ]
+    table = write(tmp_path / "a.csv", b"\n".join(rows) + b"\n")
+    summary = label_table(tiny_classifier, table)
+    assert summary.failed == 6
+    bad = bad_rows(tmp_path / "a.errors.jsonl")
+    assert [row["row"] for row in bad] == [2, 3, 4, 5, 6, 7]
+    reasons = ["blank", "3 fields", "1 fields", "not UTF-8", "expected after", "unexpected end"]
+    for row, reason in zip(bad, reasons, strict=True):
+        assert reason in row["reason"]
+    assert bad[5]["content"] == '"没有完,7'
+    lines = (tmp_path / "a.labelled.csv").read_text(encoding="utf-8").splitlines()
+    assert [added(line)[0] for line in lines] == ["text,n", "房间很好,1", "早餐很差,8"]
+
+
+def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    good = ['{"id": 007e1, "text":"房间很好"}', '{ "n" : 1.00, "text": "\\u65e9餐很差" , "m":[] }']
+    good[0] = good[0].replace("007e1", "1E5")
+    bad = ["{", "5", '{"text": 5}', '{"n": 1}', '{"text": " "}', '{"text": "\\ud800"}']
+    bad.append('{"text": "好", "label": "x"}')
+    table = write(tmp_path / "a.jsonl", "\n".join([good[0], *bad, "", good[1]]))
+    summary = label_table(tiny_classifier, table)
+    lines = (tmp_path / "a.labelled.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [line.split(', "label": ')[0] for line in lines] == [
+        good[0][:-1],
+        good[1][:-1].rstrip(),
+    ]
+    assert [list(json.loads(line))[-5:] for line in lines] == [list(ADDED)] * 2
+    assert [json.loads(line)["label"] for line in lines] == ["positive", "negative"]
+    assert summary.failed == len(bad)
+    rows = bad_rows(tmp_path / "a.errors.jsonl")
+    assert [row["content"] for row in rows] == bad
+    assert [row["row"] for row in rows] == list(range(2, 9))
+
+
+def test_a_line_end_of_json_lines_is_kept() -> None:
+    answer = Answer("neutral", 0.5, 0.2, 0.5, 0.3)
+    assert extended_json(b'{"a":1 } \r\n', answer) == (
+        b'{"a":1, "label": "neutral", "confidence": 0.5, "positive": 0.2, "neutral": 0.5, '
+        b'"negative": 0.3} \r\n'
+    )
+
+
+def test_parquet_keeps_its_columns_and_their_types(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    texts = pa.array(["房间很好", None, " ", "早餐很差"])
+    given = pa.table(
+        {
+            "id": pa.array([7, 8, 9, None], pa.int8()),
+            "text": texts.dictionary_encode(),
+            "more": pa.array([[b"\x00"], [], None, [b"y"]]),
+        }
+    ).replace_schema_metadata({"whose": "ours"})
+    pq.write_table(given, tmp_path / "a.parquet")
+    summary = label_table(tiny_classifier, tmp_path / "a.parquet")
+    result = pq.read_table(tmp_path / "a.labelled.parquet")
+    assert result.column_names == [*given.column_names, *ADDED]
+    kept = given.take([0, 3])
+    assert result.select(given.column_names).to_pylist() == kept.to_pylist()
+    assert result.schema.field("id").type == pa.int8()
+    assert result.schema.metadata[b"whose"] == b"ours"
+    assert result.column("label").to_pylist() == ["positive", "negative"]
+    assert [row["row"] for row in bad_rows(tmp_path / "a.errors.jsonl")] == [2, 3]
+    assert summary.failed == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("a.csv", "text,label\n好,1\n", None, "has a column label already"),
+        ("a.jsonl", '{"text": "好", "neutral": 1}\n', None, "has a column neutral already"),
+        ("a.csv", "a,b\n好,1\n", None, "has no column text; --column names one of a, b"),
+        ("a.csv", "a,b\n好,1\n", "c", "has no column c"),
+        ("a.csv", "text,text\n好,1\n", None, "has more than one column text"),
+        ("a.csv", "", None, "it is empty"),
+        ("a.csv", b"\xff\xfe\n", None, "not UTF-8"),
+        ("a.jsonl", "[]\n", None, "has no line that is a JSON object"),
+        ("a.parquet", "no", None, "cannot be read as Parquet"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_one_sentence(
+    tiny_artifact: Path,
+    tmp_path: Path,
+    name: str,
+    content: str | bytes,
+    column: str | None,
+    message: str,
+) -> None:
+    table = write(tmp_path / name, content)
+    result = run(table, "--model", tiny_artifact, *(["--column", column] if column else []))
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [table]
+
+
+def test_a_column_of_numbers_is_refused(tiny_classifier: Classifier, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="holds no strings but int64"):
+        label_table(tiny_classifier, tmp_path / "a.parquet")
+
+
+def test_without_pyarrow_parquet_says_what_to_install_and_csv_works(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(pa.table({"text": ["好"]}), tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = run(tmp_path / "a.parquet", "--model", tiny_artifact)
+    assert result.exit_code == 2
+    assert "the package pyarrow is missing" in result.output
+    assert "pip install 'zh-sentiment[tables]'" in result.output
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+    assert run(table, "--model", tiny_artifact).exit_code == 0
+
+
+def test_what_is_there_is_not_replaced_unasked(tiny_artifact: Path, tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+    output = tmp_path / "b.csv"
+    options = ("--model", tiny_artifact, "--output", output)
+    assert run(table, *options).exit_code == 0
+    first = output.read_bytes()
+    for again in ((), ("--resume",)):
+        result = run(table, *options, *again)
+        assert (result.exit_code, "exists already" in result.output) == (2, True)
+    table.write_text("text\n早餐很差\n", encoding="utf-8")
+    assert run(table, *options, "--force").exit_code == 0
+    assert output.read_bytes() != first
+    refused = run(table, "--model", tiny_artifact, "--output", table, "--force")
+    assert "is the table itself" in refused.output
+    other = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.tsv")
+    assert "another kind" in other.output
+    assert "for a table" in run("好", "--model", tiny_artifact, "--force").output
+
+
+def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "text\n" + "房间很好\n" * 3 + "早餐很差\n" + '" "\n')
+    result = run(table, "--model", tiny_artifact)
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["positive", "3", "75.0%", "█" * 30]
+    assert lines[1].split() == ["neutral", "0", "0.0%"]
+    assert lines[2].split() == ["negative", "1", "25.0%", "█" * 10]
+    assert lines[3].split()[:2] == ["answered", "4"]
+    assert lines[4].split()[:2] == ["failed", "1"]
+
+
+ROWS = 9000
+
+
+def csv_rows(path: Path, texts: Sequence[str]) -> None:
+    write(path, "n,text\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts)))
+
+
+def json_rows(path: Path, texts: Sequence[str]) -> None:
+    lines = [json.dumps({"n": n, "text": text}) for n, text in enumerate(texts)]
+    write(path, "\n".join(lines))
+
+
+def parquet_rows(path: Path, texts: Sequence[str]) -> None:
+    pq.write_table(pa.table({"n": list(range(len(texts))), "text": list(texts)}), path)
+
+
+KINDS: dict[str, Callable[[Path, Sequence[str]], None]] = {
+    "csv": csv_rows,
+    "jsonl": json_rows,
+    "parquet": parquet_rows,
+}
+
+
+def many_texts() -> list[str]:
+    """Each tells its number, and every hundredth is bad."""
+    return [" " if number % 100 == 7 else f"房间很好，早餐很差，{number}" for number in range(ROWS)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_killed_goes_on_without_a_row_lost_or_doubled(
+    tiny_classifier: Classifier, tiny_artifact: Path, tmp_path: Path, kind: str
+) -> None:
+    table = tmp_path / f"a.{kind}"
+    KINDS[kind](table, many_texts())
+    whole, output = tmp_path / f"whole.{kind}", tmp_path / f"b.{kind}"
+    label_table(tiny_classifier, table, whole)
+    partial = tmp_path / f"b.{kind}.partial"
+    command = [sys.executable, "-m", "service", "predict", str(table), "--resume"]
+    command += ["--model", str(tiny_artifact), "--output", str(output)]
+    # At least once there is something to resume; the other moments are anywhere in a run.
+    for first in (True, False):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while first and process.poll() is None:
+            if partial.exists() and partial.stat().st_size > 24 * 2048:
+                break
+            time.sleep(0.002)
+        if not first:
+            time.sleep(random.uniform(0, 3))
+        process.kill()
+        process.wait()
+    if not output.exists():
+        with partial.open("ab") as file:
+            file.write(b"torn")
+        assert run(table, "--resume", "--model", tiny_artifact, "--output", output).exit_code == 0
+    assert output.read_bytes() == whole.read_bytes()
+    names = ("b.errors.jsonl", "whole.errors.jsonl")
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 1
+    assert not partial.exists()
+
+
+def interrupted(
+    classifier: Classifier, table: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """A run that ends at one of its writes."""
+    writes = iter(range(at))
+    fsync = os.fsync
+
+    def end(descriptor: int) -> None:
+        if next(writes, None) is None:
+            raise KeyboardInterrupt
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", end)
+        with pytest.raises(KeyboardInterrupt):
+            label_table(classifier, table, resume=True)
+
+
+def test_wherever_a_run_ends_it_can_go_on(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    label_table(tiny_classifier, table, tmp_path / "whole.csv")
+    for at in (0, 1, 1, 0, 0):
+        interrupted(tiny_classifier, table, monkeypatch, at)
+    with pytest.raises(DataError, match="--resume goes on with it"):
+        label_table(tiny_classifier, table)
+    label_table(tiny_classifier, table, resume=True)
+    whole = (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "a.labelled.csv").read_bytes() == whole
+
+
+@pytest.mark.parametrize("changed", ["file", "column"])
+def test_another_run_is_not_resumed(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    interrupted(tiny_classifier, table, monkeypatch, 2)
+    if changed == "file":
+        csv_rows(table, many_texts()[1:])
+    column = "n" if changed == "column" else None
+    with pytest.raises(DataError, match=f"was not the same: {changed}; --force"):
+        label_table(tiny_classifier, table, column=column, resume=True)
+    label_table(tiny_classifier, table, force=True)
+
+
+def test_a_file_that_changes_meanwhile_is_not_joined(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+    survey = model.tables._survey
+
+    def and_change(*arguments: Any) -> tuple[int, int]:
+        found = survey(*arguments)
+        write(table, "text\n房间很好\n早餐很差\n")
+        return found
+
+    monkeypatch.setattr(model.tables, "_survey", and_change)
+    with pytest.raises(DataError, match="has changed"):
+        label_table(tiny_classifier, table)
+    assert not (tmp_path / "a.labelled.csv").exists()
+
+
+def test_json_lines_go_through_a_pipe_with_their_fields(tiny_artifact: Path) -> None:
+    lines = ['{"id": 1, "text": "房间很好"}', "{", "", '{"id": 2, "text": "早餐很差"}']
+    result = run("-", "--model", tiny_artifact, content="\n".join(lines).encode())
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer.get("id") for answer in answers] == [1, None, 2]
+    assert [answer.get("label") for answer in answers] == ["positive", None, "negative"]
+    assert answers[1]["error"]["detail"] == "it is not JSON"
+    assert list(answers[0]) == ["id", "text", *ADDED]
+
+
+def test_a_line_is_answered_before_the_next_is_typed(tiny_artifact: Path) -> None:
+    command = [sys.executable, "-m", "service", "predict", "--model", str(tiny_artifact)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for text, label in (("房间很好", "positive"), ("早餐很差", "negative")):
+            process.stdin.write(f"{text}\n".encode())
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            assert (answer["input"], answer["label"]) == (text, label)
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_a_table_is_read_piece_by_piece(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    ahead = most = 0
+    records = model.tables._DelimitedTable.rows
+
+    def counted(of: Any) -> Iterator[Any]:
+        nonlocal ahead
+        for row in records(of):
+            ahead += 1
+            yield row
+
+    predict = Classifier.predict
+
+    def answered(of: Classifier, *arguments: Any) -> Iterator[Any]:
+        nonlocal ahead, most
+        ahead = 0  # of the survey
+        for prediction in predict(of, *arguments):
+            most = max(most, ahead)
+            ahead -= 1
+            yield prediction
+
+    monkeypatch.setattr(model.tables._DelimitedTable, "rows", counted)
+    monkeypatch.setattr(Classifier, "predict", answered)
+    label_table(tiny_classifier, table)
+    assert 0 < most < 5000
