@@ -2,8 +2,9 @@
 
     SENTIMENT_DATA=... .venv/bin/python -m bench.tables [TEXTS]
 
-Each runs in a process of its own on the same texts, one after the other. The stream's client takes
-its part of the processors; what it sends is made beforehand and what it gets is only counted.
+Each runs in a process of its own on the same texts, one after the other. The stream's client
+takes its part of the processors; what it sends is made beforehand and what it gets is thrown away.
+Texts a second of processor time leave it, and whatever else the machine does, out of account.
 """
 
 import json
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bench.serving.servers import ONNX, Server, kibibytes
@@ -35,33 +37,43 @@ from model.tables import label_table
 from service.settings import SHIPPED_MODEL
 classifier = Classifier.load(SHIPPED_MODEL, engine="onnx")
 list(classifier.predict(load_texts()[:64]))
-started = time.perf_counter()
+started, used = time.perf_counter(), time.process_time()
 if sys.argv[1] == "predict":
     for _ in classifier.predict(islice(cycle(load_texts()), int(sys.argv[2]))):
         pass
 else:
     label_table(classifier, Path(sys.argv[2]))
 print("seconds", time.perf_counter() - started)
+print("processor", time.process_time() - used)
 print(Path("/proc/self/status").read_text())
 """
 
 
-def in_process(*arguments: str) -> tuple[float, float]:
-    """The seconds that a run took, and the megabytes that its process held at most."""
+class Figures(NamedTuple):
+    """What a run took, and the megabytes that its process held at most."""
+
+    seconds: float
+    processor_seconds: float
+    megabytes: float
+
+
+def in_process(*arguments: str) -> Figures:
+    """The figures of a run in a process of its own."""
     command = [sys.executable, "-c", _IN_PROCESS, *arguments]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, peak = re.search(r"seconds (\S+)", told), re.search(r"VmHWM:\s+(\d+)", told)
-    assert seconds
-    assert peak
-    return float(seconds[1]), int(peak[1]) * 1024 / 1e6
+    seconds, processor, kibibytes_held = (
+        float(re.findall(pattern, told)[0])
+        for pattern in (r"seconds (\S+)", r"processor (\S+)", r"VmHWM:\s+(\d+)")
+    )
+    return Figures(seconds, processor, kibibytes_held * 1024 / 1e6)
 
 
-def stream(parts: Iterator[bytes]) -> tuple[float, float]:
-    """The same of a stream to a service of its own."""
+def stream(parts: Iterator[bytes]) -> Figures:
+    """Those of a stream to a service of its own."""
     with tempfile.TemporaryDirectory() as directory, Server(ONNX, Path(directory)) as server:
         address = urlsplit(server.url(""))
         with socket.create_connection((address.hostname, address.port)) as connection:
-            started = time.perf_counter()
+            started, used = time.perf_counter(), server._processor_seconds()
             connection.sendall(
                 b"POST /v1/predict/stream HTTP/1.1\r\nHost: localhost\r\n"
                 b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -75,7 +87,8 @@ def stream(parts: Iterator[bytes]) -> tuple[float, float]:
             writing.join()
         assert b'"failed":0' in end, end
         status = Path(f"/proc/{server._process.pid}/status")
-        return seconds, kibibytes(status, "VmHWM:") * 1024 / 1e6
+        megabytes = kibibytes(status, "VmHWM:") * 1024 / 1e6
+        return Figures(seconds, server._processor_seconds() - used, megabytes)
 
 
 def _write(connection: socket.socket, parts: Iterator[bytes]) -> None:
@@ -95,7 +108,7 @@ def main(count: int) -> None:
     """Prints the figures."""
     texts = load_texts()
     print(describe(texts))
-    of_predict = 0.0
+    first: list[float] = []
     with tempfile.TemporaryDirectory() as directory:
         tables = {}
         for number in (FEW, count):
@@ -111,12 +124,14 @@ def main(count: int) -> None:
             "/v1/predict/stream": lambda number: stream(_parts(texts, number)),
         }
         for name, way in ways.items():
-            (_, few), (seconds, many) = way(FEW), way(count)
-            rate = count / seconds
-            of_predict = of_predict or rate
+            few, many = way(FEW), way(count)
+            rates = [count / many.seconds, count / many.processor_seconds]
+            first = first or rates
+            shares = [rate / of_first for rate, of_first in zip(rates, first, strict=True)]
             print(
-                f"{name}: {rate:,.0f} texts a second, {rate / of_predict:.2f}; at most "
-                f"{few:.0f} MB at {FEW:,} texts, {many:.0f} MB at {count:,}",
+                f"{name}: {rates[0]:,.0f} texts a second ({shares[0]:.2f}), {rates[1]:,.0f} a "
+                f"second of processor time ({shares[1]:.2f}); at most "
+                f"{few.megabytes:.0f} MB at {FEW:,} texts, {many.megabytes:.0f} MB at {count:,}",
                 flush=True,
             )
 
