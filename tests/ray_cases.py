@@ -1,10 +1,11 @@
 """The cases of tests/test_ray.py, in namespaces: ``python -m tests.ray_cases CASE DIRECTORY``."""
 
+import itertools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,6 +13,10 @@ from urllib.request import Request, urlopen
 import yaml
 
 from bench.nodes import nodes
+from model.classifier import CHUNK_TEXTS, Classifier
+from model.cluster import connected, predict
+from service.settings import SHIPPED_MODEL
+from tests.conftest import sentences
 
 SERVE = Path(__file__).parent.parent / "deploy" / "ray" / "serve.yaml"
 ADDRESS = "http://127.0.0.1:8123"
@@ -23,6 +28,35 @@ def wait_for(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("it did not come about")
+
+
+def wait_for_work(node: str) -> None:
+    """Until a node's processor is taken."""
+    from ray._private.state import available_resources_per_node
+
+    wait_for(lambda: not available_resources_per_node()[node].get("CPU"))
+
+
+def lose_a_node(_: Path) -> object:
+    """A node dies with a chunk in its hands: are the answers those of one machine?"""
+    parts = itertools.permutations([sentence for sentence, _ in sentences()], 2)
+    texts = ["，".join(part) for part in itertools.islice(parts, 6 * CHUNK_TEXTS + 7)]
+    with nodes(2) as cluster, connected(cluster.address):
+        lost = cluster.worker_nodes.copy().pop()
+
+        def dying() -> Iterator[str]:
+            yield from texts[: 4 * CHUNK_TEXTS]
+            wait_for_work(lost.node_id)
+            cluster.remove_node(lost, allow_graceful=False)
+            yield from texts[4 * CHUNK_TEXTS :]
+
+        answers = list(predict(dying(), SHIPPED_MODEL))
+    expected = Classifier.load(SHIPPED_MODEL).predict(texts)
+    same = [
+        answer == (prediction.label, prediction.confidence, prediction.probabilities)
+        for answer, prediction in zip(answers, expected, strict=True)
+    ]
+    return {"answers": len(answers), "same": sum(same)}
 
 
 def ask(path: str, body: bytes | None = None) -> tuple[int, object]:
@@ -60,7 +94,7 @@ def serve(directory: Path) -> object:
         ]
 
 
-CASES: dict[str, Callable[[Path], object]] = {"serve": serve}
+CASES: dict[str, Callable[[Path], object]] = {"lose_a_node": lose_a_node, "serve": serve}
 
 if __name__ == "__main__":
     json.dump(CASES[sys.argv[1]](Path(sys.argv[2])), sys.stdout)

@@ -35,6 +35,10 @@ def run(case: str, directory: Path) -> Any:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+def test_a_node_that_dies_costs_no_text_and_changes_no_answer(tmp_path: Path) -> None:
+    assert run("lose_a_node", tmp_path) == {"answers": 12295, "same": 12295}
+
+
 def test_ray_serve_answers_as_the_service_does(tmp_path: Path) -> None:
     ready, predicted, broken, model = run("serve", tmp_path)
     assert (ready[0], ready[1]["status"]) == (200, "ready")
