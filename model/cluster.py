@@ -1,4 +1,4 @@
-"""Scores texts on the machines of a Ray cluster, with the answers that one machine gives."""
+"""Answers for texts on the machines of a Ray cluster: those that one machine gives."""
 
 import socket
 from collections import deque
@@ -10,29 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from model import artifact as artifacts
-from model.classifier import CHUNK_TEXTS, Classifier
-from model.config import Label
-from model.engines import EngineChoice
+from model.classifier import CHUNK_TEXTS, Classifier, Probabilities
+from model.engines import EngineChoice, start_engine
 from model.errors import ClusterError
+from model.progress import Progress
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-# Files by name, as they are handed from machine to machine.
+# The files of an artifact by name, as they are handed from machine to machine.
 Files = dict[str, bytes]
 
 # Chunks under way for each processor: one that runs, and what bridges a slow one before it.
 _CHUNKS_A_PROCESSOR = 4
 _CONNECT_SECONDS = 5.0
-
-
-class Score(NamedTuple):
-    """What of a ``Prediction`` comes back: the rest would cost more than it tells."""
-
-    label: Label
-    confidence: float
-    probabilities: tuple[float, ...]
 
 
 @contextmanager
@@ -62,61 +56,77 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def predict(
-    texts: Iterable[str], directory: Path, engine: EngineChoice = "auto"
-) -> Generator[Score, None, None]:
-    """As ``Classifier.predict``, on every processor of the cluster that is connected.
+class Shares(NamedTuple):
+    """What of a ``Prediction`` comes back; the rest would take longer on the way than to read."""
 
-    The same texts run together as on one machine, so the answers are the same wherever processors
-    are of one kind. A bounded number of chunks is under way; a machine that is added is used from
-    then on, and what a machine that dies had not answered is done again by another. The artifact
-    in ``directory`` goes to each machine that lacks it.
+    probabilities: tuple[float, ...]
 
-    Raises:
-        ArtifactError: the artifact cannot be used.
-        ClusterError: a chunk was lost time and again.
-        BlankTextError: one of the texts is blank.
+
+class ClusterClassifier:
+    """Answers as a ``Classifier`` does, on every processor of the cluster that is connected.
+
+    The same texts run together as on one machine, so the answers are the same where processors are
+    of one kind. The artifact goes from here to each machine.
     """
-    import ray
 
-    files = ray.put(_read(directory))
-    score = ray.remote(num_cpus=1)(_score)
-    remaining = iter(texts)
-    begun: deque[ObjectRef[list[Score]]] = deque()
-    while chunk := list(islice(remaining, CHUNK_TEXTS)):
-        # Inside a list the files are not sent along with each chunk, but fetched where needed.
-        begun.append(score.remote([files], engine, chunk))
-        processors = int(ray.cluster_resources().get("CPU", 1))
-        while len(begun) >= processors * _CHUNKS_A_PROCESSOR:
-            yield from _result(begun.popleft())
-    while begun:
-        yield from _result(begun.popleft())
+    def __init__(self, directory: Path, engine: EngineChoice = "auto") -> None:
+        """See ``Classifier.load``.
+
+        Raises:
+            ArtifactError: the artifact cannot be used.
+        """
+        self.artifact = artifacts.load(directory)
+        self.engine_name = start_engine(self.artifact, engine).name
+        names = (artifacts.MANIFEST, *self.artifact.manifest.files)
+        self._files: Files = {name: (directory / name).read_bytes() for name in names}
+
+    def predict(
+        self, texts: Iterable[str], progress: Progress | None = None
+    ) -> Generator[Shares, None, None]:
+        """See ``Classifier.predict``.
+
+        A bounded number of chunks is under way. A machine that is added is used from then on, and
+        what a machine that dies had not answered is done again by another.
+
+        Raises:
+            BlankTextError: one of the texts is blank.
+            ClusterError: a chunk was lost time and again.
+        """
+        import ray
+
+        read = ray.remote(num_cpus=1)(_read)
+        # Inside a list they are not sent along with each chunk, but fetched where they are needed.
+        files = [ray.put(self._files)]
+        remaining = iter(texts)
+        begun: deque[ObjectRef[Probabilities]] = deque()
+        while chunk := list(islice(remaining, CHUNK_TEXTS)):
+            begun.append(read.remote(files, self.engine_name, chunk))
+            processors = int(ray.cluster_resources().get("CPU", 1))
+            while len(begun) >= processors * _CHUNKS_A_PROCESSOR:
+                yield from _finish(begun.popleft(), progress)
+        while begun:
+            yield from _finish(begun.popleft(), progress)
 
 
-def _read(directory: Path) -> Files:
-    manifest = artifacts.load(directory).manifest
-    return {name: (directory / name).read_bytes() for name in (artifacts.MANIFEST, *manifest.files)}
-
-
-def _result(scores: "ObjectRef[list[Score]]") -> list[Score]:
+def _finish(chunk: "ObjectRef[Probabilities]", progress: Progress | None) -> Iterator[Shares]:
     import ray
 
     try:
-        result: list[Score] = ray.get(scores)
+        probabilities = ray.get(chunk)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         problem = str(error).splitlines()[0]
         raise ClusterError(f"the Ray cluster lost a part of the work: {problem}") from None
-    return result
+    yield from (Shares(tuple(shares)) for shares in probabilities.tolist())
+    if progress:
+        progress.step(len(probabilities))
 
 
-def _score(files: "list[ObjectRef[Files]]", engine: EngineChoice, texts: list[str]) -> list[Score]:
-    """What a machine of the cluster does."""
-    return [
-        Score(prediction.label, prediction.confidence, prediction.probabilities)
-        for prediction in _classifier(files[0], engine).predict(texts)
-    ]
+def _read(files: "list[ObjectRef[Files]]", engine: EngineChoice, texts: list[str]) -> Probabilities:
+    """What a machine of the cluster does: the probabilities of shape (texts, labels)."""
+    predictions = _classifier(files[0], engine).predict(texts)
+    return np.array([prediction.probabilities for prediction in predictions])
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,23 @@ def run(case: str, directory: Path) -> Any:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def test_a_node_that_dies_costs_no_text_and_changes_no_answer(tmp_path: Path) -> None:
-    assert run("lose_a_node", tmp_path) == {"answers": 12295, "same": 12295}
+def test_two_nodes_write_what_one_machine_writes(tmp_path: Path) -> None:
+    result = run("score", tmp_path)
+    assert result["same"]
+    assert all(min(files) > 0 for files in result["bytes"])
+    assert result["blank"] == "the text is empty or blank"
+
+
+def test_an_address_without_a_cluster_is_told_in_one_sentence() -> None:
+    command = [sys.executable, "-m", "service", "predict", "no.csv", "--ray", "127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "sentiment: no Ray cluster answers at 127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_node_that_dies_costs_no_row_and_changes_no_byte(tmp_path: Path) -> None:
+    assert run("lose_a_node", tmp_path) == {"same": True, "nodes": 1}
 
 
 def test_ray_serve_answers_as_the_service_does(tmp_path: Path) -> None:
