@@ -77,6 +77,8 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --constraint requirements/tables.txt \
 	  --extra train --extra tables \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(LOCK) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
+	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
 	# +cpu names a build; elsewhere the same version comes without it.
 	sed -i 's/+cpu//' requirements/*.txt

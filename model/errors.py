@@ -27,3 +27,7 @@ class BlankTextError(SentimentError):
 
 class TextLimitError(SentimentError):
     """The text to classify is longer than the limit in force."""
+
+
+class ClusterError(SentimentError):
+    """A Ray cluster cannot be reached, or lost what it was to do."""

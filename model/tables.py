@@ -24,7 +24,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from model.classifier import CHUNK_TEXTS, Classifier
+from model.classifier import CHUNK_TEXTS, Classifier, Prediction
+from model.cluster import ClusterClassifier, Shares
 from model.config import LABELS, Label
 from model.errors import DataError
 from model.progress import Progress
@@ -99,7 +100,7 @@ class Summary:
 
 
 def label_table(
-    classifier: Classifier,
+    classifier: Classifier | ClusterClassifier,
     path: Path,
     output: Path | None = None,
     column: str | None = None,
@@ -110,7 +111,7 @@ def label_table(
     """Answers each row of a table, in constant memory.
 
     Args:
-        classifier: what answers.
+        classifier: what answers, on this machine or on those of a cluster.
         path: the table; its suffix tells its kind.
         output: of the same kind; by default ``NAME.labelled.EXT``. Rows that cannot be answered
             are left out of it and stand in ``NAME.errors.jsonl`` beside it.
@@ -236,7 +237,9 @@ def _survey(table: Table, errors: Path) -> tuple[int, int]:
     return total, failed
 
 
-def _answer(classifier: Classifier, table: Table, answers: BinaryIO, total: int) -> None:
+def _answer(
+    classifier: Classifier | ClusterClassifier, table: Table, answers: BinaryIO, total: int
+) -> None:
     """Appends what is missing of the answers."""
     start = answers.tell()
     done = (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES
@@ -246,7 +249,9 @@ def _answer(classifier: Classifier, table: Table, answers: BinaryIO, total: int)
         answers.seek(0, os.SEEK_END)
         texts = (row.text for row in table.rows() if row.text is not None)
         with Progress("rows", total, done) as progress:
-            predictions = classifier.predict(islice(texts, done, None), progress)
+            predictions: Iterator[Prediction | Shares] = classifier.predict(
+                islice(texts, done, None), progress
+            )
             while chunk := [p.probabilities for p in islice(predictions, CHUNK_TEXTS)]:
                 answers.write(np.array(chunk, np.float64).tobytes())
                 _commit(answers)

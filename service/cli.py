@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -53,6 +54,7 @@ class _Group(click.Group):
         except ModuleNotFoundError as error:  # serving needs the fewest packages
             extra, target = {
                 "pyarrow": ("tables", ".venv/tables.installed"),
+                "ray": ("ray", ".venv/ray.installed"),
                 "fasttext": ("peers", ".venv/peers.installed"),
                 "snownlp": ("peers", ".venv/peers.installed"),
             }.get(error.name or "", ("train", "install"))
@@ -102,6 +104,7 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
 @click.option("--output", type=_File, help="Table to write; by default NAME.labelled.EXT.")
 @click.option("--resume", is_flag=True, help="Go on where a run over this table was interrupted.")
 @click.option("--force", is_flag=True, help="Begin anew, and replace what is there.")
+@click.option("--ray", "address", help="Ray cluster to read a table on: HOST:PORT, or auto.")
 def predict(
     texts: tuple[str, ...],
     model: Path,
@@ -110,6 +113,7 @@ def predict(
     output: Path | None,
     resume: bool,
     force: bool,
+    address: str | None,
 ) -> None:
     """Classify TEXTS, a table, or the lines of standard input.
 
@@ -121,21 +125,30 @@ def predict(
     with one JSON object, or an error, as soon as it is there.
     """
     from model.classifier import Classifier
+    from model.cluster import ClusterClassifier, connected
     from model.tables import SUFFIXES, label_table
 
     is_table = len(texts) == 1 and texts[0].lower().endswith(SUFFIXES)
-    if not is_table and (output or resume or force):
-        raise click.UsageError("--output, --resume and --force are for a table")
+    if not is_table and (output or resume or force or address):
+        raise click.UsageError("--output, --resume, --force and --ray are for a table")
     if resume and force:
         raise click.UsageError("--resume goes on and --force begins anew: give one of them")
-    classifier = Classifier.load(model, engine=engine)
     if is_table:
         _log_to_terminal()
-        summary = label_table(
-            classifier, Path(texts[0]), output, column, resume=resume, force=force
-        )
+        with connected(address) if address else nullcontext():
+            load = ClusterClassifier if address else Classifier.load
+            summary = label_table(
+                load(model, engine=engine),
+                Path(texts[0]),
+                output,
+                column,
+                resume=resume,
+                force=force,
+            )
         click.echo(summary.report())
-    elif texts in ((), ("-",)):
+        return
+    classifier = Classifier.load(model, engine=engine)
+    if texts in ((), ("-",)):
         _answer_input(classifier, column)
     else:
         _answer_texts(classifier, texts)

@@ -44,6 +44,15 @@ def test_a_package_that_only_training_needs_is_named(
     assert "the package stopwordsiso is missing; run make install" in result.output
 
 
+def test_a_cluster_needs_a_package_and_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = CliRunner().invoke(main, ["predict", "reviews.csv", "--ray", "auto"])
+    assert result.exit_code == 2
+    assert "the package ray is missing; run make .venv/ray.installed" in result.output
+    result = CliRunner().invoke(main, ["predict", "房间很好", "--ray", "auto"])
+    assert "--ray are for a table" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

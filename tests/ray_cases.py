@@ -1,0 +1,159 @@
+"""The cases of tests/test_ray.py, in namespaces: ``python -m tests.ray_cases CASE DIRECTORY``."""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+from bench.nodes import nodes
+from model.classifier import CHUNK_TEXTS
+from model.cluster import ClusterClassifier, Shares, connected
+from model.errors import BlankTextError
+from model.progress import Progress
+from model.tables import label_table
+from service.settings import SHIPPED_MODEL
+from tests.conftest import sentences
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+SERVE = Path(__file__).parent.parent / "deploy" / "ray" / "serve.yaml"
+ADDRESS = "http://127.0.0.1:8123"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come about")
+
+
+def write_tables(directory: Path) -> list[Path]:
+    """Tables of three chunks, with rows that cannot be answered and columns to be kept."""
+    parts = itertools.permutations([sentence for sentence, _ in sentences()], 2)
+    texts = ["，".join(part) for part in itertools.islice(parts, 3 * CHUNK_TEXTS + 7)]
+    rows = [f'{number:07d},"{text}",NA\r\n' for number, text in enumerate(texts)]
+    rows[5:5] = ['5,"  ",\r\n', "6\r\n"]
+    delimited = directory / "reviews.csv"
+    delimited.write_bytes(f"id,text,note\r\n{''.join(rows)}".encode())
+    columns = pyarrow.table({"id": range(len(texts) + 1), "text": [None, *texts]})
+    parquet = directory / "reviews.parquet"
+    pyarrow.parquet.write_table(columns, parquet, row_group_size=1000)
+    return [delimited, parquet]
+
+
+def label(table: Path, *options: str) -> list[bytes]:
+    """What ``sentiment predict`` writes: the table, and the rows that it cannot answer."""
+    command = [sys.executable, "-m", "service", "predict", str(table), "--force", *options]
+    subprocess.run(command, check=True)
+    written = (table.with_stem("reviews.labelled"), table.with_name("reviews.errors.jsonl"))
+    return [file.read_bytes() for file in written]
+
+
+def score(directory: Path) -> object:
+    """Whether files on two nodes come out as on one machine; sizes; what a blank text raises."""
+    tables = write_tables(directory)
+    alone = [label(table) for table in tables]
+    with nodes(2) as cluster:
+        spread = [label(table, "--ray", cluster.address) for table in tables]
+        with connected(cluster.address), pytest.raises(BlankTextError) as raised:
+            list(ClusterClassifier(SHIPPED_MODEL).predict(["房间很好", " "]))
+    sizes = [list(map(len, files)) for files in alone]
+    return {"same": spread == alone, "bytes": sizes, "blank": str(raised.value)}
+
+
+def wait_for_work(node: str) -> None:
+    """Until a node's processor is taken."""
+    from ray._private.state import available_resources_per_node
+
+    wait_for(lambda: not available_resources_per_node()[node].get("CPU"))
+
+
+class Dying(ClusterClassifier):
+    """Loses a node of its cluster while that has a chunk in hand."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        super().__init__(SHIPPED_MODEL)
+        self._cluster = cluster
+
+    def predict(
+        self, texts: Iterable[str], progress: Progress | None = None
+    ) -> Generator[Shares, None, None]:
+        return super().predict(self._losing(texts), progress)
+
+    def _losing(self, texts: Iterable[str]) -> Iterator[str]:
+        for number, text in enumerate(texts):
+            if number == 3 * CHUNK_TEXTS:  # two run and one waits
+                [lost] = self._cluster.worker_nodes
+                wait_for_work(lost.node_id)
+                self._cluster.remove_node(lost, allow_graceful=False)
+            yield text
+
+
+def lose_a_node(directory: Path) -> object:
+    """Whether a file comes out as on one machine where a node dies, and who is left."""
+    table, _ = write_tables(directory)
+    alone = label(table)
+    output = directory / "spread.csv"
+    with nodes(2) as cluster, connected(cluster.address):
+        label_table(Dying(cluster), table, output)
+        left = len(cluster.list_all_nodes())
+    spread = [output.read_bytes(), (directory / "spread.errors.jsonl").read_bytes()]
+    return {"same": spread == alone, "nodes": left}
+
+
+def ask(path: str, body: bytes | None = None) -> tuple[int, object]:
+    request = Request(ADDRESS + path, body, {"content-type": "application/json"})
+    try:
+        with urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def _replica_answers() -> bool:
+    try:
+        return ask("/livez")[0] == 200
+    except ValueError:  # Serve itself answers, and not in JSON
+        return False
+
+
+def serve(directory: Path) -> object:
+    """The application of deploy/ray/serve.yaml, but for the proxy on every node and the port."""
+    content = yaml.safe_load(SERVE.read_text(encoding="utf-8"))
+    content["proxy_location"] = "HeadOnly"  # both nodes are this machine
+    content["http_options"]["port"] = int(ADDRESS.rpartition(":")[2])
+    file = directory / "serve.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with nodes(2) as cluster:
+        command = ["run", "--non-blocking", "--address", cluster.address, str(file)]
+        subprocess.run([sys.executable, "-m", "ray.serve.scripts", *command], check=True)
+        wait_for(_replica_answers)
+        return [
+            ask("/readyz"),
+            ask("/v1/predict", json.dumps({"text": "房间很好"}).encode()),
+            ask("/v1/predict", b"{"),
+            ask("/v1/model"),
+        ]
+
+
+CASES: dict[str, Callable[[Path], object]] = {
+    "score": score,
+    "lose_a_node": lose_a_node,
+    "serve": serve,
+}
+
+if __name__ == "__main__":
+    json.dump(CASES[sys.argv[1]](Path(sys.argv[2])), sys.stdout)

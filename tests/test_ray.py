@@ -1,0 +1,63 @@
+"""Several machines: a Ray cluster of two nodes, each of one processor."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.nodes import apart
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray_can_run() -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed: make .venv/ray.installed")
+    ended = subprocess.run(apart("this"), capture_output=True, check=False)
+    if ended.returncode:
+        pytest.skip(f"no network namespace: {ended.stderr.decode().strip()}")
+
+
+def run(case: str, directory: Path) -> Any:
+    """What a case of tests/ray_cases.py prints behind all that Ray does."""
+    ended = subprocess.run(
+        apart("tests.ray_cases", case, str(directory)),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_two_nodes_write_what_one_machine_writes(tmp_path: Path) -> None:
+    result = run("score", tmp_path)
+    assert result["same"]
+    assert all(min(files) > 0 for files in result["bytes"])
+    assert result["blank"] == "the text is empty or blank"
+
+
+def test_an_address_without_a_cluster_is_told_in_one_sentence() -> None:
+    command = [sys.executable, "-m", "service", "predict", "no.csv", "--ray", "127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "sentiment: no Ray cluster answers at 127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_node_that_dies_costs_no_row_and_changes_no_byte(tmp_path: Path) -> None:
+    assert run("lose_a_node", tmp_path) == {"same": True, "nodes": 1}
+
+
+def test_ray_serve_answers_as_the_service_does(tmp_path: Path) -> None:
+    ready, predicted, broken, model = run("serve", tmp_path)
+    assert (ready[0], ready[1]["status"]) == (200, "ready")
+    assert (predicted[0], predicted[1]["label"]) == (200, "positive")
+    assert (broken[0], broken[1]["title"]) == (400, "Bad Request")
+    assert model[1]["limits"]["threads"] == 1
