@@ -285,3 +285,50 @@ def test_an_offer_to_upgrade_is_passed_over(tiny_artifact: Path, tmp_path: Path)
                 reply = HTTPResponse(connection)
                 reply.begin()
                 assert (reply.status, json.loads(reply.read())["label"]) == (200, "positive")
+
+
+def test_a_head_may_come_in_pieces_and_garbage_is_still_refused(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    body = json.dumps({"text": "房间很好"}).encode()
+    head = (
+        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    ).encode()
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        for cut in (1, 40, head.index(b"Upgrade") + 3, len(head) - 1):
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                connection.sendall(head[:cut])
+                time.sleep(0.05)
+                connection.sendall(head[cut:] + body)
+                reply = HTTPResponse(connection)
+                reply.begin()
+                assert (reply.status, json.loads(reply.read())["label"]) == (200, "positive")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("padding", [0, 100])
+def test_a_body_that_looks_like_a_head_is_a_body(
+    tiny_artifact: Path, tmp_path: Path, padding: int
+) -> None:
+    body = b"GET / HTTP/1.1\r\nUpgrade: " + b"x" * padding + b"\r\n\r\n"
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            head = f"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode())
+            reply = HTTPResponse(connection)
+            reply.begin()
+            assert (reply.status, bool(reply.read())) == (404, True)
+            connection.sendall(body)
+            for _ in range(3):  # were a byte of the body missing, these would fill it
+                time.sleep(0.05)
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                reply = HTTPResponse(connection)
+                reply.begin()
+                assert (reply.status, json.loads(reply.read())) == (200, {"status": "alive"})
