@@ -162,6 +162,8 @@ def load(directory: Path) -> Artifact:
     Raises:
         ArtifactError: says in one sentence what is wrong with which file.
     """
+    # Of a symbolic link that is turned meanwhile or later, what it names now.
+    directory = directory.resolve()
     raw = _read(directory, MANIFEST)
     manifest = _parse_manifest(raw, directory)
     figures = {name for name in manifest.files if _FIGURE.fullmatch(name)}

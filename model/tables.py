@@ -12,6 +12,7 @@ that is broken is then one row, too.
 """
 
 import csv
+import fcntl
 import json
 import os
 from collections import Counter, deque
@@ -115,7 +116,7 @@ def label_table(
         path: the table; its suffix tells its kind.
         output: of the same kind; by default ``NAME.labelled.EXT``. Rows that cannot be answered
             are left out of it and stand in ``NAME.errors.jsonl`` beside it.
-        column: holds the texts; by default ``text``, or the only one.
+        column: holds the texts; by default ``text`` or, but for JSON lines, the only one.
         resume: go on where an earlier run with the same arguments was interrupted, if one was.
         force: replace what is there.
 
@@ -140,6 +141,10 @@ def label_table(
         "engine": classifier.engine_name,
     }
     with partial.open("r+b" if partial.exists() else "w+b") as answers:
+        try:
+            fcntl.flock(answers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(f"another run is writing {partial}; let it end") from None
         _begin(answers, run)  # before anything else is written
         total, failed = _survey(table, errors)
         _answer(classifier, table, answers, total)
@@ -282,10 +287,14 @@ def _count(answers: Iterable[Answer], labels: Counter[Label]) -> Iterator[Answer
         yield answer
 
 
-def _choose(column: str | None, names: Sequence[str], path: Path) -> str:
-    """The column of the texts, once nothing stands in the way of those that are added."""
+def _check_names(names: Iterable[str], path: Path) -> None:
     if taken := [name for name in ADDED if name in names]:
         raise DataError(f"{path} has a column {taken[0]} already; rename it first")
+
+
+def _choose(column: str | None, names: Sequence[str], path: Path) -> str:
+    """The column of the texts, once nothing stands in the way of those that are added."""
+    _check_names(names, path)
     chosen = column or (names[0] if len(names) == 1 else COLUMN)
     if names.count(chosen) != 1:
         how_often = "more than one column" if chosen in names else "no column"
@@ -440,13 +449,18 @@ class _JsonTable:
         first = next(filter(is_json_object, self._lines()), None)
         if first is None:
             raise DataError(f"{path} has no line that is a JSON object")
-        self._column = _choose(column, list(json.loads(first)), path)
+        _check_names(json.loads(first), path)
+        # Rows may differ in their fields, so one without this fails alone.
+        self._column = column or COLUMN
 
     def rows(self) -> Iterator[Row]:
         return (json_row(line, self._column) for line in self._lines())
 
     def write(self, output: Path, answers: Iterator[Answer]) -> None:
-        with output.open("wb") as file:
+        with output.open("wb") as file, self._path.open("rb") as own:
+            mark = _BYTE_ORDER_MARK.encode()
+            if own.read(len(mark)) == mark:
+                file.write(mark)
             for row in self.rows():
                 if row.text is not None:
                     file.write(extended_json(row.content, next(answers)))

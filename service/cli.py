@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from io import BufferedReader
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from model.engines import EngineChoice
-from model.errors import SentimentError
+from model.errors import DataError, SentimentError
 from service.health import health
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
@@ -137,14 +138,17 @@ def predict(
         _log_to_terminal()
         with connected(address) if address else nullcontext():
             load = ClusterClassifier if address else Classifier.load
-            summary = label_table(
-                load(model, engine=engine),
-                Path(texts[0]),
-                output,
-                column,
-                resume=resume,
-                force=force,
-            )
+            try:
+                summary = label_table(
+                    load(model, engine=engine),
+                    Path(texts[0]),
+                    output,
+                    column,
+                    resume=resume,
+                    force=force,
+                )
+            except OSError as error:
+                raise DataError(f"{error.filename or texts[0]}: {error.strerror}") from None
         click.echo(summary.report())
         return
     classifier = Classifier.load(model, engine=engine)
@@ -159,9 +163,12 @@ def _answer_input(classifier: "Classifier", column: str | None) -> None:
     from model.tables import COLUMN, is_json_object
 
     json_lines: bool | None = None
-    for lines in _line_groups(cast(BufferedReader, sys.stdin.buffer)):
+    for number, lines in enumerate(_line_groups(cast(BufferedReader, sys.stdin.buffer))):
+        if not number:
+            lines[0] = lines[0].removeprefix(BOM_UTF8)
         if json_lines is None:
-            json_lines = is_json_object(lines[0])
+            first = next((line for line in lines if line.strip()), None)
+            json_lines = None if first is None else is_json_object(first)
         if json_lines:
             _answer_json_lines(classifier, lines, column or COLUMN)
         else:

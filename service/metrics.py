@@ -107,12 +107,14 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        Gauge(
+        self._queue_texts = queue_texts  # of one model
+        self._queue_limit = Gauge(
             "sentiment_queue_limit_texts",
             "Texts beyond which requests are refused.",
             registry=registry,
             multiprocess_mode="livesum",
-        ).set(queue_texts)
+        )
+        self._queue_limit.set(queue_texts)
         self._wait = Gauge(
             "sentiment_queue_wait_seconds",
             "How long what waits or runs will take, by the pace of late.",
@@ -187,6 +189,7 @@ class Metrics:
 
         Drift is measured from here on if the first one's artifact has a reference.
         """
+        self._queue_limit.set(self._queue_texts * len(classifiers))
         for served in self._served:
             self._build.labels(*served).set(0)
         self._served = []

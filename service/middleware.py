@@ -85,6 +85,7 @@ class RequestLayer:
         self._adapters = adapters
         # Of the bodies under way to the model, from head to answer.
         self._bytes = 0
+        self._stream_bytes = 0  # those of streams, which last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -163,13 +164,18 @@ class RequestLayer:
         to_model: bool,
     ) -> None:
         held = 0
+        streamed = request_path(scope) in self._stream_paths
 
         def hold(size: int) -> None:
             nonlocal held
             limit = self._service.settings.upload_bytes
             if self._bytes + size > limit:
                 raise UploadsFullError(f"the bodies under way would be more than {limit} bytes")
+            # Streams may stay for as long as they like, so half is not for them.
+            if streamed and self._stream_bytes and self._stream_bytes + size > limit // 2:
+                raise UploadsFullError("too many streams are open; try again in a moment")
             self._bytes += size
+            self._stream_bytes += size if streamed else 0
             held += size
 
         async def receive_held() -> Message:
@@ -192,6 +198,7 @@ class RequestLayer:
             await self._app(scope, receive_body, send)
         finally:
             self._bytes -= held
+            self._stream_bytes -= held if streamed else 0
 
     def _refuse(self, path: str, headers: Mapping[bytes, str], *, to_model: bool) -> int | None:
         """The bytes that the body of a request which is not refused will be, if that is known."""

@@ -47,7 +47,8 @@ class Service:
     reading: set[asyncio.Task[None]] = field(default_factory=set)
     metrics: Metrics = field(init=False)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _reloading: asyncio.Task[None] | None = None
+    _reloads: set[asyncio.Task[None]] = field(default_factory=set)
+    _reload_waits: bool = False
 
     def __post_init__(self) -> None:
         """Sets up the metrics, in a registry of their own."""
@@ -144,72 +145,75 @@ class Service:
 
     async def load(self) -> None:
         """Loads and warms up the models in a thread, while the event loop answers probes."""
-        self.failure = await self._load()
+        async with self._loading:
+            self.failure = await self._load()
 
     async def reload(self) -> None:
         """Loads them again beside those that answer, and lets them take over between two requests.
 
         If one cannot be used, those of before go on. Requests that they have begun, they end.
         """
-        if self._loading.locked():
-            logger.warning("the models are being loaded already")
+        if self._reload_waits:  # and will see all that this one would
             return
-        before = self.models
-        failure = await self._load()
-        self.metrics.observe_reload(succeeded=failure is None)
-        if failure is not None:
-            if before is None:
+        self._reload_waits = True
+        async with self._loading:
+            self._reload_waits = False
+            before = self.models
+            failure = await self._load()
+            self.metrics.observe_reload(succeeded=failure is None)
+            if failure is None or before is None:
                 self.failure = failure
-            return
-        self.failure = None
-        for model in before or ():
-            await model.batcher.retire()
+        if failure is None:
+            await asyncio.gather(*(model.batcher.retire() for model in before or ()))
 
     def reload_soon(self) -> None:
         """Begins ``reload``; what a signal calls."""
-        self._reloading = asyncio.create_task(self.reload())
+        task = asyncio.create_task(self.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     async def close(self) -> None:
-        """Ends the inferences, once nothing is being loaded any more."""
+        """Ends the inferences, and whatever is being loaded."""
+        for task in self._reloads:
+            task.cancel()
         async with self._loading:
             for model in self.models or ():
                 await model.batcher.close()
 
     async def _load(self) -> str | None:
         """Why the models of the settings cannot be served, or nothing once they are."""
-        async with self._loading:
-            started = time.perf_counter()
-            try:
-                classifiers = await asyncio.to_thread(load_classifiers, self.settings)
-            except SentimentError as error:
-                logger.error("the model could not be loaded: %s", error)
-                return str(error)
-            except Exception:
-                logger.exception("the model could not be loaded")
-                return "an unexpected error; the log says more"
-            # The vocabulary stays: without it, a collection has little to look through.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(_GARBAGE_THRESHOLD)
-            self.models = Models(
-                [
-                    LoadedModel(
-                        classifier,
-                        Batcher(classifier, self.settings, self.metrics.observe_run),
-                        model_reference(classifier.artifact),
-                    )
-                    for classifier in classifiers
-                ]
-            )
-            self.metrics.describe_models(classifiers)
-            for model in self.models:
-                logger.info(
-                    "model %s %s is ready after %.2f s",
-                    model.reference.name,
-                    model.reference.version,
-                    time.perf_counter() - started,
+        started = time.perf_counter()
+        try:
+            classifiers = await asyncio.to_thread(load_classifiers, self.settings)
+        except SentimentError as error:
+            logger.error("the model could not be loaded: %s", error)
+            return str(error)
+        except Exception:
+            logger.exception("the model could not be loaded")
+            return "an unexpected error; the log says more"
+        # The vocabulary stays: without it, a collection has little to look through.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
+        self.models = Models(
+            [
+                LoadedModel(
+                    classifier,
+                    Batcher(classifier, self.settings, self.metrics.observe_run),
+                    model_reference(classifier.artifact),
                 )
-            return None
+                for classifier in classifiers
+            ]
+        )
+        self.metrics.describe_models(classifiers)
+        for model in self.models:
+            logger.info(
+                "model %s %s is ready after %.2f s",
+                model.reference.name,
+                model.reference.version,
+                time.perf_counter() - started,
+            )
+        return None
 
 
 def service_of(request: Request) -> Service:

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from ctypes import c_bool, c_double
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -139,7 +140,8 @@ class Supervisor:
     def _pass_reload_on(self, number: int, frame: FrameType | None) -> None:
         for worker in self._workers:
             if worker.pid is not None:
-                os.kill(worker.pid, signal.SIGHUP)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(worker.pid, signal.SIGHUP)
 
 
 def supervise(settings: Settings) -> None:

@@ -446,6 +446,7 @@ def test_oip_reads_and_writes_binary_tensors(client: TestClient) -> None:
         (packed(b"a") + b"\x01", None, {}, "ends inside a text"),
         (packed(b"a", b"\xff"), None, {}, "text 1 is not UTF-8"),
         (packed(b"a"), None, {}, "shape"),
+        (b"", None, {"shape": [0]}, "no text"),
         (packed(b"a", b"b"), None, {"shape": [1, 2]}, "shape"),
         (packed(b"a", b"b"), None, {"parameters": {"binary_data_size": 3}}, "binary_data_size"),
         (packed(b"a", b"b"), None, {"data": ["a", "b"]}, "binary_data_size"),

@@ -1,5 +1,6 @@
 """Several models, how new ones take over, and words of one's own."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,9 +19,11 @@ from model.classifier import Classifier
 from model.errors import ConfigError
 from model.words import OwnWords, read_words
 from service.app import create_app
+from service.batcher import Batcher
 from service.cli import main
 from service.settings import load_settings
-from tests.conftest import SHIPPED
+from service.state import Service
+from tests.conftest import SHIPPED, HeldEngine
 from tests.test_api import assert_problem, wait_ready
 from tests.test_server import log_lines, served, wait_for
 from tests.test_server import wait_ready as wait_served
@@ -144,12 +147,15 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
         assert set(answered[taken_over + 10 :]) == {"2.0.0"}
 
         (first / "vocab.txt").write_text("broken", encoding="utf-8")
+        (first / "weights.safetensors").unlink()
         turn_to(first)
         wait_for(lambda: reloads(address) == (int(workers), int(workers)))
         seen = len(answered)
         wait_for(lambda: len(answered) > seen + 50)
         assert answered[-1] == "2.0.0"
         assert httpx2.get(f"{address}/readyz").status_code == 200
+        # Its weights are read when they are first needed: where they were, not by the link.
+        assert httpx2.post(f"{address}/v1/explain", json=TEXT).status_code == 200
         stop.set()
         for asker in askers:
             asker.join()
@@ -159,6 +165,56 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
         assert process.wait(20) == 0
     errors = [line for line in log_lines(log) if line["level"] == "error"]
     assert any("vocab.txt is not the file" in str(line["message"]) for line in errors)
+
+
+def test_what_asks_to_reload_during_a_load_is_not_lost(tiny_artifact: Path, tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    versions = [
+        version_of(tiny_artifact, tmp_path / number, f"{number}.0.0") for number in ("1", "2")
+    ]
+    link.symlink_to(versions[0])
+
+    async def scenario() -> None:
+        service = Service(load_settings(model=link))
+        loading = asyncio.create_task(service.load())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            service.reload_soon()
+        link.unlink()
+        link.symlink_to(versions[1])
+        service.reload_soon()
+        await loading
+        await asyncio.gather(*service._reloads)
+        assert service.ready_model().reference.version == "2.0.0"
+        await service.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
+    tiny_classifier: Classifier,
+) -> None:
+    async def scenario() -> None:
+        engine = HeldEngine(tiny_classifier._engine)
+        classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
+        batcher = Batcher(classifier, load_settings(), lambda windows: None)
+        engine.released.set()
+        with batcher.in_use():  # as a stream is, between two of its chunks
+            retiring = asyncio.create_task(batcher.retire())
+            await asyncio.sleep(0.2)
+            assert not retiring.done()
+            assert len((await batcher.submit_in_turn(["好"])).outcomes) == 1
+        await asyncio.wait_for(retiring, 10)
+
+        batcher = Batcher(classifier, load_settings(), lambda windows: None)
+        explaining = asyncio.create_task(batcher.explain("房间很好"))
+        await asyncio.sleep(0)
+        retiring = asyncio.create_task(batcher.retire())
+        _, explanation = await asyncio.wait_for(explaining, 10)
+        assert len(explanation.tokens) == 3
+        await asyncio.wait_for(retiring, 10)
+
+    asyncio.run(scenario())
 
 
 def test_weights_that_are_gone_leave_nothing_to_explain_by(

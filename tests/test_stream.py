@@ -367,6 +367,33 @@ class Connection:
             self.response.close()
 
 
+def test_open_streams_leave_half_of_the_uploads_to_others(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    ended = threading.Event()
+
+    def hardly_anything() -> Iterator[bytes]:
+        yield b"\n"
+        ended.wait(30)
+
+    limits = {"SENTIMENT_MAX_BODY_BYTES": str(2**20), "SENTIMENT_UPLOAD_BYTES": str(8 * 2**20)}
+    with served(tiny_artifact, tmp_path / "log", **limits) as (_, address):
+        wait_served(address)
+        streams = [Connection(address, hardly_anything()) for _ in range(4)]
+        for stream in streams:
+            stream.response = stream.http.getresponse()
+            assert stream.response.status == 200
+        refused = httpx2.post(f"{address}{PATH}", content=LINE, headers=NDJSON)
+        assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+        assert httpx2.post(f"{address}/v1/predict", json={"text": TEXT}).status_code == 200
+        ended.set()
+        for stream in streams:
+            stream.close()
+        wait_for(
+            lambda: httpx2.post(f"{address}{PATH}", content=LINE, headers=NDJSON).status_code == 200
+        )
+
+
 def waiting_texts(address: str) -> float:
     for line in httpx2.get(f"{address}/metrics").text.splitlines():
         if line.startswith("sentiment_queue_texts "):

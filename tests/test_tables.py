@@ -1,6 +1,7 @@
 """Tables: rows kept letter for letter, bad ones set aside, and no row lost by an interruption."""
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -138,6 +139,42 @@ def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
     rows = bad_rows(tmp_path / "a.errors.jsonl")
     assert [row["content"] for row in rows] == bad
     assert [row["row"] for row in rows] == list(range(2, 9))
+
+
+def test_the_first_json_line_says_nothing_of_the_others(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    content = '\ufeff{"id": "u1"}\n{"id": "u2", "text": "早餐很差"}\n'
+    summary = label_table(tiny_classifier, write(tmp_path / "a.jsonl", content))
+    assert summary.failed == 1
+    assert bad_rows(tmp_path / "a.errors.jsonl")[0]["reason"] == "it has no field text"
+    output = (tmp_path / "a.labelled.jsonl").read_text(encoding="utf-8")
+    assert output.startswith('\ufeff{"id": "u2", "text": "早餐很差", "label": "negative"')
+
+
+def test_a_pipe_is_of_json_lines_behind_a_mark_and_blank_lines(tiny_artifact: Path) -> None:
+    content = '\ufeff\n{"id": 1, "text": "早餐很差"}\n'.encode()
+    result = run("--model", tiny_artifact, content=content)
+    assert json.loads(result.stdout.splitlines()[-1])["label"] == "negative"
+    assert '"id": 1' in result.stdout
+
+
+def test_two_runs_do_not_write_one_file(tiny_classifier: Classifier, tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "text\n好\n")
+    with (tmp_path / "a.labelled.csv.partial").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another run is writing"):
+            label_table(tiny_classifier, table, resume=True)
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    table = write(tmp_path / "a.csv", "text\n好\n")
+    result = run("--model", tiny_artifact, table, "--output", tmp_path / "none" / "x.csv")
+    assert result.exit_code == 2
+    assert "none/x.csv.partial: No such file or directory" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_a_line_end_of_json_lines_is_kept() -> None:

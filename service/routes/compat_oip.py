@@ -176,6 +176,8 @@ def _texts(wanted: InferInput, binary: bytes) -> list[str]:
             "an input has either data, or a binary_data_size that is what follows the JSON"
         )
     texts = _unpack(binary) if wanted.data is None else wanted.data
+    if not texts:
+        raise UnreadableBodyError("the input holds no text")
     if wanted.shape not in ([len(texts)], [len(texts), 1]):
         raise UnreadableBodyError("the shape is not [n] or [n, 1] for the n texts of the input")
     return texts
