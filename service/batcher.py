@@ -102,8 +102,9 @@ class Batcher:
     Where more wait than threads run, a thread takes the oldest with those of near length beside
     it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and, where more wait than
     one run takes, what is before a request takes at most about ``queue_seconds``; a request that
-    would exceed either is refused at once. Streams wait instead, and only for a part of that room;
-    where both wait, requests and streams get a run in turn.
+    would exceed either is refused at once. Streams wait instead, and only for a part of that room.
+    Texts without one of their tokens, for explanations, run among the streams' texts; where those
+    and requests wait, they get a run in turn.
     """
 
     def __init__(

@@ -234,7 +234,7 @@ class Metrics:
         """Counts one run of the engine over so many texts, or windows of long ones."""
         self._batch_texts.observe(texts)
 
-    def observe_answer(self, answer: Answer, *, by_default: bool = True) -> None:
+    def observe_answer(self, answer: Answer, *, by_default: bool) -> None:
         """Counts what a request's texts were answered with, and how long the stages took.
 
         Drift is that of the default model alone.

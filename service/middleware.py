@@ -124,7 +124,7 @@ class RequestLayer:
 
         try:
             await self._answer(
-                scope, headers, receive, send_with_id, to_model=model_route is not None
+                scope, path, headers, receive, send_with_id, to_model=model_route is not None
             )
         except Exception:
             # The framework has answered with a 500 already; its traceback ends here.
@@ -157,6 +157,7 @@ class RequestLayer:
     async def _answer(
         self,
         scope: Scope,
+        path: str,
         headers: Mapping[bytes, str],
         receive: Receive,
         send: Send,
@@ -164,7 +165,7 @@ class RequestLayer:
         to_model: bool,
     ) -> None:
         held = 0
-        streamed = request_path(scope) in self._stream_paths
+        streamed = to_model and path in self._stream_paths
 
         def hold(size: int) -> None:
             nonlocal held
@@ -185,7 +186,7 @@ class RequestLayer:
 
         receive_body = receive
         try:
-            announced = self._refuse(request_path(scope), headers, to_model=to_model)
+            announced = self._refuse(headers, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
                     receive_body = receive_held
@@ -200,13 +201,15 @@ class RequestLayer:
             self._bytes -= held
             self._stream_bytes -= held if streamed else 0
 
-    def _refuse(self, path: str, headers: Mapping[bytes, str], *, to_model: bool) -> int | None:
+    def _refuse(
+        self, headers: Mapping[bytes, str], *, to_model: bool, streamed: bool
+    ) -> int | None:
         """The bytes that the body of a request which is not refused will be, if that is known."""
         limit = self._service.settings.max_body_bytes
         if to_model:
             self._service.check_room()
-            if path in self._stream_paths:
-                return min(STREAM_BYTES, limit)
+        if streamed:
+            return min(STREAM_BYTES, limit)
         length = headers.get(b"content-length", "")
         if not length.isdecimal():
             return None
