@@ -63,7 +63,7 @@ gate: .venv/serve.installed ## Read the sentences that a release must read right
 image: ## Build the Docker image
 	docker build --tag zh-sentiment .
 
-lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
+lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UPGRADE= keeps the old
 	$(PIP) install --quiet pip-tools==7.6.2
 	$(LOCK) --output-file requirements/serve.txt pyproject.toml
 	$(LOCK) --constraint requirements/serve.txt --extra train \
@@ -80,12 +80,15 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
-	# +cpu names a build; elsewhere the same version comes without it.
-	sed -i 's/+cpu//' requirements/*.txt
+	# pip-compile would add torch; see below.
+	sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt
 
-LOCK := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
-  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-  --constraint requirements/torch.txt
+UPGRADE := --upgrade
+# Hashes are those of every file of a release, whatever system it is for. torch stands in no lock:
+# its CPU build comes from another index, or from a file at hand, and its hash differs by that.
+LOCK := $(BIN)/pip-compile --quiet $(UPGRADE) --strip-extras --generate-hashes \
+  --unsafe-package torch --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host \
+  --no-emit-find-links --constraint requirements/torch.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build \
@@ -96,6 +99,6 @@ clean: ## Remove the virtual environment and caches
 	@test -x $(PIP) || $(PYTHON) -m venv .venv
 	@echo "installing requirements/$*.txt"
 	@requirements/install-torch.sh $(PIP)
-	@$(PIP) install --quiet --requirement requirements/$*.txt
+	@requirements/install.sh $(PIP) requirements/$*.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
