@@ -5,15 +5,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /source
 RUN python3 -m venv /opt/sentiment
 COPY requirements requirements
-RUN grep --invert-match --file requirements/torch-only.txt requirements/serve.txt > onnx.txt \
- && /opt/sentiment/bin/pip install --quiet --requirement onnx.txt
+RUN requirements/install.sh /opt/sentiment/bin/pip requirements/serve.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
 RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
 
 FROM environment AS build
-RUN requirements/finish-image.sh
+RUN requirements/finish-image.sh --requirement requirements/torch-only.txt
 
 FROM environment AS build-torch
 # Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
@@ -23,7 +22,6 @@ ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
 # PIP_EXTRA_ARGS is several words on purpose.
 # hadolint ignore=SC2086
 RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
- && /opt/sentiment/bin/pip install --quiet --requirement requirements/serve.txt \
  && requirements/finish-image.sh
 
 FROM python:3.11-slim AS runtime

@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench explain gate image lock clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench explain gate image lock licences clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -23,11 +23,13 @@ test: .venv/dev.installed ## Run the tests
 test-slow: .venv/dev.installed ## Run those that take minutes: a rolling restart, memory over many requests
 	$(BIN)/pytest -m slow
 
-check: .venv/dev.installed ## Lint, types, import directions
+check: .venv/dev.installed ## Lint, types, import directions, licences, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pip-licenses > /dev/null
+	$(BIN)/python requirements/audit.py
 
 train-general: .venv/train.installed ## Train the model that ships, from the corpora in SENTIMENT_DATA
 	$(BIN)/sentiment train --config zh-general --output model/artifacts/zh-general
@@ -63,7 +65,7 @@ gate: .venv/serve.installed ## Read the sentences that a release must read right
 image: ## Build the Docker image
 	docker build --tag zh-sentiment .
 
-lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
+lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UPGRADE= keeps the old
 	$(PIP) install --quiet pip-tools==7.6.2
 	$(LOCK) --output-file requirements/serve.txt pyproject.toml
 	$(LOCK) --constraint requirements/serve.txt --extra train \
@@ -80,12 +82,21 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
-	# +cpu names a build; elsewhere the same version comes without it.
-	sed -i 's/+cpu//' requirements/*.txt
+	# Warnings that torch and pip are left out.
+	sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt
 
-LOCK := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
-  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-  --constraint requirements/torch.txt
+UPGRADE := --upgrade
+# Hashes are those of every file of a release, whatever system it is for. torch stands in no lock:
+# its CPU build comes from another index, or from a file at hand, and its hash differs by that. Nor
+# does pip, which is the environment's own.
+LOCK := $(BIN)/pip-compile --quiet $(UPGRADE) --strip-extras --generate-hashes \
+  --unsafe-package torch --unsafe-package pip --no-header --no-annotate --no-emit-index-url \
+  --no-emit-trusted-host --no-emit-find-links --constraint requirements/torch.txt
+
+licences: .venv/dev.installed ## List the licences of what serves, in docs/licences.md
+	sed -i '/^|/d' docs/licences.md
+	$(BIN)/pip-licenses --order name --format markdown --packages torch \
+	  $$(sed -n 's/==.*//p' requirements/serve.txt) | sed 's/+cpu//' >> docs/licences.md
 
 clean: ## Remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build \
@@ -96,6 +107,6 @@ clean: ## Remove the virtual environment and caches
 	@test -x $(PIP) || $(PYTHON) -m venv .venv
 	@echo "installing requirements/$*.txt"
 	@requirements/install-torch.sh $(PIP)
-	@$(PIP) install --quiet --requirement requirements/$*.txt
+	@requirements/install.sh $(PIP) requirements/$*.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

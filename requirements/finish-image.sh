@@ -1,13 +1,14 @@
 #!/bin/sh
-# Takes out of an image's environment what serving never imports, and writes down what is left, with
-# versions and licences. jieba defines the words, but rjieba is what cuts them.
+# Takes out of an image's environment what serving never imports, and the packages that are named
+# further: finish-image.sh [PIP_ARGUMENT ...]. Writes down what is left, with versions and licences.
+# jieba defines the words, but rjieba is what cuts them.
 set -eu
-/opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools pip
+/opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools "$@" pip
 # Of torch, where there is any: its own tests, and headers to compile against.
 rm -rf /opt/sentiment/lib/python3*/site-packages/torch/test \
   /opt/sentiment/lib/python3*/site-packages/torch/include
 python3 -m venv /opt/inventory
-/opt/inventory/bin/pip install --quiet --requirement requirements/sbom.txt
+/opt/inventory/bin/pip install --quiet --require-hashes --requirement requirements/sbom.txt
 /opt/inventory/bin/cyclonedx-py environment /opt/sentiment/bin/python3 \
   --pyproject pyproject.toml --mc-type application --output-reproducible \
   --output-file /opt/sentiment/sbom.cdx.json

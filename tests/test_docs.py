@@ -52,7 +52,7 @@ def test_the_request_of_the_readme_gets_its_reply(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*READMES, *(f"docs/{d.name}" for d in (ROOT / "docs").glob("*.md"))]
+    "name", [*READMES, "SECURITY.md", *(f"docs/{d.name}" for d in (ROOT / "docs").glob("*.md"))]
 )
 def test_every_command_and_link_of_a_document_exists(name: str) -> None:
     text = read(name)
@@ -108,6 +108,20 @@ def test_the_commands_explain_themselves() -> None:
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0
         assert len(result.output.splitlines()) > 4
+
+
+def test_each_threat_names_tests_that_exist() -> None:
+    tests = {
+        name
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    rows = re.findall(r"^\| (?!who attacks).*$", read("docs/security.md"), re.MULTILINE)
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.split(" | ")[2])
+        assert named, row
+        assert set(named) <= tests, row
 
 
 def test_locks_hold_versions_and_no_address() -> None:
