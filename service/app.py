@@ -7,10 +7,17 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from service.errors import install_error_handlers
-from service.middleware import ModelPaths, RequestLayer, request_path
+from service.middleware import (
+    AdmissionLayer,
+    ModelPaths,
+    RequestLayer,
+    needs_key,
+    request_path,
+)
 from service.routes import (
     analyze,
     compat_baidu,
@@ -37,7 +44,35 @@ ADAPTERS: dict[AdapterName, Adapter] = {
     "oip": compat_oip.ADAPTER,
 }
 
+# What of an answer a page of another origin may read, beside its body.
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Server-Timing",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "WWW-Authenticate",
+)
+
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
+
+
+class _Api(FastAPI):
+    """Says in its document which operations may need a key; the outermost layer asks for it."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See ``FastAPI.openapi``."""
+        if not self.openapi_schema:
+            document = super().openapi()
+            document["components"]["securitySchemes"] = {
+                "key": {"type": "http", "scheme": "bearer"}
+            }
+            for path, operations in document["paths"].items():
+                for method, operation in operations.items():
+                    if needs_key(method.upper(), path):
+                        # Or none, where SENTIMENT_API_KEYS_FILE asks for none.
+                        operation["security"] = [{"key": []}, {}]
+        return super().openapi()
 
 
 def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:
@@ -54,7 +89,7 @@ def create_api(service: Service, routers: Sequence[APIRouter], model_paths: Mode
     def is_not_traced(scope: MutableMapping[str, Any]) -> bool:
         return scope["type"] != "http" or not model_paths.is_plain(request_path(scope))
 
-    api = FastAPI(
+    api = _Api(
         title="zh-sentiment",
         description=DESCRIPTION,
         version=version("zh-sentiment"),
@@ -89,7 +124,17 @@ def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
         )
     )
     api = create_api(service, routers, model_paths)
-    return RequestLayer(api, service, model_paths, frozenset({stream.PATH}), adapters)
+    app: ASGIApp = AdmissionLayer(api, service, frozenset({stream.PATH}))
+    if settings.cors_origins:
+        # Around refusals too, or a browser would not show them; a preflight needs no key.
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "X-Request-ID", "Traceparent"),
+            expose_headers=EXPOSED_HEADERS,
+        )
+    return RequestLayer(app, service, model_paths, adapters)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -16,6 +17,7 @@ import click
 from model.engines import EngineChoice
 from model.errors import DataError, SentimentError
 from service.health import health
+from service.keys import new_key
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -390,6 +392,20 @@ def openapi() -> None:
     from service.app import openapi_document
 
     click.echo(json.dumps(openapi_document(), ensure_ascii=False, indent=1))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="The last day to ask, in UTC.")
+def key(name: str, expires: datetime | None) -> None:
+    """Make a key for the client that is called NAME.
+
+    The key goes to standard error and is kept nowhere; its line for the file of keys, which
+    SENTIMENT_API_KEYS_FILE names, goes to standard output: sentiment key NAME >> FILE
+    """
+    made, line = new_key(name, expires.date() if expires else None)
+    click.echo(f"the key of {name}, shown this once: {made}", err=True)
+    click.echo(line)
 
 
 main.add_command(health)

@@ -68,6 +68,26 @@ class NotReadyError(ServiceError):
     headers: ClassVar = {"retry-after": "1"}
 
 
+class NoKeyError(ServiceError):
+    """The request has no key, where one is asked for."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers: ClassVar = {"www-authenticate": "Bearer"}
+
+
+class BadKeyError(NoKeyError):
+    """The request has a key that is unknown or has expired."""
+
+    headers: ClassVar = {"www-authenticate": 'Bearer error="invalid_token"'}  # RFC 6750
+
+
+class RateLimitError(ServiceError):
+    """A key has made as many requests as it may for now."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "rate_limited"
+
+
 class QueueFullError(ServiceError):
     """More texts are waiting than the queue holds."""
 

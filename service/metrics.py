@@ -30,7 +30,7 @@ from model.config import LABELS
 from model.errors import SentimentError
 from model.reference import Observation, measure, observe, stability
 from service.batcher import STAGES, Answer
-from service.errors import CLIENT_GONE, UploadsFullError
+from service.errors import CLIENT_GONE, RateLimitError, UploadsFullError
 
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -40,6 +40,7 @@ FEWEST_RECENT_TEXTS: Final = 200
 
 _REFUSALS = {
     400: "unreadable",
+    401: "unauthorized",
     408: "slow_body",
     413: "too_large",
     415: "media_type",
@@ -50,7 +51,7 @@ _REFUSALS = {
     504: "deadline",
 }
 
-_UNTIMED = frozenset({429, 503})
+_UNTIMED = frozenset({401, 429, 503})
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -67,6 +68,14 @@ def worker_ended(process_id: int) -> None:
     """Drops the gauges of a worker that has ended; what it counted stays counted."""
     if os.environ.get(DIRECTORY_VARIABLE):
         mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+
+
+def expose_workers(accept: str) -> tuple[bytes, str]:
+    """All metrics of the workers that share a directory; see ``Metrics.expose``."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type
 
 
 class Metrics:
@@ -99,8 +108,14 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        for reason in (*_REFUSALS.values(), UploadsFullError.reason):
+        for reason in (*_REFUSALS.values(), UploadsFullError.reason, RateLimitError.reason):
             self._refusals.labels(reason)
+        self._key_requests = Counter(
+            "sentiment_key_requests",
+            "Requests answered, by the name of their key.",
+            ["key"],
+            registry=registry,
+        )
         self._queue = Gauge(
             "sentiment_queue_texts",
             "Texts waiting or running.",
@@ -218,15 +233,18 @@ class Metrics:
         *,
         to_model: bool,
         refusal: str | None = None,
+        key: str | None = None,
     ) -> None:
         """Counts a request; a path that no route has is ``other``, so labels stay bounded.
 
-        ``refusal`` is the reason of one whose status does not tell it.
+        ``refusal`` is the reason of one whose status does not tell it, ``key`` the name of its key.
         """
         name = route or "other"
         self._requests.labels(name, status).inc()
         if status not in _UNTIMED:  # which takes no time and would flatter the rest
             self._request_seconds.labels(name).observe(seconds)
+        if key:
+            self._key_requests.labels(key).inc()
         if to_model and status in _REFUSALS:
             self._refusals.labels(refusal or _REFUSALS[status]).inc()
 
@@ -264,12 +282,10 @@ class Metrics:
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All metrics of all workers, in the format that ``accept`` asks for, and its type."""
-        registry = self._registry
         if DIRECTORY_VARIABLE in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return expose_workers(accept)
         encode, media_type = choose_encoder(accept)
-        return encode(registry), media_type
+        return encode(self._registry), media_type
 
 
 class Drift:

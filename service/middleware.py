@@ -1,16 +1,27 @@
-"""The outermost layer, in pure ASGI: ids, refusals, one log line and the counts of a request."""
+"""The outermost layers, in pure ASGI: ids, refusals, one log line and the counts of a request."""
 
 import logging
 import random
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyLimitError, ServiceError, UploadsFullError, error_response
+from service.errors import (
+    BadKeyError,
+    BodyLimitError,
+    NoKeyError,
+    ServiceError,
+    UploadsFullError,
+    error_response,
+)
+from service.keys import Keys
 from service.routes.compat import Adapter
 from service.state import Service
 
@@ -53,17 +64,54 @@ class ModelPaths:
         return bool(self.find(path) and _PLAIN_PATH.fullmatch(path))
 
 
+# The paths of which nobody needs a key: probes, and files that hold nothing of anybody's.
+_OPEN = _PROBES | {"/", "/docs", "/openapi.json"}
+
+# On every answer. The pages' own policy stands in service/routes/pages.py.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
 # What a stream holds of its body at a time, at most.
 STREAM_BYTES = 1024 * 1024
 
 
-class RequestLayer:
-    """Gives each request an id, refuses what has no chance, logs one line and counts it.
+def needs_key(method: str, path: str) -> bool:
+    """Whether a request is for those alone that have a key, where there are keys."""
+    return method != "GET" or not (path in _OPEN or path.startswith("/web/"))
 
-    A refusal (too large a body announced, no model, a full queue, too many bodies under way) is
-    decided by the head of a request: nothing is routed and no body is read. Only a body of a length
-    that nobody announced is refused as it comes. An ``X-Request-ID`` of the client is kept where it
-    is short and plain; any other is replaced. HEAD is answered as GET without a body.
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the head of a request says. HEAD is GET here."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, str]
+    adapter: Adapter | None  # whose path it is
+    model_route: str | None  # the route of a request to the model
+
+    @property
+    def key(self) -> bytes | None:
+        """The key that it has, if any."""
+        scheme, _, key = self.headers.get(b"authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return key.strip().encode("latin-1")
+        for name in self.adapter.key_parameters if self.adapter else ():
+            if given := parse_qs(self.query).get(name):
+                return given[-1]
+        return None
+
+
+class RequestLayer:
+    """Gives each request an id, reads its head, logs one line and counts it.
+
+    An ``X-Request-ID`` of the client is kept where it is short and plain; any other is replaced.
+    HEAD is answered as GET without a body. What is the same on every answer is added here.
     """
 
     def __init__(
@@ -71,21 +119,13 @@ class RequestLayer:
         app: ASGIApp,
         service: Service,
         model_paths: ModelPaths,
-        stream_paths: Set[str] = frozenset(),
         adapters: Sequence[Adapter] = (),
     ) -> None:
-        """``adapters`` say problems in forms of their own on their paths.
-
-        Requests at ``stream_paths`` never hold their whole body.
-        """
+        """``adapters`` say problems in forms of their own on their paths."""
         self._app = app
         self._service = service
         self._model_paths = model_paths
-        self._stream_paths = stream_paths
         self._adapters = adapters
-        # Of the bodies under way to the model, from head to answer.
-        self._bytes = 0
-        self._stream_bytes = 0  # those of streams, which last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -96,36 +136,41 @@ class RequestLayer:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        head = scope["method"] == "HEAD"
-        # Where logs and spans look there is no query, so none of it can reach them.
+        is_head = scope["method"] == "HEAD"
+        method = "GET" if is_head else scope["method"]
         query = scope.get("query_string", b"")
-        scope = {**scope, "method": "GET" if head else scope["method"], "query_string": b""}
+        # Where logs and spans look there is no query, so none of it can reach them.
+        scope = {**scope, "method": method, "query_string": b""}
+        path = request_path(scope)
+        adapter = next((each for each in self._adapters if each.owns(path)), None)
+        model_route = self._model_paths.find(path) if method == "POST" else None
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        path = request_path(scope)
-        for adapter in self._adapters:
-            if adapter.owns(path):
-                state["error_form"] = adapter.error
-                state["query"] = query
-        model_route = self._model_paths.find(path) if scope["method"] == "POST" else None
+        state["head"] = Head(method, path, query, headers, adapter, model_route)
+        # What is to be added to the headers of the answer, whatever that will be.
+        state["headers"] = [(b"x-request-id", request_id.encode()), *SECURITY_HEADERS]
+        if adapter:
+            state["error_form"] = adapter.error
+            state["query"] = query
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [(b"x-request-id", request_id.encode())]
+                own = message["headers"]
+                added = state["headers"]
+                if not any(name == b"cache-control" for name, _ in own):
+                    added.append((b"cache-control", b"no-store"))  # most answers hold user text
                 if self._service.draining:  # or the next request would meet a closed connection
                     added.append((b"connection", b"close"))
-                message = {**message, "headers": [*message["headers"], *added]}
-            elif head:
+                message = {**message, "headers": [*own, *added]}
+            elif is_head:
                 message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self._answer(
-                scope, path, headers, receive, send_with_id, to_model=model_route is not None
-            )
+            await self._app(scope, receive, send_with_headers)
         except Exception:
             # The framework has answered with a 500 already; its traceback ends here.
             logger.exception("unexpected error", extra={"fields": {"request_id": request_id}})
@@ -133,20 +178,24 @@ class RequestLayer:
             seconds = time.perf_counter() - started
             route = model_route or getattr(scope.get("route"), "path", None)
             status = state.get("status", status)  # a problem's, whatever a protocol makes of it
+            key = state.get("key")
             self._service.metrics.observe_request(
                 route,
                 status,
                 seconds,
                 to_model=model_route is not None,
                 refusal=state.get("refusal"),
+                key=key,
             )
             fields = {
                 "request_id": request_id,
-                "method": "HEAD" if head else scope["method"],
+                "method": "HEAD" if is_head else method,
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 3),
             }
+            if key:
+                fields["key"] = key
             if stages := state.get("stages"):
                 fields["stages"] = stages
             if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", "")):
@@ -154,18 +203,35 @@ class RequestLayer:
             level = logging.DEBUG if route in _PROBES else logging.INFO
             logger.log(level, "request", extra={"fields": fields})
 
-    async def _answer(
-        self,
-        scope: Scope,
-        path: str,
-        headers: Mapping[bytes, str],
-        receive: Receive,
-        send: Send,
-        *,
-        to_model: bool,
+
+class AdmissionLayer:
+    """Refuses what has no key, or no chance.
+
+    A refusal (no key, too many requests of a key, too large a body announced, no model, a full
+    queue, too many bodies under way) is decided by the head of a request: nothing is routed and no
+    body is read. Only a body of a length that nobody announced is refused as it comes.
+    """
+
+    def __init__(
+        self, app: ASGIApp, service: Service, stream_paths: Set[str] = frozenset()
     ) -> None:
+        """Requests at ``stream_paths`` never hold their whole body."""
+        self._app = app
+        self._service = service
+        self._stream_paths = stream_paths
+        # Of the bodies under way to the model, from head to answer.
+        self._bytes = 0
+        self._stream_bytes = 0  # those of streams, which last
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        head: Head = scope["state"]["head"]
+        to_model = head.model_route is not None
         held = 0
-        streamed = to_model and path in self._stream_paths
+        streamed = to_model and head.path in self._stream_paths
 
         def hold(size: int) -> None:
             nonlocal held
@@ -186,7 +252,9 @@ class RequestLayer:
 
         receive_body = receive
         try:
-            announced = self._refuse(headers, to_model=to_model, streamed=streamed)
+            if self._service.keys and needs_key(head.method, head.path):
+                await self._check_key(self._service.keys, head, scope["state"])
+            announced = self._refuse(head.headers, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
                     receive_body = receive_held
@@ -200,6 +268,20 @@ class RequestLayer:
         finally:
             self._bytes -= held
             self._stream_bytes -= held if streamed else 0
+
+    async def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
+        """Returns if the request has a key that may ask now; the log gets its name."""
+        given = head.key
+        if given is None:
+            raise NoKeyError("send a key, as Authorization: Bearer KEY")
+        key = keys.find(given)
+        if key is None:
+            raise BadKeyError("the key is not known")
+        state["key"] = key.name
+        if key.expired:
+            raise BadKeyError("the key has expired")
+        if self._service.rate_limit:
+            await self._service.rate_limit.count(key.name, state["headers"])
 
     def _refuse(
         self, headers: Mapping[bytes, str], *, to_model: bool, streamed: bool

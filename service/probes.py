@@ -1,4 +1,4 @@
-"""``/livez`` and ``/readyz`` from a thread and a port of their own.
+"""``/livez``, ``/readyz`` and ``/metrics`` from a thread and a port of their own.
 
 The event loop answers a probe in its turn, behind every request that came before. Under overload
 that takes long, and whoever watches must not mistake busy for dead.
@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Protocol
 
 from service.errors import MEDIA_TYPE, problem
+from service.middleware import SECURITY_HEADERS
 from service.schemas import Alive, Health
 
 _HANGS = "the event loop or an inference hangs"
@@ -25,6 +26,10 @@ class Probed(Protocol):
 
     def health(self) -> Health:
         """The status with its reason."""
+        ...
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The metrics in the format that ``accept`` asks for, and its type."""
         ...
 
 
@@ -69,31 +74,38 @@ class _Handler(BaseHTTPRequestHandler):
             if self.probed.hangs:
                 self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, _HANGS)
             else:
-                self._answer(HTTPStatus.OK, Alive().model_dump_json(), "application/json")
+                self._answer(HTTPStatus.OK, Alive().model_dump_json().encode(), "application/json")
         elif path == "/readyz":
             health = self.probed.health()
             if health.status == "ready" and not self.probed.hangs:
-                self._answer(HTTPStatus.OK, health.model_dump_json(), "application/json")
+                self._answer(HTTPStatus.OK, health.model_dump_json().encode(), "application/json")
             else:
                 detail = _HANGS if self.probed.hangs else health.detail
                 self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        elif path == "/metrics":
+            content, media_type = self.probed.expose(self.headers.get("accept", ""))
+            self._answer(HTTPStatus.OK, content, media_type)
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, "this port has /livez and /readyz alone")
+            self._refuse(HTTPStatus.NOT_FOUND, "this port has /livez, /readyz and /metrics alone")
 
     do_HEAD = do_GET  # noqa: N815 (as above)
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         body = problem(status, detail).model_dump_json(exclude_none=True)
-        self._answer(status, body, MEDIA_TYPE)
+        self._answer(status, body.encode(), MEDIA_TYPE)
 
-    def _answer(self, status: HTTPStatus, body: str, media_type: str) -> None:
-        content = body.encode()
+    def _answer(self, status: HTTPStatus, content: bytes, media_type: str) -> None:
         self.send_response(status)
         self.send_header("content-type", media_type)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+    def end_headers(self) -> None:
+        for name, value in SECURITY_HEADERS:
+            self.send_header(name.decode(), value.decode())
+        super().end_headers()
 
     def version_string(self) -> str:
         return "zh-sentiment"

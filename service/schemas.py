@@ -293,6 +293,7 @@ class Limits(BaseModel):
     stream_idle_seconds: float
     drain_seconds: float
     keep_alive_seconds: int
+    rate_limit: str | None = Field(description="Most requests of a key in a worker.")
     threads: int
     workers: int
 

@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, and ends it without losing a request."""
 
 import asyncio
+import ipaddress
 import logging
 import math
 import signal
@@ -96,9 +97,21 @@ def server(settings: Settings, service: Service) -> Server:
 def begin(settings: Settings) -> None:
     """What comes before anything is served, in the process that starts it all."""
     configure_logging(settings.log_level)
+    if not settings.api_keys_file and not _is_loopback(settings.host):
+        logger.warning(
+            "whoever reaches %s is answered: SENTIMENT_API_KEYS_FILE would ask for keys",
+            settings.host,
+        )
     for name in unknown_variables():
         logger.warning("%s is no setting and changes nothing", name)
     empty_directory()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def serve(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import model
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
 from model.errors import ConfigError
+from service.keys import read_keys
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
 ENVIRONMENT_PREFIX = "SENTIMENT_"
@@ -40,8 +41,32 @@ class Settings(BaseSettings):
     ] = 8000
     probe_port: Annotated[
         int,
-        Field(ge=0, le=65535, description="Further port with `/livez` and `/readyz`; 0 is none."),
+        Field(
+            ge=0,
+            le=65535,
+            description="Further port with `/livez`, `/readyz` and `/metrics`; 0 is none.",
+        ),
     ] = 0
+    public_metrics: Annotated[
+        bool, Field(description="Whether `/metrics` is on the main port, not on that one alone.")
+    ] = True
+    api_keys_file: Annotated[
+        Path | None,
+        Field(description="File of the keys that requests need, by name and hash; none asks none."),
+    ] = None
+    rate_limit: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$",
+            description="Most requests of a key in a worker, as in `600/minute`; beyond it a 429.",
+        ),
+    ] = None
+    cors_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
+        NoDecode,
+        BeforeValidator(_separated),
+        Field(description="Origins whose pages may ask, comma-separated; `*` is any."),
+    ] = ()
     model: Annotated[
         Path,
         Field(description="Directory of the artifact to serve, unless a request names another."),
@@ -148,6 +173,26 @@ class Settings(BaseSettings):
     def threads_of_a_worker(self) -> int:
         """Inferences at a time in one worker."""
         return self.threads or max(1, available_cpus() // self.workers)
+
+    @model_validator(mode="after")
+    def _keys_can_be_read(self) -> "Settings":
+        if self.api_keys_file:
+            read_keys(self.api_keys_file)
+        elif self.rate_limit:
+            raise ValueError(
+                "SENTIMENT_RATE_LIMIT is for each key and SENTIMENT_API_KEYS_FILE names none; set "
+                "the second or leave the first unset"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_are_somewhere(self) -> "Settings":
+        if not self.public_metrics and not self.probe_port:
+            raise ValueError(
+                "SENTIMENT_PUBLIC_METRICS is off and SENTIMENT_PROBE_PORT names no other port, so "
+                "nobody could read /metrics; set the second or leave the first unset"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_body_fits_those_under_way(self) -> "Settings":

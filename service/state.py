@@ -5,17 +5,21 @@ import gc
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
 from model.errors import SentimentError
 from service.batcher import HANG_SECONDS, Batcher
 from service.errors import NotReadyError
+from service.keys import Keys
 from service.metrics import Metrics
 from service.models import LoadedModel, Models, load_classifiers
 from service.schemas import Health, model_reference
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.rates import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +50,31 @@ class Service:
     # What reads the bodies of streams.
     reading: set[asyncio.Task[None]] = field(default_factory=set)
     metrics: Metrics = field(init=False)
+    keys: Keys | None = field(init=False, default=None)
+    rate_limit: "RateLimit | None" = field(init=False, default=None)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloads: set[asyncio.Task[None]] = field(default_factory=set)
     _reload_waits: bool = False
 
     def __post_init__(self) -> None:
-        """Sets up the metrics, in a registry of their own."""
+        """Sets up the metrics, in a registry of their own, and who may ask how often.
+
+        Raises:
+            ConfigError: the file of keys cannot be used.
+        """
         self.metrics = Metrics(self.settings.queue_texts, self.settings.queue_seconds)
+        if self.settings.api_keys_file:
+            self.keys = Keys(self.settings.api_keys_file)
+        if self.settings.rate_limit:
+            from service.rates import RateLimit  # a tenth of a second, which few need
+
+            self.rate_limit = RateLimit(self.settings.rate_limit)
 
     def tick(self) -> None:
-        """Called by the event loop every second; refreshes the gauges."""
+        """Called by the event loop every second; refreshes the gauges and the keys."""
         self.ticked = time.monotonic()
+        if self.keys:
+            self.keys.refresh()
         if self.pulse and not self.hangs:
             self.pulse.beat(ready=self.status == "ready")
         batchers = [model.batcher for model in self.models or ()]
@@ -142,6 +160,10 @@ class Service:
             detail=self.describe(),
             model=self.models.default.reference if self.models else None,
         )
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The metrics, whose gauges are a second old at most; see ``Metrics.expose``."""
+        return self.metrics.expose(accept)
 
     async def load(self) -> None:
         """Loads and warms up the models in a thread, while the event loop answers probes."""

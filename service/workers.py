@@ -19,7 +19,7 @@ from types import FrameType
 from model.errors import ConfigError
 from service.batcher import HANG_SECONDS
 from service.logs import configure_logging
-from service.metrics import DIRECTORY_VARIABLE, worker_ended
+from service.metrics import DIRECTORY_VARIABLE, expose_workers, worker_ended
 from service.schemas import Health
 from service.server import begin, probe_server, server
 from service.settings import Settings
@@ -87,6 +87,10 @@ class Supervisor:
             return Health(status="loading", detail="no worker takes requests")
         detail = f"{ready} of {self._settings.workers} workers take requests"
         return Health(status="ready", detail=detail)
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The metrics of all workers; see ``Metrics.expose``."""
+        return expose_workers(accept)
 
     def run(self) -> None:
         """Serves until a signal ends it."""

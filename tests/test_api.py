@@ -280,6 +280,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "stream_idle_seconds": 60.0,
         "drain_seconds": 0.0,
         "keep_alive_seconds": 5,
+        "rate_limit": None,
         "threads": 0,
         "workers": 1,
     }
@@ -359,7 +360,7 @@ def test_the_openapi_document_names_every_status_and_one_error_body(client: Test
     for path in ("/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"):
         responses = document["paths"][path]["post"]["responses"]
         assert set(responses) == {
-            *["200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"]
+            *["200", "400", "401", "404", "408", "413", "415", "422", "429", "500", "503", "504"]
         }
         for status, response in responses.items():
             if status != "200":

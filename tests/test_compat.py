@@ -84,6 +84,7 @@ def said(form: Form, response: Any) -> tuple[int, Any, str]:
 # What each protocol makes of a problem by its status; OIP keeps that and has no codes.
 SAID: dict[int, dict[str, tuple[int, Any]]] = {
     400: {"paddlehub": (400, "101"), "baidu": (200, 282002), "tei": (400, "Validation")},
+    401: {"paddlehub": (401, "101"), "baidu": (200, 110), "tei": (401, "Validation")},
     404: {"paddlehub": (404, "111"), "baidu": (200, 3), "tei": (404, "Validation")},
     405: {"paddlehub": (405, "101"), "baidu": (200, 3), "tei": (405, "Validation")},
     408: {"paddlehub": (408, "101"), "baidu": (200, 282000), "tei": (408, "Validation")},
@@ -158,7 +159,7 @@ def test_the_openapi_document_knows_the_errors_of_each_form(client: TestClient) 
     for path, error in [(SENTA, "SentaError"), ("/predict", "TeiError"), (INFER, "InferError")]:
         path = path.replace("custom", "{name}")
         responses = document["paths"][path]["post"]["responses"]
-        assert {"400", "408", "413", "415", "422", "429", "503"} <= set(responses)
+        assert {"400", "401", "408", "413", "415", "422", "429", "503"} <= set(responses)
         for status, response in responses.items():
             schema = response["content"]["application/json"]["schema"]
             assert (schema == {"$ref": f"#/components/schemas/{error}"}) == (status != "200")
@@ -272,10 +273,11 @@ def test_an_error_that_has_status_200_is_counted_as_what_it_is(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_token_is_given_to_whoever_asks(client: TestClient, method: str) -> None:
+def test_without_keys_a_token_is_given_to_whoever_asks(client: TestClient, method: str) -> None:
     query = "grant_type=client_credentials&client_id=秘密&client_secret=秘密"
     body = client.request(method, f"/oauth/2.0/token?{query}").json()
     assert set(body) == {"access_token", "expires_in", "scope"}
+    assert body["access_token"] == "none"
     assert "brain_all_scope" in body["scope"].split()
 
 

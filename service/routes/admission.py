@@ -19,7 +19,7 @@ from service.errors import (
 from service.state import service_of
 
 # What any request to the model can meet, in the OpenAPI document.
-STATUSES = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+STATUSES = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 PROBLEMS = responses(*STATUSES)
 
 _WATCHED_AFTER_SECONDS = 0.05

@@ -49,6 +49,8 @@ class Adapter:
     routers: tuple[APIRouter, ...]
     paths: re.Pattern[str]
     error: ErrorForm
+    # Parameters of the query that may hold the key, where its clients send no Authorization.
+    key_parameters: tuple[bytes, ...] = ()
 
     def owns(self, path: str) -> bool:
         """Whether a problem at this path is said in the protocol's form."""

@@ -15,7 +15,7 @@ from service.errors import Problem, UnreadableBodyError
 from service.routes.admission import AdmittedRoute
 from service.routes.compat import Adapter, classify, of_two, parse
 from service.schemas import Probability, Text
-from service.state import service_of
+from service.state import CurrentService, service_of
 
 router = APIRouter(tags=["baidu"], route_class=AdmittedRoute)
 tokens = APIRouter(tags=["baidu"])
@@ -57,9 +57,9 @@ class BaiduError(BaseModel):
 
 
 class BaiduToken(BaseModel):
-    """A token that opens nothing, since the service asks for none."""
+    """A token, which is the key that it was asked with."""
 
-    access_token: str = Field(default="none", description="Not looked at when it comes back.")
+    access_token: str = Field(description="`none` where the service asks for no key.")
     expires_in: int = Field(default=30 * 24 * 3600, description="In seconds.")
     scope: str = Field(default="brain_all_scope", description="What the official clients look for.")
 
@@ -74,6 +74,7 @@ class _AsciiResponse(JSONResponse):
 # The numbers that Baidu gives to errors of this kind.
 _CODES = {
     400: 282002,  # input encoding error
+    401: 110,  # access token invalid
     404: 3,  # unsupported method
     405: 3,
     413: 282131,  # text too long
@@ -137,9 +138,15 @@ async def sentiment_classify(request: Request, response: Response) -> BaiduRespo
 
 @tokens.get("/oauth/2.0/token")
 @tokens.post("/oauth/2.0/token")
-async def token() -> BaiduToken:
-    """The token that official clients fetch before they ask; keys sent for it are not read."""
-    return BaiduToken()
+async def token(request: Request, service: CurrentService) -> BaiduToken:
+    """The token that official clients fetch before they ask: their `client_secret`, the key."""
+    secret = parse_qs(request.state.query.decode("latin-1")).get("client_secret")
+    return BaiduToken(access_token=secret[-1] if secret and service.keys else "none")
 
 
-ADAPTER = Adapter((router, tokens), re.compile(r"/(?:rpc|oauth)/2\.0/.*"), _error)
+ADAPTER = Adapter(
+    (router, tokens),
+    re.compile(r"/(?:rpc|oauth)/2\.0/.*"),
+    _error,
+    key_parameters=(b"access_token", b"client_secret"),
+)

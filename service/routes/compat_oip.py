@@ -287,7 +287,7 @@ async def infer_version(name: str, version: str, request: Request, response: Res
     return await _infer(name, version, request, response)
 
 
-@about.get("", responses=error_responses(InferError, 413, 500))
+@about.get("", responses=error_responses(InferError, 401, 413, 429, 500))
 async def server() -> ServerMetadata:
     """What serves."""
     return ServerMetadata(

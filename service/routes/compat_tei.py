@@ -94,7 +94,7 @@ _FAILURES: dict[int, tuple[int, Kind]] = {
     503: (503, "Unhealthy"),
     504: (424, "Backend"),
 }
-_STATUSES = (400, 408, 413, 415, 422, 424, 429, 503)
+_STATUSES = (400, 401, 408, 413, 415, 422, 424, 429, 503)
 
 
 class TeiError(BaseModel):
@@ -147,7 +147,7 @@ async def predict_for_hub(
     return [_ranked(prediction, raw=raw, top=body.parameters.top_k) for prediction in predictions]
 
 
-@about.get("/info", responses=error_responses(TeiError, 413, 424, 503))
+@about.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
 async def info(service: CurrentService) -> TeiInfo:
     """The model that is served, and the limits in force."""
     loaded = service.ready_model()

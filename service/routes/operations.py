@@ -1,6 +1,8 @@
 """Probes, metrics, and what is served."""
 
-from fastapi import APIRouter, Request, Response
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service.errors import NotReadyError, responses
@@ -35,15 +37,17 @@ async def health(service: CurrentService, response: Response) -> Health:
     return service.health()
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=responses(413, 500))
+@router.get("/metrics", response_class=PlainTextResponse, responses=responses(404, 413, 500))
 async def metrics(request: Request, service: CurrentService) -> Response:
     """Counts and gauges for Prometheus; docs/operations.md says what each is."""
+    if not service.settings.public_metrics:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     service.tick()
     content, media_type = service.metrics.expose(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)
 
 
-@router.get("/v1/model", responses=responses(413, 500, 503))
+@router.get("/v1/model", responses=responses(401, 413, 429, 500, 503))
 async def model(service: CurrentService) -> ModelResponse:
     """The model that is served by default, its card, all others, and every limit in force."""
     loaded = service.ready_model()

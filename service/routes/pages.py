@@ -16,8 +16,6 @@ _HEADERS = {
     # Only the page's list of libraries may become a script, and nothing may become HTML.
     "content-security-policy": f"{_OWN_FILES_ALONE}; "
     "require-trusted-types-for 'script'; trusted-types libraries",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
     "cache-control": "no-cache",  # kept, but asked for: most answers are a 304
 }
 _DOCS_POLICY = _OWN_FILES_ALONE

@@ -269,7 +269,7 @@ async def _throw_away(receive: Receive) -> None:
             "model": BatchSuccess | BatchFailure | StreamEnd,
             "description": "A line for each line, in order, and the summary last",
         },
-        **responses(415, 429, 500, 503),
+        **responses(401, 415, 429, 500, 503),
     },
     openapi_extra={
         "requestBody": {

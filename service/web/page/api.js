@@ -1,6 +1,8 @@
 // Requests to the service that the page came from. Addresses are relative: it may stand behind a
 // path prefix.
 
+import { currentKey, otherKey } from "./key.js";
+
 const LONGEST_WAIT_SECONDS = 30;
 
 // What went wrong. Status 0: no answer came from the service.
@@ -15,8 +17,9 @@ export class Problem extends Error {
   }
 }
 
-async function once(path, body, signal) {
+async function once(path, body, signal, key) {
   const request = { signal, headers: {} };
+  if (key !== null) request.headers.authorization = `Bearer ${key}`;
   if (body !== undefined) {
     request.method = "POST";
     request.headers["content-type"] = "application/json";
@@ -54,14 +57,19 @@ async function isBroken(signal) {
 }
 
 // The answer. A service that loads or is busy is asked again when it says so, `tries` times in all;
-// `onWait` hears why, and null once the answer is there.
+// `onWait` hears why, and null once the answer is there. One that asks for a key gets it first.
 export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } = {}) {
   for (let left = tries; ; left--) {
+    const key = currentKey();
     try {
-      const answer = await once(path, body, signal);
+      const answer = await once(path, body, signal, key);
       onWait(null);
       return answer;
     } catch (error) {
+      if (error.status === 401) {
+        await otherKey(key, signal);
+        continue;
+      }
       const passing = error.status === 429 || error.status === 503;
       if (!passing || left <= 1) throw error;
       if (error.status === 503 && (await isBroken(signal))) {

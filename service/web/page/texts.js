@@ -19,6 +19,11 @@ const en = {
   privacy: "Texts go to this service alone; the page keeps none.",
   modelLine: (m) => `${m.name} ${m.version} · ${m.engine} · ${m.digest.slice(0, 8)}`,
 
+  keyLabel: "Key",
+  keyHint: "This service asks for a key. It stays in this tab, until you close it.",
+  keyRefused: "This key is not known, or has expired.",
+  keyButton: "Use this key",
+
   yourText: "Text in Chinese",
   analyse: "Analyse",
   examples: "Examples",
@@ -180,6 +185,11 @@ const zh = {
   tabBulk: "批量分析",
   privacy: "文本只发送到本服务，页面不保存。",
   modelLine: en.modelLine,
+
+  keyLabel: "密钥",
+  keyHint: "本服务需要密钥。密钥只保存在此标签页中，关闭即失效。",
+  keyRefused: "密钥无效或已过期。",
+  keyButton: "使用此密钥",
 
   yourText: "中文文本",
   analyse: "分析",
