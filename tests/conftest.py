@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
@@ -15,6 +16,11 @@ from model.engines import Engine, Logits
 from model.train import train
 
 SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
+
+# Of hypothesis: the same examples in every run, or many others by --hypothesis-profile fuzz.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("fuzz", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 _SUBJECTS = [
     "房间",
