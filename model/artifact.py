@@ -39,8 +39,9 @@ _FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
 _FIGURE = re.compile(r"[a-z]+\.png")
 
 _MEBIBYTE = 1024**2
-# Bytes that a file may have; a hundred times what those of the shipped artifact have, or more.
-_MOST_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 2048 * _MEBIBYTE, ONNX: 2047 * _MEBIBYTE}
+# Bytes that a file may have: at least twenty times what those of the shipped artifact have, and
+# so few that they fit into memory where the service is meant to run.
+_MOST_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 512 * _MEBIBYTE, ONNX: 512 * _MEBIBYTE}
 _MOST_BYTES_OF_OTHERS = 32 * _MEBIBYTE
 
 EMBEDDING = "reader.embedding.weight"
@@ -263,7 +264,7 @@ def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: 
     try:
         tensors: dict[str, NDArray[Any]] = load_tensors(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} holds no tensors: {error}") from None
+        raise ArtifactError(f"{path} holds no tensors: {_shown(str(error))}") from None
     if tensors.keys() != shapes.keys():
         raise ArtifactError(f"{path} must hold {', '.join(shapes)} and nothing else")
     for name, tensor in tensors.items():
@@ -293,8 +294,7 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        shown = place if place.isprintable() and len(place) < 100 else reprlib.repr(place)
-        raise ArtifactError(f"{path}: {shown}: {first['msg']}") from None
+        raise ArtifactError(f"{path}: {_shown(place)}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from None
     if manifest.labels != LABELS:
@@ -308,6 +308,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError("a key stands twice in an object")
     return content
+
+
+def _shown(text: str) -> str:
+    """What a file says, fit to stand in a sentence: one line without control characters."""
+    shown = text if text.isprintable() else repr(text)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -180,7 +180,7 @@ def test_a_file_that_may_not_be_read_is_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("manifest.json", 2**20), ("stopwords.txt", 2**25), ("model.int8.onnx", 2**31)],
+    [("manifest.json", 2**20), ("stopwords.txt", 2**25), ("model.int8.onnx", 2**29)],
 )
 def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> None:
     os.truncate(copy / name, size + 1)  # a hole: nothing is written
@@ -237,7 +237,7 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ("files.vocab", "../vocab", "files.vocab: String should match pattern"),
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
         ("a\nb\x1b", 1, r"'a\\nb\\x1b': Extra inputs are not permitted"),
-        ("surprise" * 1000, 1, r"'surprise.{0,100}': Extra inputs are not permitted"),
+        ("surprise" * 1000, 1, r"surprise.{190,200}…: Extra inputs are not permitted"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(
@@ -344,14 +344,17 @@ def test_weights_that_do_not_fit_are_refused_by_either_engine(
         b'{"output.bias": {"dtype": "F16", "shape": [3], "data_offsets": [4, 10]}}',
         b'{"output.bias": {"dtype": "F8", "shape": [6], "data_offsets": [0, 6]}}',
         b'{"output.bias": 1}',
+        b'{"output.bias": {"dtype": "a\\nb' + b"c" * 1000 + b'"}}',
         b"[" * 100_000,
     ],
 )
 def test_weights_whose_header_lies_are_refused(copy: Path, header: bytes) -> None:
     for length in (len(header), 2**63):
         write(copy, "weights.safetensors", length.to_bytes(8, "little") + header + b"\x00" * 6)
-        with pytest.raises(ArtifactError, match=r"holds no tensors"):
+        with pytest.raises(ArtifactError, match=r"holds no tensors") as refused:
             artifacts.load(copy)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 500
 
 
 def graph_of(directory: Path) -> onnx.ModelProto:
