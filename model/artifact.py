@@ -7,6 +7,7 @@ import re
 import reprlib
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -189,12 +190,12 @@ def load(directory: Path) -> Artifact:
     def read(name: str) -> bytes:
         return _read_checked(directory, name, manifest.files[name])
 
-    try:
+    with _blamed_on(directory / VOCABULARY):
         vocabulary = Vocabulary(from_lines(read(VOCABULARY)))
+    with _blamed_on(directory / STOPWORDS):
         stopwords = tuple(from_lines(read(STOPWORDS)))
+    with _blamed_on(directory / CARD):
         card = read(CARD).decode()
-    except ValueError as error:
-        raise ArtifactError(f"{directory}: a text file cannot be used: {error}") from None
 
     # Both are checked now, and kept only by the engine that needs them.
     shapes = weight_shapes(len(vocabulary), manifest.network)
@@ -204,10 +205,8 @@ def load(directory: Path) -> Artifact:
 
     read_weights()
     if ONNX in manifest.files:
-        try:
+        with _blamed_on(directory / ONNX):
             check_graph(read(ONNX), len(vocabulary), manifest.network)
-        except ValueError as error:
-            raise ArtifactError(f"{directory / ONNX} cannot be used: {error}") from None
     return Artifact(
         manifest,
         vocabulary,
@@ -238,6 +237,14 @@ def weight_shapes(vocabulary_size: int, config: NetworkConfig) -> dict[str, tupl
         "output.weight": (len(LABELS), 6 * hidden),
         "output.bias": (len(LABELS),),
     }
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot be used: {error}") from None
 
 
 class _StoredWeights(Weights):
@@ -293,7 +300,7 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the whole"
         raise ArtifactError(f"{path}: {_shown(place)}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from None

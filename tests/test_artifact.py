@@ -305,7 +305,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(
 @pytest.mark.parametrize("name", ["vocab.txt", "stopwords.txt", "MODEL_CARD.md"])
 def test_a_text_that_is_not_utf_8_is_refused(copy: Path, name: str) -> None:
     write(copy, name, (copy / name).read_bytes() + b"\xff\n")
-    with pytest.raises(ArtifactError, match="a text file cannot be used: 'utf-8' codec"):
+    with pytest.raises(ArtifactError, match=f"{name} cannot be used: 'utf-8' codec"):
         artifacts.load(copy)
 
 
