@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
 import re
+import reprlib
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,7 @@ from safetensors.numpy import save as save_tensors
 from model.config import LABELS, Label, NetworkConfig, TextConfig
 from model.encoding import Encoder
 from model.errors import ArtifactError
+from model.graph import check_graph
 from model.text import TextPipeline
 from model.vocab import Vocabulary
 from model.words import NO_OWN_WORDS, OwnWords
@@ -34,6 +39,12 @@ CARD = "MODEL_CARD.md"
 _FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
 _FIGURE = re.compile(r"[a-z]+\.png")
 
+_MEBIBYTE = 1024**2
+# Bytes that a file may have: at least twenty times what those of the shipped artifact have, and
+# so few that they fit into memory where the service is meant to run.
+_MOST_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 512 * _MEBIBYTE, ONNX: 512 * _MEBIBYTE}
+_MOST_BYTES_OF_OTHERS = 32 * _MEBIBYTE
+
 EMBEDDING = "reader.embedding.weight"
 
 # Upper edges of the bins that confidences are counted in; the lowest confidence is a third.
@@ -42,6 +53,7 @@ CONFIDENCE_BINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 Weights = Mapping[str, NDArray[Any]]
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Reference(BaseModel):
@@ -79,21 +91,21 @@ class Manifest(BaseModel):
     ``model.int8.onnx`` agree with those of the weights.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_version: Literal[1]
-    name: str
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=100)]
     labels: tuple[Label, ...]
     text: TextConfig
     network: NetworkConfig
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    temperature: Annotated[float, Field(ge=0.01, le=100)]
     uncertain_below: Annotated[float, Field(ge=0, le=1)]
-    training_data: str
+    training_data: Sha256
     metrics: dict[str, dict[str, float]]
     reference: Reference | None = None
     onnx: dict[str, dict[str, float]] = {}
-    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    files: Annotated[dict[str, Sha256], Field(max_length=20)] = {}
 
 
 @dataclass(frozen=True)
@@ -155,15 +167,17 @@ def save(artifact: Artifact, directory: Path) -> None:
 
 
 def load(directory: Path) -> Artifact:
-    """The artifact in a directory, once its format and every hash are right.
+    """The artifact in a directory, once all of it has been checked.
 
-    Whether the weights have the right shapes is for the engine to say, which builds the network.
+    Whoever can write into the directory can write hashes that fit. So what they cover is checked
+    too: every number of the manifest, the names, types, shapes and values of the weights, and the
+    graph in ONNX. Nothing is read from outside the directory.
 
     Raises:
         ArtifactError: says in one sentence what is wrong with which file.
     """
     # Of a symbolic link that is turned meanwhile or later, what it names now.
-    directory = directory.resolve()
+    directory = Path(os.path.realpath(directory))
     raw = _read(directory, MANIFEST)
     manifest = _parse_manifest(raw, directory)
     figures = {name for name in manifest.files if _FIGURE.fullmatch(name)}
@@ -176,46 +190,72 @@ def load(directory: Path) -> Artifact:
     def read(name: str) -> bytes:
         return _read_checked(directory, name, manifest.files[name])
 
-    try:
+    with _blamed_on(directory / VOCABULARY):
         vocabulary = Vocabulary(from_lines(read(VOCABULARY)))
+    with _blamed_on(directory / STOPWORDS):
         stopwords = tuple(from_lines(read(STOPWORDS)))
+    with _blamed_on(directory / CARD):
         card = read(CARD).decode()
-    except ValueError as error:
-        raise ArtifactError(f"{directory}: a text file cannot be used: {error}") from None
-    for name in {WEIGHTS, ONNX} & manifest.files.keys():
-        read(name)  # checked now, and kept only by the engine that needs it
+
+    # Both are checked now, and kept only by the engine that needs them.
+    shapes = weight_shapes(len(vocabulary), manifest.network)
+
+    def read_weights() -> Weights:
+        return _parse_weights(read(WEIGHTS), shapes, directory / WEIGHTS)
+
+    read_weights()
+    if ONNX in manifest.files:
+        with _blamed_on(directory / ONNX):
+            check_graph(read(ONNX), len(vocabulary), manifest.network)
     return Artifact(
         manifest,
         vocabulary,
         stopwords,
-        _StoredWeights(directory, manifest.files[WEIGHTS]),
+        _StoredWeights(read_weights),
         card,
-        (lambda: read(ONNX)) if ONNX in manifest.files else None,
+        partial(read, ONNX) if ONNX in manifest.files else None,
         {name: read(name) for name in figures},
         _sha256(raw),
     )
 
 
+def weight_shapes(vocabulary_size: int, config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights by name, as ``model.network`` has them."""
+    size, hidden = config.embedding_size, config.hidden_size
+    lstm = {
+        "weight_ih_l0": (4 * hidden, size),
+        "weight_hh_l0": (4 * hidden, hidden),
+        "bias_ih_l0": (4 * hidden,),
+        "bias_hh_l0": (4 * hidden,),
+    }
+    return {
+        EMBEDDING: (vocabulary_size, size),
+        **{f"reader.forward_lstm.{name}": shape for name, shape in lstm.items()},
+        **{f"reader.backward_lstm.{name}": shape for name, shape in lstm.items()},
+        "attention.weight": (1, 2 * hidden),
+        "attention.bias": (1,),
+        "output.weight": (len(LABELS), 6 * hidden),
+        "output.bias": (len(LABELS),),
+    }
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot be used: {error}") from None
+
+
 class _StoredWeights(Weights):
     """Weights in a file, read when first asked for: the onnx engine never does."""
 
-    def __init__(self, directory: Path, sha256: str) -> None:
-        self._directory = directory
-        self._sha256 = sha256
+    def __init__(self, read: Callable[[], Weights]) -> None:
+        self._read = read
 
     @cached_property
-    def _tensors(self) -> dict[str, NDArray[Any]]:
-        path = self._directory / WEIGHTS
-        try:
-            tensors: dict[str, NDArray[Any]] = load_tensors(
-                _read_checked(self._directory, WEIGHTS, self._sha256)
-            )
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise ArtifactError(f"{path} holds no tensors: {error}") from None
-        for name, tensor in tensors.items():
-            if not np.isfinite(tensor).all():
-                raise ArtifactError(f"{path}: {name} holds values that are not finite")
-        return tensors
+    def _tensors(self) -> Weights:
+        return self._read()
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._tensors[name]
@@ -227,33 +267,86 @@ class _StoredWeights(Weights):
         return len(self._tensors)
 
 
+def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Weights:
+    try:
+        tensors: dict[str, NDArray[Any]] = load_tensors(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} holds no tensors: {_shown(str(error))}") from None
+    if tensors.keys() != shapes.keys():
+        raise ArtifactError(f"{path} must hold {', '.join(shapes)} and nothing else")
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float16 or tensor.shape != shapes[name]:
+            raise ArtifactError(
+                f"{path}: {name} is {tensor.dtype} of shape {tensor.shape}, but {MANIFEST} and "
+                f"{VOCABULARY} ask for float16 of shape {shapes[name]}"
+            )
+        if not np.isfinite(tensor).all():
+            raise ArtifactError(f"{path}: {name} holds values that are not finite")
+    return tensors
+
+
 def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
-        content = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise ArtifactError(f"{path} is not JSON") from None
-    version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{path} has format version {version!r}; this release reads {FORMAT_VERSION}"
-        )
-    try:
-        manifest = Manifest.model_validate(content)
+        content = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+        version = content.get("format_version") if isinstance(content, dict) else None
+        # Of the bool true too, which Python takes for a 1.
+        if type(version) is not int or version != FORMAT_VERSION:
+            raise ArtifactError(
+                f"{path} has format version {reprlib.repr(version)}; this release reads "
+                f"{FORMAT_VERSION}"
+            )
+        # From JSON, so that strictly no type is taken for another, but lists are tuples.
+        manifest = Manifest.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path}: {place}: {first['msg']}") from None
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise ArtifactError(f"{path}: {_shown(place)}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not JSON: {error}") from None
     if manifest.labels != LABELS:
         raise ArtifactError(f"{path}: labels must be {', '.join(LABELS)} in this order")
     return manifest
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that stands twice, parsers differ in which one holds."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return content
+
+
+def _shown(text: str) -> str:
+    """What a file says, fit to stand in a sentence: one line without control characters."""
+    shown = text if text.isprintable() else repr(text)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number there")
+
+
 def _read(directory: Path, name: str) -> bytes:
+    path = directory / name
+    limit = _MOST_BYTES.get(name, _MOST_BYTES_OF_OTHERS)
+    if not Path(os.path.realpath(path)).is_relative_to(directory):
+        raise ArtifactError(f"{path} leads out of the directory of the artifact")
     try:
-        return (directory / name).read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtifactError(f"{path} is not a file")
+            if status.st_size > limit:
+                raise ArtifactError(f"{path} has {status.st_size} bytes; at most {limit} are read")
+            return file.read()
     except OSError as error:
-        raise ArtifactError(f"{directory / name} cannot be read: {error.strerror}") from None
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a FIFO in its place would otherwise wait for whoever writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read_checked(directory: Path, name: str, sha256: str) -> bytes:
@@ -273,8 +366,15 @@ def to_lines(words: Iterable[str]) -> bytes:
 
 
 def from_lines(content: bytes) -> list[str]:
-    """The words of a text file that ``to_lines`` made; a line holds any character but its end."""
-    return content.decode().split("\n")[:-1]
+    """The words of a text file that ``to_lines`` made; a line holds any character but its end.
+
+    Raises:
+        ValueError: it is not UTF-8, or its last line has no end.
+    """
+    *words, rest = content.decode().split("\n")
+    if rest:
+        raise ValueError("the last line has no end")
+    return words
 
 
 def _sha256(content: bytes) -> str:

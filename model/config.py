@@ -15,6 +15,7 @@ NEUTRAL = LABELS.index("neutral")
 CONFIGS_DIRECTORY = Path(__file__).parent / "configs"
 
 Positive = Annotated[int, Field(gt=0)]
+Size = Annotated[int, Field(gt=0, le=65_536)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 
@@ -27,7 +28,7 @@ class TextConfig(_Config):
     """How text becomes ids: the window in ids, and words that segmentation keeps whole."""
 
     window: Annotated[int, Field(ge=8, le=4096)] = 256
-    user_words: tuple[str, ...] = ()
+    user_words: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
 
 
 class VocabularyConfig(_Config):
@@ -40,8 +41,8 @@ class VocabularyConfig(_Config):
 class NetworkConfig(_Config):
     """Sizes of the network, and the dropout of its inputs and of its pooled states."""
 
-    embedding_size: Positive = 256
-    hidden_size: Positive = 256
+    embedding_size: Size = 256
+    hidden_size: Size = 256
     input_dropout: Probability = 0.3
     output_dropout: Probability = 0.4
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact import ONNX, Artifact
+from model.config import LABELS
 from model.errors import ArtifactError
-from model.vocab import PADDING_ID
+from model.vocab import PADDING_ID, UNKNOWN_ID
 
 Logits = NDArray[np.float32]
 # Sequences that run together; larger batches gain nothing on a CPU.
@@ -134,7 +135,7 @@ class TorchEngine:
         """Builds the network of ``artifact``.
 
         Raises:
-            ArtifactError: the weights do not have the names and shapes that the manifest implies.
+            ArtifactError: the weights cannot be read.
         """
         import torch  # importing it costs seconds: only whoever runs this engine pays
 
@@ -147,11 +148,7 @@ class TorchEngine:
             name: torch.from_numpy(tensor.astype(np.float32))
             for name, tensor in artifact.weights.items()
         }
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            problem = str(error).splitlines()[1].strip()
-            raise ArtifactError(f"the weights do not fit the manifest: {problem}") from None
+        network.load_state_dict(state)
         self._torch = torch
         self._network = network.eval()
 
@@ -166,11 +163,27 @@ class TorchEngine:
 
 
 def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
-    """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch.
+    """The engine chosen, once it has answered.
+
+    ``auto`` is onnx where the artifact holds a network for it, else torch.
 
     Raises:
         ArtifactError: the artifact cannot be run by it.
     """
+    engine: Engine
     if choice == "torch" or (choice == "auto" and artifact.onnx is None):
-        return TorchEngine(artifact)
-    return OnnxEngine(artifact)
+        engine = TorchEngine(artifact)
+    else:
+        engine = OnnxEngine(artifact)
+    _try(engine, artifact)
+    return engine
+
+
+def _try(engine: Engine, artifact: Artifact) -> None:
+    try:
+        logits = engine.logits([[UNKNOWN_ID], [UNKNOWN_ID, len(artifact.vocabulary) - 1]])
+    except Exception as error:  # of ONNX Runtime and torch, which share no base
+        problem = str(error).splitlines()[0]
+        raise ArtifactError(f"the {engine.name} engine cannot run the network: {problem}") from None
+    if logits.shape != (2, len(LABELS)) or not np.isfinite(logits).all():
+        raise ArtifactError(f"the {engine.name} engine gives no finite answer")

@@ -1,16 +1,36 @@
 """Artifacts: what is saved is loaded, and what is damaged is refused in a sentence."""
 
+import hashlib
 import json
+import math
+import os
 import shutil
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+import safetensors.numpy
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from model import artifact as artifacts
 from model.classifier import Classifier
-from model.errors import ArtifactError
+from model.engines import EngineChoice, start_engine
+from model.errors import ArtifactError, SentimentError
+from model.network import SentimentNetwork
+from tests.test_server import served, wait_for
+
+BINARY = ["weights.safetensors", "model.int8.onnx"]
+FILES = ["manifest.json", "vocab.txt", "stopwords.txt", "MODEL_CARD.md", *BINARY]
 
 
 @pytest.fixture
@@ -18,13 +38,25 @@ def copy(tiny_artifact: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_artifact, tmp_path / "copy"))
 
 
-def rewrite(directory: Path, change: Callable[[artifacts.Artifact], artifacts.Artifact]) -> None:
-    artifacts.save(change(artifacts.load(directory)), directory)
-
-
-def edit_manifest(directory: Path, **fields: object) -> None:
+def write(directory: Path, name: str, content: bytes) -> None:
+    """Writes a file and its hash, as whoever can write one of them can."""
+    (directory / name).write_bytes(content)
     path = directory / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(manifest))
+
+
+def edit_manifest(directory: Path, key: str, value: object) -> None:
+    """Sets what stands under a key, or under one of a key: ``network.hidden_size``."""
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    outer, _, inner = key.partition(".")
+    if inner:
+        manifest[outer][inner] = value
+    else:
+        manifest[outer] = value
+    path.write_text(json.dumps(manifest))
 
 
 def test_load_is_the_inverse_of_save(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -57,61 +89,438 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         artifacts.load(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize(
-    "name", ["vocab.txt", "stopwords.txt", "weights.safetensors", "model.int8.onnx"]
-)
-def test_a_changed_file_is_refused(copy: Path, name: str) -> None:
+def test_the_weights_are_those_of_the_network(tiny_artifact: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    network = SentimentNetwork(len(artifact.vocabulary), 3, artifact.manifest.network)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert artifacts.weight_shapes(len(artifact.vocabulary), artifact.manifest.network) == shapes
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_refused(copy: Path, name: str) -> None:
     content = (copy / name).read_bytes()
-    (copy / name).write_bytes(content[:-2])
-    with pytest.raises(ArtifactError, match=f"{name} is not the file"):
+    (copy / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtifactError, match=rf"{name} is not (the file that|JSON)"):
         artifacts.load(copy)
 
 
-def test_a_missing_file_is_refused(copy: Path) -> None:
+@pytest.mark.parametrize("name", ["vocab.txt", "stopwords.txt", *BINARY])
+def test_a_truncated_file_is_refused_although_its_hash_is_right(copy: Path, name: str) -> None:
+    content = (copy / name).read_bytes()
+    write(copy, name, content[: len(content) // 2 - 1])
+    with pytest.raises(ArtifactError, match=r"cannot be used|holds no tensors"):
+        artifacts.load(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ArtifactError, match=rf"{name} cannot be read: No such file"):
+        artifacts.load(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Path.mkdir, "cannot be read: Is a directory"),
+        (os.mkfifo, "is not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "leads out of the directory"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_what_is_no_file_is_refused_without_waiting(
+    copy: Path, name: str, make: Callable[[Path], object], message: str
+) -> None:
+    (copy / name).unlink()
+    make(copy / name)
+    with pytest.raises(ArtifactError, match=f"{name} {message}"):
+        artifacts.load(copy)
+
+
+def test_a_device_is_refused(copy: Path) -> None:
     (copy / "vocab.txt").unlink()
-    with pytest.raises(ArtifactError, match=r"vocab.txt cannot be read"):
+    try:
+        os.mknod(copy / "vocab.txt", stat.S_IFCHR | 0o666, os.makedev(1, 5))  # as /dev/zero
+        (copy / "vocab.txt").open().close()
+    except PermissionError:
+        pytest.skip("this user makes no devices")
+    with pytest.raises(ArtifactError, match=r"vocab.txt is not a file"):
+        artifacts.load(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_out_of_the_directory_is_refused(copy: Path, name: str) -> None:
+    (copy / name).rename(copy.parent / name)
+    (copy / name).symlink_to(Path("..") / name)
+    with pytest.raises(ArtifactError, match=f"{name} leads out of the directory"):
+        artifacts.load(copy)
+
+
+def test_links_inside_the_directory_and_to_it_are_followed(copy: Path) -> None:
+    (copy / "data").mkdir()
+    for name in FILES:  # as Kubernetes mounts a ConfigMap
+        (copy / name).rename(copy / "data" / name)
+        (copy / name).symlink_to(Path("data") / name)
+    (copy.parent / "current").symlink_to(copy)
+    assert artifacts.load(copy.parent / "current").digest
+
+
+def test_a_file_that_may_not_be_read_is_refused(copy: Path) -> None:
+    (copy / "vocab.txt").chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        with pytest.raises(ArtifactError, match=r"cannot be read: Permission denied"):
+            artifacts.load(copy)
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("manifest.json", 2**20), ("stopwords.txt", 2**25), ("model.int8.onnx", 2**29)],
+)
+def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> None:
+    os.truncate(copy / name, size + 1)  # a hole: nothing is written
+    with pytest.raises(ArtifactError, match=f"{name} has {size + 1} bytes; at most"):
         artifacts.load(copy)
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("path", "value", "message"),
     [
-        ({"format_version": 2}, "format version 2; this release reads 1"),
-        ({"temperature": 0}, "temperature"),
-        ({"labels": ["negative", "neutral", "positive"]}, "labels must be positive, neutral"),
-        ({"files": {}}, "files must be vocab.txt, stopwords.txt"),
-        ({"surprise": 1}, "surprise"),
+        ("format_version", 2, "format version 2; this release reads 1"),
+        ("format_version", True, "format version True; this release reads 1"),
+        ("format_version", "1", "format version '1'; this release reads 1"),
+        ("format_version", [[[]]] * 1000, r"format version \[.{0,200}; this release reads 1"),
+        ("labels", ["negative", "neutral", "positive"], "labels must be positive, neutral"),
+        ("labels", ["positive", "positive", "negative"], "labels must be positive, neutral"),
+        ("labels", ["positive", "negative"], "labels must be positive, neutral"),
+        ("labels", ["positive", "neutral", "mixed"], "labels.2: Input should be 'positive'"),
+        ("labels", [], "labels must be positive, neutral"),
+        ("temperature", 0, "temperature: Input should be greater than or equal to 0.01"),
+        ("temperature", -1, "temperature: Input should be greater than or equal to 0.01"),
+        ("temperature", 1e-308, "temperature: Input should be greater than or equal to 0.01"),
+        ("temperature", 1e300, "temperature: Input should be less than or equal to 100"),
+        ("temperature", math.nan, "is not JSON: NaN is no number there"),
+        ("temperature", math.inf, "is not JSON: Infinity is no number there"),
+        ("temperature", "1", "temperature: Input should be a valid number"),
+        ("temperature", True, "temperature: Input should be a valid number"),
+        ("uncertain_below", 1.1, "uncertain_below: Input should be less than or equal to 1"),
+        ("uncertain_below", -0.1, "uncertain_below: Input should be greater than or equal to 0"),
+        ("uncertain_below", None, "uncertain_below: Input should be a valid number"),
+        ("name", "a\nb", "name: String should match pattern"),
+        ("name", "a" * 101, "name: String should have at most 100 characters"),
+        ("name", "\ud800", "Invalid JSON"),
+        ("version", "1.0", "version: String should match pattern"),
+        ("version", "１.0.0", "version: String should match pattern"),
+        ("training_data", "", "training_data: String should match pattern"),
+        ("metrics", {"\ud800": {}}, "Invalid JSON"),
+        ("metrics", {"dev": {"accuracy": "high"}}, "metrics.dev.accuracy: Input should be a valid"),
+        ("text.window", 0, "text.window: Input should be greater than or equal to 8"),
+        ("text.window", 10**9, "text.window: Input should be less than or equal to 4096"),
+        ("text.user_words", ["iphone"], "'iphone'"),
+        ("text.user_words", [""], "text.user_words.0: String should have at least 1 character"),
+        ("text.user_words", ["好" * 101], "text.user_words.0: String should have at most 100"),
+        ("network.hidden_size", 10**4000, "network.hidden_size: Input should be less than"),
+        ("network.hidden_size", 2**16, "weights.safetensors: .* ask for float16 of shape"),
+        ("network.hidden_size", 64, "weights.safetensors: .* ask for float16 of shape"),
+        ("network.embedding_size", 129, "weights.safetensors: .* ask for float16 of shape"),
+        ("network.embedding_size", 128.5, "network.embedding_size: Input should be a valid int"),
+        ("files", {}, "files must be vocab.txt, stopwords.txt"),
+        ("files", {f"{name}.png": "0" * 64 for name in "abcdefghijklmnopqrstu"}, "at most 20"),
+        ("files.model\ufeff", "0" * 64, "files must be vocab.txt, stopwords.txt"),
+        ("files.../vocab", "0" * 64, "files must be vocab.txt, stopwords.txt"),
+        ("files./etc/passwd", "0" * 64, "files must be vocab.txt, stopwords.txt"),
+        ("files.vocab", "../vocab", "files.vocab: String should match pattern"),
+        ("surprise", 1, "surprise: Extra inputs are not permitted"),
+        ("a\nb\x1b", 1, r"'a\\nb\\x1b': Extra inputs are not permitted"),
+        ("surprise" * 1000, 1, r"surprise.{190,200}…: Extra inputs are not permitted"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(
-    copy: Path, fields: dict[str, object], message: str
+    copy: Path, path: str, value: object, message: str
 ) -> None:
-    edit_manifest(copy, **fields)
+    edit_manifest(copy, path, value)
+    with pytest.raises(SentimentError, match=message) as refused:
+        Classifier.load(copy)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["format_version", "name", "version", "labels", "text", "network", "temperature", "files"],
+)
+def test_a_manifest_that_lacks_a_key_is_refused(copy: Path, key: str) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest[key]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=f"{key}: Field required|has format version|files must"):
+        artifacts.load(copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b"{",
+        b"\xff\xfe{\x00}\x00",
+        '{"名": 1}'.encode("gb18030"),
+        b'{"format_version": 1, "format_version": 1}',
+        b'{"format_version": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    ],
+)
+def test_a_manifest_that_is_no_object_is_refused(copy: Path, content: bytes) -> None:
+    (copy / "manifest.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"manifest.json (is not JSON: |has format version)"):
+        artifacts.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda words: words[:-1], "embedding.weight is float16 of shape"),
+        (lambda words: [*words, "又一个"], "embedding.weight is float16 of shape"),
+        (lambda words: [*words[:-1], words[2]], "a word stands twice"),
+        (lambda words: words[2:], "the first two words must be"),
+        (lambda words: [], "the first two words must be"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_is_refused(
+    copy: Path, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    words = artifacts.from_lines((copy / "vocab.txt").read_bytes())
+    write(copy, "vocab.txt", artifacts.to_lines(change(words)))
     with pytest.raises(ArtifactError, match=message):
         artifacts.load(copy)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])
-def test_a_manifest_that_is_no_object_is_refused(copy: Path, content: str) -> None:
-    (copy / "manifest.json").write_text(content)
-    with pytest.raises(ArtifactError, match=r"manifest.json (is not JSON|has format version None)"):
+@pytest.mark.parametrize("name", ["vocab.txt", "stopwords.txt", "MODEL_CARD.md"])
+def test_a_text_that_is_not_utf_8_is_refused(copy: Path, name: str) -> None:
+    write(copy, name, (copy / name).read_bytes() + b"\xff\n")
+    with pytest.raises(ArtifactError, match=f"{name} cannot be used: 'utf-8' codec"):
         artifacts.load(copy)
 
 
-def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
-    def poison(artifact: artifacts.Artifact) -> artifacts.Artifact:
-        artifact.weights["output.bias"][0] = np.nan
-        return artifact
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("output.bias", lambda bias: bias * np.float16(np.nan), "holds values that are not finite"),
+        ("output.bias", lambda bias: bias + np.float16(np.inf), "holds values that are not finite"),
+        ("output.bias", lambda bias: bias.astype(np.float32), "output.bias is float32"),
+        ("output.bias", lambda bias: bias[:2], r"of shape \(2,\), but manifest.json"),
+        ("output.weight", lambda weight: weight.T.copy(), r"output.weight is float16 of shape"),
+        ("another", lambda none: np.zeros(3, np.float16), "must hold reader.embedding.weight"),
+        ("reader.embedding.weight", lambda old: old[:0], r"of shape \(0, 128\), but manifest"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_weights_that_do_not_fit_are_refused_by_either_engine(
+    copy: Path,
+    name: str,
+    change: Callable[[NDArray[Any] | None], NDArray[Any]],
+    message: str,
+    engine: EngineChoice,
+) -> None:
+    tensors = safetensors.numpy.load((copy / "weights.safetensors").read_bytes())
+    tensors[name] = change(tensors.get(name))
+    write(copy, "weights.safetensors", safetensors.numpy.save(tensors))
+    with pytest.raises(ArtifactError, match=message):
+        Classifier.load(copy, engine=engine)
 
-    rewrite(copy, poison)
-    with pytest.raises(ArtifactError, match=r"output.bias holds values that are not finite"):
-        Classifier.load(copy, engine="torch")
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"output.bias": {"dtype": "F16", "shape": [3], "data_offsets": [0, 600000000]}}',
+        b'{"output.bias": {"dtype": "F16", "shape": [9223372036854775], "data_offsets": [0, 0]}}',
+        b'{"output.bias": {"dtype": "F16", "shape": [3], "data_offsets": [4, 10]}}',
+        b'{"output.bias": {"dtype": "F8", "shape": [6], "data_offsets": [0, 6]}}',
+        b'{"output.bias": 1}',
+        b'{"output.bias": {"dtype": "a\\nb' + b"c" * 1000 + b'"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_weights_whose_header_lies_are_refused(copy: Path, header: bytes) -> None:
+    for length in (len(header), 2**63):
+        write(copy, "weights.safetensors", length.to_bytes(8, "little") + header + b"\x00" * 6)
+        with pytest.raises(ArtifactError, match=r"holds no tensors") as refused:
+            artifacts.load(copy)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 500
 
 
-def test_weights_of_other_shapes_are_refused(copy: Path) -> None:
-    edit_manifest(copy, network={"hidden_size": 64, "embedding_size": 128})
-    with pytest.raises(ArtifactError, match="the weights do not fit the manifest: size mismatch"):
-        Classifier.load(copy, engine="torch")
+def graph_of(directory: Path) -> onnx.ModelProto:
+    return onnx.load(directory / "model.int8.onnx")
+
+
+def constant(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
+    tensor: onnx.TensorProto = next(each for each in graph.initializer if each.name == name)
+    return tensor
+
+
+def set_constant(name: str, value: float) -> Callable[[onnx.ModelProto], object]:
+    def change(model: onnx.ModelProto) -> None:
+        tensor = constant(model.graph, name)
+        values = numpy_helper.to_array(tensor).copy()
+        values.flat[-1] = value
+        tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+    return change
+
+
+def read_another_file(model: onnx.ModelProto) -> None:
+    tensor = constant(model.graph, "output_bias")
+    onnx.external_data_helper.set_external_data(tensor, "../secret", length=12)
+    tensor.ClearField("raw_data")
+
+
+def read_another_file_beside(model: onnx.ModelProto) -> None:
+    tensor = constant(model.graph, "output_bias")
+    content = tensor.raw_data
+    onnx.external_data_helper.set_external_data(tensor, "../secret", length=12)
+    tensor.raw_data = content
+
+
+def never_end(model: onnx.ModelProto) -> None:
+    body = onnx.helper.make_graph([], "body", [], [])
+    model.graph.node.append(onnx.helper.make_node("Loop", ["", ""], [], body=body))
+
+
+def call_a_library(model: onnx.ModelProto) -> None:
+    model.graph.node.append(onnx.helper.make_node("PyOp", ["ids"], ["x"], domain="ai.library"))
+
+
+def call_a_function(model: onnx.ModelProto) -> None:
+    model.functions.append(
+        onnx.helper.make_function(
+            "own", "Gemm", ["a"], ["b"], [], [onnx.helper.make_opsetid("", 18)]
+        )
+    )
+
+
+def other_hidden_size(model: onnx.ModelProto) -> None:
+    (node,) = (node for node in model.graph.node if node.op_type == "DynamicQuantizeLSTM")
+    node.attribute[0].i = 2**40
+
+
+def one_constant_twice(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(constant(model.graph, "output_bias"))
+
+
+def other_type(model: onnx.ModelProto) -> None:
+    constant(model.graph, "output_bias").data_type = onnx.TensorProto.INT32
+
+
+def other_shape(model: onnx.ModelProto) -> None:
+    constant(model.graph, "embedding").dims[0] = 2**60
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_constant("output_bias", math.nan), "output_bias holds values that are not finite"),
+        (set_constant("embedding_scale", math.inf), "embedding_scale holds values that are not"),
+        (set_constant("embedding_scale", 3e38), "embedding_scale holds values that no weight in"),
+        (set_constant("input_scale", -1.0), "input_scale holds values that no weight in half"),
+        (set_constant("lstm_bias", -1e38), "lstm_bias holds values that no weight in half"),
+        (set_constant("states_shape", 2**40), "states_shape has another value"),
+        (set_constant("one", 0), "one has another value"),
+        (read_another_file, "it holds more than the graph"),
+        (read_another_file_beside, "it holds more than the graph"),
+        (never_end, "it holds more than the graph"),
+        (call_a_library, "its graph is not the one"),
+        (call_a_function, "it holds more than the graph"),
+        (other_hidden_size, "its graph is not the one"),
+        (one_constant_twice, "its constants are not those of the network"),
+        (lambda model: model.graph.initializer.pop(), "its constants are not those"),
+        (other_type, "output_bias is not of the type and shape"),
+        (other_shape, "embedding is not of the type and shape"),
+        (lambda model: model.graph.node.pop(), "its graph is not the one"),
+        (lambda model: model.opset_import.pop(), "its graph is not the one"),
+    ],
+)
+def test_an_onnx_graph_other_than_ours_never_runs(
+    copy: Path,
+    change: Callable[[onnx.ModelProto], object],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("ONNX Runtime saw it")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", run)
+    (copy.parent / "secret").write_bytes(b"\x00" * 12)
+    model = graph_of(copy)
+    change(model)
+    write(copy, "model.int8.onnx", model.SerializeToString())
+    with pytest.raises(ArtifactError, match=f"model.int8.onnx cannot be used: {message}"):
+        Classifier.load(copy)
+
+
+def test_a_graph_of_another_vocabulary_is_refused(copy: Path) -> None:
+    onnx_of_another = graph_of(copy)
+    tensor = constant(onnx_of_another.graph, "embedding")
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:-1], "embedding"))
+    write(copy, "model.int8.onnx", onnx_of_another.SerializeToString())
+    with pytest.raises(ArtifactError, match="embedding is not of the type and shape"):
+        artifacts.load(copy)
+
+
+def test_an_engine_that_gives_no_finite_answer_does_not_start(tiny_artifact: Path) -> None:
+    artifact = artifacts.load(tiny_artifact)
+    model = graph_of(tiny_artifact)
+    set_constant("output_bias", math.nan)(model)
+    with pytest.raises(ArtifactError, match="the onnx engine gives no finite answer"):
+        start_engine(replace(artifact, onnx=model.SerializeToString))
+    model = graph_of(tiny_artifact)
+    for name in ("embedding", "embedding_scale"):  # which lack the last word
+        tensor = constant(model.graph, name)
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:-1], name))
+    with pytest.raises(ArtifactError, match="the onnx engine cannot run the network"):
+        start_engine(replace(artifact, onnx=model.SerializeToString))
+
+
+def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
+    model = graph_of(copy)
+    never_end(model)
+    write(copy, "model.int8.onnx", model.SerializeToString())
+    environment = {**os.environ, "SENTIMENT_MODELS": str(copy)}
+    command = [sys.executable, "-m", "service"]
+    for arguments, variables in (
+        (["serve", "--check"], environment),
+        (["predict", "--model", str(copy), "很好"], None),
+    ):
+        ended = subprocess.run(
+            [*command, *arguments], env=variables, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+        assert ended.stderr == (
+            f"sentiment: {copy}/model.int8.onnx cannot be used: it holds more than the graph that "
+            "sentiment export writes\n"
+        )
+
+
+def test_a_service_with_a_broken_artifact_says_why_and_is_never_ready(copy: Path) -> None:
+    edit_manifest(copy, "temperature", 0)
+    with served(copy, copy.parent / "log") as (process, address):
+        wait_for(lambda: httpx2.get(f"{address}/health").json()["status"] == "failed")
+        health = httpx2.get(f"{address}/health").json()
+        assert "manifest.json: temperature: Input should be" in health["detail"]
+        assert httpx2.get(f"{address}/readyz").status_code == 503
+        process.terminate()
+        assert process.wait(20) == 0
+    log = (copy.parent / "log").read_text()
+    assert "temperature: Input should be" in log
+    assert "Traceback" not in log
 
 
 def test_nothing_in_an_artifact_is_a_pickle(tiny_artifact: Path) -> None:
