@@ -18,6 +18,7 @@ BATCH_SIZE = 16
 # Their ids with padding: what a run needs in memory grows with them.
 BATCH_IDS = 512
 
+EngineName = Literal["onnx", "torch"]
 EngineChoice = Literal["auto", "onnx", "torch"]
 
 
@@ -165,12 +166,19 @@ class TorchEngine:
         return result
 
 
+def choose_engine(artifact: Artifact, choice: EngineChoice = "auto") -> EngineName:
+    """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch."""
+    if choice == "auto":
+        return "torch" if artifact.onnx is None else "onnx"
+    return choice
+
+
 def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
-    """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch.
+    """The engine chosen, with the artifact's network.
 
     Raises:
         ArtifactError: the artifact cannot be run by it.
     """
-    if choice == "torch" or (choice == "auto" and artifact.onnx is None):
+    if choose_engine(artifact, choice) == "torch":
         return TorchEngine(artifact)
     return OnnxEngine(artifact)

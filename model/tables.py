@@ -13,12 +13,13 @@ that is broken is then one row, too.
 
 import csv
 import fcntl
+import hashlib
 import json
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
@@ -143,6 +144,7 @@ def label_table(
         "column": column,
         "model": classifier.artifact.digest,
         "engine": classifier.engine_name,
+        "words": hashlib.sha256(repr(astuple(classifier.words)).encode()).hexdigest(),
     }
     with partial.open("r+b" if partial.exists() else "w+b") as answers:
         try:
@@ -251,10 +253,11 @@ def _answer(
 ) -> None:
     """Appends what is missing of the answers."""
     start = answers.tell()
-    done = (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES
+    done = min(total, (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES)
     if done < total:  # whole chunks, so that the same texts run together as in one go
         done -= done % CHUNK_TEXTS
-        answers.truncate(start + done * _ANSWER_BYTES)
+    answers.truncate(start + done * _ANSWER_BYTES)
+    if done < total:
         answers.seek(0, os.SEEK_END)
         texts = (row.text for row in table.rows() if row.text is not None)
         with Progress("rows", total, done) as progress:

@@ -43,7 +43,7 @@ class OwnWords:
             return self
         more = len(unmatched) - _MOST_NAMED
         logger.warning(
-            "%d of your own words change nothing, since none of them is one token: %s%s",
+            "your own words that match no token (%d): %s%s",
             len(unmatched),
             ", ".join(list(unmatched)[:_MOST_NAMED]),
             f" and {more} more" if more > 0 else "",

@@ -22,6 +22,7 @@ import model.tables
 from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
 from model.tables import ADDED, Answer, extended_json, label_table
+from model.words import OwnWords
 from service.cli import main
 
 CSV = (
@@ -376,6 +377,7 @@ def test_what_is_there_is_not_replaced_unasked(tiny_artifact: Path, tmp_path: Pa
     unknown = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.txt")
     assert "b.txt is no table" in unknown.output
     assert "for a table" in run("好", "--model", tiny_artifact, "--force").output
+    assert "give one at a time" in run(table, tmp_path / "b.tsv").output
 
 
 def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -475,6 +477,9 @@ def test_wherever_a_run_ends_it_can_go_on(
     label_table(tiny_classifier, table, tmp_path / "whole.csv")
     for at in (0, 1, 1, 0, 0):
         interrupted(tiny_classifier, table, monkeypatch, at)
+    # By now every answer is there.
+    with (tmp_path / "a.labelled.csv.partial").open("ab") as file:
+        file.write(b"torn")
     with pytest.raises(DataError, match="--resume goes on with it"):
         label_table(tiny_classifier, table)
     label_table(tiny_classifier, table, resume=True)
@@ -495,6 +500,47 @@ def test_another_run_is_not_resumed(
     with pytest.raises(DataError, match=f"was not the same: {changed}; --force"):
         label_table(tiny_classifier, table, column=column, resume=True)
     label_table(tiny_classifier, table, force=True)
+
+
+def test_a_run_with_other_words_is_not_resumed(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    interrupted(tiny_classifier, table, monkeypatch, 2)
+    artifact, engine = tiny_classifier.artifact, tiny_classifier._engine
+    other = Classifier(artifact, engine, words=OwnWords(stopwords=("房间",)))
+    with pytest.raises(DataError, match="was not the same: words; --force"):
+        label_table(other, table, resume=True)
+    # Words that no token is change nothing about answers, and are nevertheless other words.
+    none = Classifier(artifact, engine, words=OwnWords(stopwords=("in fact",)))
+    with pytest.raises(DataError, match="was not the same: words; --force"):
+        label_table(none, table, resume=True)
+
+
+def test_words_of_ones_own_count_in_tables_and_pipes(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = write(tmp_path / "words.txt", "房间\nin fact\n")
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+
+    def answers() -> list[Any]:
+        assert run(table, "--model", tiny_artifact, "--force").exit_code == 0
+        labelled = (tmp_path / "a.labelled.csv").read_text(encoding="utf-8")
+        piped = run("--model", tiny_artifact, content="房间很好\n".encode())
+        told = json.loads(piped.stdout.splitlines()[-1])
+        return [labelled, told["probabilities"], told["text"]["tokens"]]
+
+    without = answers()
+    monkeypatch.setenv("SENTIMENT_EXTRA_STOPWORDS", str(words))
+    with_words = answers()
+    assert all(one != other for one, other in zip(without, with_words, strict=True))
+    monkeypatch.setenv("SENTIMENT_KEPT_WORDS", str(words))
+    assert answers() == without
+    monkeypatch.setenv("SENTIMENT_USER_WORDS", str(tmp_path / "none"))
+    missing = run(table, "--model", tiny_artifact)
+    assert missing.exit_code == 2
+    assert "SENTIMENT_USER_WORDS" in missing.output
 
 
 def test_a_file_that_changes_meanwhile_is_not_joined(
