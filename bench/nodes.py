@@ -26,11 +26,12 @@ def apart(module: str, *arguments: str) -> list[str]:
 @contextmanager
 def nodes(count: int) -> Iterator["Cluster"]:
     """A cluster of nodes of one processor each. The first cannot be removed."""
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_DISABLE_IMPORT_WARNING="1")
-    from ray.cluster_utils import Cluster
-
     with TemporaryDirectory(prefix="ray-") as directory:
-        head = {**_NODE, "include_dashboard": False, "temp_dir": directory}
+        # Where Ray notes its clusters, too: no other cluster of this machine is to be found there.
+        os.environ.update(RAY_TMPDIR=directory, RAY_USAGE_STATS_ENABLED="0")
+        from ray.cluster_utils import Cluster
+
+        head = {**_NODE, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(1, count):

@@ -24,7 +24,7 @@ from model.config import LABELS, Label, NetworkConfig, TextConfig
 from model.encoding import Encoder
 from model.errors import ArtifactError
 from model.graph import check_graph
-from model.text import TextPipeline
+from model.text import TextPipeline, is_cjk
 from model.vocab import Vocabulary
 from model.words import NO_OWN_WORDS, OwnWords
 
@@ -127,14 +127,10 @@ class Artifact:
     digest: str = ""
 
     def encoder(self, words: OwnWords = NO_OWN_WORDS) -> Encoder:
-        """The one way from text to ids for this artifact.
-
-        Raises:
-            ConfigError: a user word cannot be one.
-        """
+        """The one way from text to ids for this artifact."""
         pipeline = TextPipeline(
             {*self.stopwords, *words.stopwords} - {*words.kept},
-            [*self.manifest.text.user_words, *words.user],
+            [*self.manifest.text.user_words, *filter(is_cjk, words.user)],
         )
         return Encoder(pipeline, self.vocabulary, self.manifest.text.window)
 

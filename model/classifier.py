@@ -73,15 +73,11 @@ class Classifier:
         threads: int | None = None,
         words: OwnWords = NO_OWN_WORDS,
     ) -> None:
-        """``threads`` runs of the engine go on at a time; by default one a processor.
-
-        Raises:
-            ConfigError: a user word cannot be one.
-        """
+        """``threads`` runs of the engine go on at a time; by default one a processor."""
         self.artifact = artifact
         self.threads = threads or available_cpus()
-        self.words = words
         self.encoder = artifact.encoder(words)
+        self.words = words.matched_by(self.encoder.pipeline)
         self._engine = engine
 
     @classmethod
@@ -96,7 +92,6 @@ class Classifier:
 
         Raises:
             ArtifactError: the artifact cannot be used.
-            ConfigError: a user word cannot be one.
         """
         artifact = artifacts.load(directory)
         return cls(artifact, start_engine(artifact, engine), threads, words)

@@ -19,6 +19,7 @@ BATCH_SIZE = 16
 # Their ids with padding: what a run needs in memory grows with them.
 BATCH_IDS = 512
 
+EngineName = Literal["onnx", "torch"]
 EngineChoice = Literal["auto", "onnx", "torch"]
 
 
@@ -162,16 +163,21 @@ class TorchEngine:
         return result
 
 
-def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
-    """The engine chosen, once it has answered.
+def choose_engine(artifact: Artifact, choice: EngineChoice = "auto") -> EngineName:
+    """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch."""
+    if choice == "auto":
+        return "torch" if artifact.onnx is None else "onnx"
+    return choice
 
-    ``auto`` is onnx where the artifact holds a network for it, else torch.
+
+def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
+    """The engine chosen, with the artifact's network, once it has answered.
 
     Raises:
         ArtifactError: the artifact cannot be run by it.
     """
     engine: Engine
-    if choice == "torch" or (choice == "auto" and artifact.onnx is None):
+    if choose_engine(artifact, choice) == "torch":
         engine = TorchEngine(artifact)
     else:
         engine = OnnxEngine(artifact)

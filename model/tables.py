@@ -13,12 +13,13 @@ that is broken is then one row, too.
 
 import csv
 import fcntl
+import hashlib
 import json
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
@@ -41,6 +42,7 @@ SUFFIXES: Final = (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
 _BYTE_ORDER_MARK = "\ufeff"
 BLANK: Final = "the text is empty or blank"
+_NOT_UTF8 = "it is not UTF-8"
 # Rows of a Parquet file that are in memory together, and a row group of the output.
 _GROUP_ROWS = 16_384
 _ANSWER_BYTES = len(LABELS) * np.dtype(np.float64).itemsize
@@ -121,14 +123,17 @@ def label_table(
         force: replace what is there.
 
     Raises:
-        DataError: the table or its column cannot be read, the output is there already, or the
-            earlier run was another one.
+        DataError: the table or its column cannot be read, the output is there already or of
+            another kind, or the earlier run was another one.
     """
     output = output or path.with_name(f"{path.stem}.labelled{path.suffix}")
     errors = output.with_name(f"{output.stem.removesuffix('.labelled')}.errors.jsonl")
     partial = output.with_name(f"{output.name}.partial")
     if _kind(output) != _kind(path):
-        raise DataError(f"{output} is of another kind than {path}; name it *{path.suffix}")
+        raise DataError(
+            f"{output} is of another kind than {path}, and tables are not converted; name it "
+            f"*{path.suffix}"
+        )
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     _check_free(path, (output, errors), partial, resume=resume, force=force)
@@ -139,6 +144,7 @@ def label_table(
         "column": column,
         "model": classifier.artifact.digest,
         "engine": classifier.engine_name,
+        "words": hashlib.sha256(repr(astuple(classifier.words)).encode()).hexdigest(),
     }
     with partial.open("r+b" if partial.exists() else "w+b") as answers:
         try:
@@ -247,10 +253,11 @@ def _answer(
 ) -> None:
     """Appends what is missing of the answers."""
     start = answers.tell()
-    done = (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES
+    done = min(total, (answers.seek(0, os.SEEK_END) - start) // _ANSWER_BYTES)
     if done < total:  # whole chunks, so that the same texts run together as in one go
         done -= done % CHUNK_TEXTS
-        answers.truncate(start + done * _ANSWER_BYTES)
+    answers.truncate(start + done * _ANSWER_BYTES)
+    if done < total:
         answers.seek(0, os.SEEK_END)
         texts = (row.text for row in table.rows() if row.text is not None)
         with Progress("rows", total, done) as progress:
@@ -392,7 +399,7 @@ class _DelimitedTable:
                 yield lines.give_back(), str(error)
                 continue
             if lines.broken:
-                yield b"".join(lines.taken), "it is not UTF-8"
+                yield b"".join(lines.taken), _NOT_UTF8
             elif fields:
                 yield b"".join(lines.taken), fields
 
@@ -414,7 +421,7 @@ def json_row(line: bytes, column: str) -> Row:
     try:
         value = json.loads(line.decode())
     except UnicodeDecodeError:
-        return Row(None, "it is not UTF-8", line)
+        return Row(None, _NOT_UTF8, line)
     except (ValueError, RecursionError):  # or a number of thousands of digits, or too deep
         return Row(None, "it is not JSON", line)
     if not isinstance(value, dict):
@@ -485,13 +492,10 @@ class _ParquetTable:
 
         self._arrow = pyarrow
         self._path = path
-        try:
-            with self._open() as file:
-                self._schema = file.schema_arrow
-        except pyarrow.ArrowInvalid as error:
-            problem = str(error).splitlines()[0]
-            raise DataError(f"{path} cannot be read as Parquet: {problem}") from None
-        self._column = _choose(column, self._schema.names, path)
+        with self._reading(), self._open() as file:
+            self._schema = file.schema_arrow
+            names = self._schema.names
+        self._column = _choose(column, names, path)
         kind = self._schema.field(self._column).type
         if pyarrow.types.is_dictionary(kind):
             kind = kind.value_type
@@ -500,12 +504,8 @@ class _ParquetTable:
 
     def rows(self) -> Iterator[Row]:
         for batch in self._batches():
-            for index, text in enumerate(batch.column(self._column).to_pylist()):
-                if text and text.strip():
-                    yield Row(text, "", None)
-                else:
-                    reason = "it has no text" if text is None else BLANK
-                    yield Row(None, reason, batch.slice(index, 1).to_pylist()[0])
+            for index, (text, reason) in enumerate(self._texts(batch)):
+                yield Row(text, reason, None if text else self._shown(batch, index))
 
     def write(self, output: Path, answers: Iterator[Answer]) -> None:
         arrow = self._arrow
@@ -517,8 +517,8 @@ class _ParquetTable:
         with output.open("wb") as file:
             with arrow.parquet.ParquetWriter(file, schema) as writer:
                 for batch in self._batches():
-                    texts = batch.column(self._column).to_pylist()
-                    kept = batch.filter(arrow.array([bool(t and t.strip()) for t in texts]))
+                    readable = [text is not None for text, _ in self._texts(batch)]
+                    kept = batch.filter(arrow.array(readable))
                     if not kept.num_rows:
                         continue
                     columns = zip(*islice(answers, kept.num_rows), strict=True)
@@ -527,10 +527,54 @@ class _ParquetTable:
                     writer.write_batch(kept)
             _commit(file)
 
+    def _texts(self, batch: Any) -> Iterator[tuple[str | None, str]]:
+        """Each row's text, or ``None`` and the reason why it has none."""
+        # As bytes, since Arrow does not check what calls itself a string.
+        for content in batch.column(self._column).cast(self._arrow.binary()).to_pylist():
+            if content is None:
+                yield None, "it has no text"
+                continue
+            try:
+                text = content.decode()
+            except UnicodeDecodeError:
+                yield None, _NOT_UTF8
+                continue
+            yield (text, "") if text.strip() else (None, BLANK)
+
+    def _shown(self, batch: Any, index: int) -> dict[str, object]:
+        """A row's values by column."""
+        arrow = self._arrow
+        row: dict[str, object] = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            value = column[index]
+            try:
+                row[name] = value.as_py()
+            except (ValueError, OverflowError):  # no UTF-8, or a time that Python cannot tell
+                try:
+                    content = value.cast(arrow.string()).cast(arrow.binary()).as_py()
+                    row[name] = content.decode(errors="backslashreplace")
+                except arrow.ArrowException:  # or such a value inside another
+                    row[name] = column.slice(index, 1).to_string()
+        return row
+
     def _open(self) -> Any:
-        # Column chunks piece by piece: whole ones may be larger than all that we hold.
-        return self._arrow.parquet.ParquetFile(self._path, buffer_size=2**20, pre_buffer=False)
+        return self._arrow.parquet.ParquetFile(
+            self._path,
+            # Column chunks piece by piece: whole ones may be larger than all that we hold.
+            buffer_size=2**20,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
 
     def _batches(self) -> Iterator[Any]:
-        with self._open() as file:
+        with self._reading(), self._open() as file:
             yield from file.iter_batches(batch_size=_GROUP_ROWS, use_threads=False)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Ends what Arrow finds wrong with a file in one sentence; some of it are ``OSError``s."""
+        try:
+            yield
+        except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            problem = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+            raise DataError(f"{self._path} cannot be read as Parquet: {problem}") from None

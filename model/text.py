@@ -67,6 +67,7 @@ _TOKEN = re.compile(
 )
 
 _CHINESE = re.compile(f"[{CJK}{_OTHER_IDEOGRAPHS}]")
+_CJK_RUN = re.compile(f"[{CJK}]+")
 
 # Marks whose repetition carries feeling keep a doubled form; every other run counts once.
 _EXPRESSIVE_MARKS = "!?~."
@@ -234,7 +235,7 @@ class TextPipeline:
         self.stopwords = frozenset(stopwords)
         words = [normalize(word).text for word in user_words]
         for word in words:
-            if not re.fullmatch(f"[{CJK}]+", word):
+            if not is_cjk(word):
                 raise ConfigError(f"the user word {word!r} is not made of Chinese characters alone")
         self._segmenter = Segmenter(segmenter, words)
 
@@ -269,6 +270,11 @@ def _token_form(kind: str | None, matched: str) -> str:
     if kind == "repeated":
         return matched[:2] if matched[0] in _EXPRESSIVE_MARKS else matched[0]
     return matched
+
+
+def is_cjk(word: str) -> bool:
+    """Whether a normalised word is of the characters that segmentation sees, and of no others."""
+    return _CJK_RUN.fullmatch(word) is not None
 
 
 def contains_chinese(token: Token) -> bool:

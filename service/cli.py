@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from io import BufferedReader
@@ -44,6 +44,16 @@ _engine_option = click.option(
     envvar="SENTIMENT_ENGINE",
     help="What runs the network; SENTIMENT_ENGINE.",
 )
+
+
+def _words_option(name: str, words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
+    return click.option(
+        f"--{name}",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        envvar=variable,
+        help=f"File of {words}; {variable}.",
+    )
 
 
 class _Group(click.Group):
@@ -103,8 +113,13 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
 @click.argument("texts", nargs=-1)
 @_model_option
 @_engine_option
+@_words_option("user-words", "words to cut whole")
+@_words_option("extra-stopwords", "further words to drop")
+@_words_option("kept-words", "words not to drop")
 @click.option("--column", help="Column of a table that holds the texts: text, or the only one.")
-@click.option("--output", type=_File, help="Table to write; by default NAME.labelled.EXT.")
+@click.option(
+    "--output", type=_File, help="Table to write, of the same kind; by default NAME.labelled.EXT."
+)
 @click.option("--resume", is_flag=True, help="Go on where a run over this table was interrupted.")
 @click.option("--force", is_flag=True, help="Begin anew, and replace what is there.")
 @click.option("--ray", "address", help="Ray cluster to read a table on: HOST:PORT, or auto.")
@@ -112,6 +127,9 @@ def predict(
     texts: tuple[str, ...],
     model: Path,
     engine: EngineChoice,
+    user_words: Path | None,
+    extra_stopwords: Path | None,
+    kept_words: Path | None,
     column: str | None,
     output: Path | None,
     resume: bool,
@@ -130,19 +148,24 @@ def predict(
     from model.classifier import Classifier
     from model.cluster import ClusterClassifier, connected
     from model.tables import SUFFIXES, label_table
+    from model.words import read_own_words
 
-    is_table = len(texts) == 1 and texts[0].lower().endswith(SUFFIXES)
-    if not is_table and (output or resume or force or address):
+    tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
+    if tables and len(texts) > 1:
+        raise click.UsageError(f"{tables[0]} is a table: give one at a time, and nothing else")
+    is_table = bool(tables)
+    if not is_table and (output or resume or force or address is not None):
         raise click.UsageError("--output, --resume, --force and --ray are for a table")
     if resume and force:
         raise click.UsageError("--resume goes on and --force begins anew: give one of them")
+    words = read_own_words(user_words, extra_stopwords, kept_words)
     if is_table:
         _log_to_terminal()
-        with connected(address) if address else nullcontext():
-            load = ClusterClassifier if address else Classifier.load
+        with nullcontext() if address is None else connected(address):
+            load = Classifier.load if address is None else ClusterClassifier
             try:
                 summary = label_table(
-                    load(model, engine=engine),
+                    load(model, engine=engine, words=words),
                     Path(texts[0]),
                     output,
                     column,
@@ -150,10 +173,12 @@ def predict(
                     force=force,
                 )
             except OSError as error:
-                raise DataError(f"{error.filename or texts[0]}: {error.strerror}") from None
+                raise DataError(
+                    f"{error.filename or texts[0]}: {error.strerror or error}"
+                ) from None
         click.echo(summary.report())
         return
-    classifier = Classifier.load(model, engine=engine)
+    classifier = Classifier.load(model, engine=engine, words=words)
     if texts in ((), ("-",)):
         _answer_input(classifier, column)
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from model.classifier import Classifier
 from model.engines import BATCH_SIZE
 from model.errors import ConfigError
-from model.words import OwnWords, read_words
+from model.words import read_own_words
 from service.batcher import Batcher
 from service.errors import UnknownModelError
 from service.schemas import ModelReference
@@ -53,24 +53,14 @@ class Models:
             raise UnknownModelError("no such model is served; GET /v1/model lists them") from None
 
 
-def own_words(settings: Settings) -> OwnWords:
-    """The words that the settings name files of.
-
-    Raises:
-        ConfigError: a file cannot be read.
-    """
-    files = (settings.user_words, settings.extra_stopwords, settings.kept_words)
-    return OwnWords(*(read_words(file) if file else () for file in files))
-
-
 def load_classifiers(settings: Settings) -> list[Classifier]:
     """The classifiers that the settings name, the default first, each once it has answered.
 
     Raises:
         ArtifactError: an artifact cannot be used.
-        ConfigError: two of them have the same name and version, or words cannot be used.
+        ConfigError: two of them have the same name and version, or words cannot be read.
     """
-    words = own_words(settings)
+    words = read_own_words(settings.user_words, settings.extra_stopwords, settings.kept_words)
     classifiers: dict[str, Classifier] = {}
     for directory in (settings.model, *settings.models):
         classifier = Classifier.load(

@@ -304,6 +304,9 @@ class Words(BaseModel):
     user: list[str] = Field(description="Cut whole.")
     stopwords: list[str] = Field(description="Dropped as well.")
     kept: list[str] = Field(description="Not dropped.")
+    unmatched: list[str] = Field(
+        description="Change nothing: each is several tokens, or is read as another."
+    )
 
 
 class ModelResponse(ModelReference):

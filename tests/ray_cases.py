@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +18,18 @@ import yaml
 from bench.nodes import nodes
 from model.classifier import CHUNK_TEXTS
 from model.cluster import ClusterClassifier, Shares, connected
-from model.errors import BlankTextError
+from model.errors import BlankTextError, ClusterError
 from model.progress import Progress
 from model.tables import label_table
 from service.settings import SHIPPED_MODEL
 from tests.conftest import sentences
+from tests.test_server import wait_for
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 SERVE = Path(__file__).parent.parent / "deploy" / "ray" / "serve.yaml"
 ADDRESS = "http://127.0.0.1:8123"
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come about")
 
 
 def write_tables(directory: Path) -> list[Path]:
@@ -63,15 +55,29 @@ def label(table: Path, *options: str) -> list[bytes]:
 
 
 def score(directory: Path) -> object:
-    """Whether files on two nodes come out as on one machine; sizes; what a blank text raises."""
-    tables = write_tables(directory)
-    alone = [label(table) for table in tables]
+    """Whether files on two nodes come out as on one machine, and what cannot be answered raises."""
+    delimited, parquet = write_tables(directory)
+    words = directory / "stopwords.txt"
+    words.write_text("房间\n", encoding="utf-8")
+    runs: list[tuple[Path, list[str]]] = [
+        (delimited, []),
+        (parquet, ["--extra-stopwords", str(words)]),
+    ]
+    alone = [label(table, *options) for table, options in runs]
     with nodes(2) as cluster:
-        spread = [label(table, "--ray", cluster.address) for table in tables]
-        with connected(cluster.address), pytest.raises(BlankTextError) as raised:
-            list(ClusterClassifier(SHIPPED_MODEL).predict(["房间很好", " "]))
-    sizes = [list(map(len, files)) for files in alone]
-    return {"same": spread == alone, "bytes": sizes, "blank": str(raised.value)}
+        spread = [label(table, "--ray", cluster.address, *options) for table, options in runs]
+        with connected(cluster.address):
+            classifier = ClusterClassifier(SHIPPED_MODEL)
+            with pytest.raises(BlankTextError) as blank:
+                list(classifier.predict(["房间很好", " "]))
+            with pytest.raises(ClusterError) as broken:
+                list(classifier.predict([5]))  # type: ignore[list-item]
+    return {
+        "same": spread == alone,
+        "bytes": [list(map(len, files)) for files in alone],
+        "blank": str(blank.value),
+        "broken": str(broken.value),
+    }
 
 
 def wait_for_work(node: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from bench.nodes import apart
+from model.cluster import connected
+from model.errors import ClusterError
 
 pytestmark = pytest.mark.ray
 
@@ -41,14 +44,28 @@ def test_two_nodes_write_what_one_machine_writes(tmp_path: Path) -> None:
     assert result["same"]
     assert all(min(files) > 0 for files in result["bytes"])
     assert result["blank"] == "the text is empty or blank"
+    assert result["broken"].startswith("a machine of the Ray cluster failed: AttributeError: ")
+
+
+def refused(address: str) -> str:
+    """What is said where there is no cluster."""
+    command = [sys.executable, "-m", "service", "predict", "no.csv", "--ray", address]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    return ended.stderr
 
 
 def test_an_address_without_a_cluster_is_told_in_one_sentence() -> None:
-    command = [sys.executable, "-m", "service", "predict", "no.csv", "--ray", "127.0.0.1:1"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert "sentiment: no Ray cluster answers at 127.0.0.1:1" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"no Ray cluster answers at 127.0.0.1:{port};" in refused(f"127.0.0.1:{port}")
+    assert "no Ray cluster answers at 127.0.0.1:1;" in refused("127.0.0.1:1")
+
+
+@pytest.mark.parametrize("address", ["", "local", "ray://127.0.0.1:10001", "127.0.0.1"])
+def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
+    with pytest.raises(ClusterError, match="give HOST:PORT, or auto"), connected(address):
+        raise AssertionError(address)
 
 
 def test_a_node_that_dies_costs_no_row_and_changes_no_byte(tmp_path: Path) -> None:

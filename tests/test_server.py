@@ -57,7 +57,7 @@ def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         if condition():
             return
         time.sleep(0.05)

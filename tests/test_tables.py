@@ -19,9 +19,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import model.tables
-from model.classifier import Classifier
+from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
 from model.tables import ADDED, Answer, extended_json, label_table
+from model.words import OwnWords
 from service.cli import main
 
 CSV = (
@@ -209,6 +210,104 @@ def test_parquet_keeps_its_columns_and_their_types(
     assert summary.failed == 2
 
 
+def strings(*values: bytes | None) -> pa.Array:
+    """Of any bytes: Arrow does not check them."""
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_a_parquet_text_that_is_not_utf8_is_one_bad_row(
+    tiny_classifier: Classifier, tmp_path: Path, kind: str
+) -> None:
+    texts = strings("房间很好".encode(), b"\xff\xfe", b"", "早餐很差".encode())
+    column = {
+        "string": texts,
+        "large_string": texts.cast(pa.large_string()),
+        "dictionary": texts.dictionary_encode(),
+    }[kind]
+    pq.write_table(pa.table({"n": [1, 2, 3, 4], "text": column}), tmp_path / "a.parquet")
+    label_table(tiny_classifier, tmp_path / "a.parquet")
+    result = pq.read_table(tmp_path / "a.labelled.parquet")
+    assert result.column("n").to_pylist() == [1, 4]
+    assert result.column("text").to_pylist() == ["房间很好", "早餐很差"]
+    bad = bad_rows(tmp_path / "a.errors.jsonl")
+    assert [(row["row"], row["reason"]) for row in bad] == [
+        (2, "it is not UTF-8"),
+        (3, "the text is empty or blank"),
+    ]
+    assert bad[0]["content"] == {"n": 2, "text": "\\xff\\xfe"}
+
+
+def test_a_bad_parquet_row_is_told_whatever_else_it_holds(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    odd = strings(b"\xff", b"ok")
+    given = pa.table(
+        {
+            "text": [None, "房间很好"],
+            "nanoseconds": pa.array([1, 2], pa.timestamp("ns")),
+            "year 33658": pa.array([10**15, 0], pa.timestamp("ms")),
+            "inside": pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), odd),
+        }
+    )
+    pq.write_table(given, tmp_path / "a.parquet")
+    assert label_table(tiny_classifier, tmp_path / "a.parquet").failed == 1
+    content = bad_rows(tmp_path / "a.errors.jsonl")[0]["content"]
+    assert content["nanoseconds"] == "1970-01-01 00:00:00.000000001"
+    assert content.keys() == set(given.column_names)
+    result = pq.read_table(tmp_path / "a.labelled.parquet").select(given.column_names)
+    assert result.equals(given.slice(1))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "page", "cut out"])
+def test_a_damaged_parquet_file_is_told_in_one_sentence(
+    tiny_artifact: Path, tmp_path: Path, damage: str
+) -> None:
+    table = tmp_path / "a.parquet"
+    parquet_rows(table, many_texts())
+    content = bytearray(table.read_bytes())
+    middle = len(content) // 2
+    if damage == "truncated":
+        del content[middle:]
+    elif damage == "page":
+        content[middle : middle + 64] = b"\xff" * 64
+    else:
+        del content[middle : middle + 1000]
+    table.write_bytes(content)
+    result = run(table, "--model", tiny_artifact)
+    assert result.exit_code == 2
+    assert f"sentiment: {table} cannot be read as Parquet: " in result.output
+    assert len(result.output.splitlines()) == 1
+    assert not (tmp_path / "a.labelled.parquet").exists()
+
+
+def test_a_parquet_file_that_cannot_be_read_for_a_while_is_gone_on_with(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.parquet"
+    parquet_rows(table, many_texts())
+    label_table(tiny_classifier, table, tmp_path / "whole.parquet")
+    batches = pq.ParquetFile.iter_batches
+    readings = iter(range(2))
+
+    def fail(of: Any, **options: Any) -> Iterator[Any]:
+        """What a disk does that fails while the texts are read for the second time."""
+        rows = 2 * CHUNK_TEXTS if next(readings) else ROWS
+        for batch in batches(of, **{**options, "batch_size": CHUNK_TEXTS}):
+            if rows <= 0:
+                raise OSError("Unexpected end of stream")  # Arrow's have no errno
+            rows -= batch.num_rows
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pq.ParquetFile, "iter_batches", fail)
+        with pytest.raises(DataError, match="as Parquet: Unexpected end of stream"):
+            label_table(tiny_classifier, table)
+    label_table(tiny_classifier, table, resume=True)
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    assert (tmp_path / "a.labelled.parquet").read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
@@ -274,7 +373,11 @@ def test_what_is_there_is_not_replaced_unasked(tiny_artifact: Path, tmp_path: Pa
     assert "is the table itself" in refused.output
     other = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.tsv")
     assert "another kind" in other.output
+    assert "name it *.csv" in other.output
+    unknown = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.txt")
+    assert "b.txt is no table" in unknown.output
     assert "for a table" in run("好", "--model", tiny_artifact, "--force").output
+    assert "give one at a time" in run(table, tmp_path / "b.tsv").output
 
 
 def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -374,6 +477,9 @@ def test_wherever_a_run_ends_it_can_go_on(
     label_table(tiny_classifier, table, tmp_path / "whole.csv")
     for at in (0, 1, 1, 0, 0):
         interrupted(tiny_classifier, table, monkeypatch, at)
+    # By now every answer is there.
+    with (tmp_path / "a.labelled.csv.partial").open("ab") as file:
+        file.write(b"torn")
     with pytest.raises(DataError, match="--resume goes on with it"):
         label_table(tiny_classifier, table)
     label_table(tiny_classifier, table, resume=True)
@@ -394,6 +500,47 @@ def test_another_run_is_not_resumed(
     with pytest.raises(DataError, match=f"was not the same: {changed}; --force"):
         label_table(tiny_classifier, table, column=column, resume=True)
     label_table(tiny_classifier, table, force=True)
+
+
+def test_a_run_with_other_words_is_not_resumed(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    interrupted(tiny_classifier, table, monkeypatch, 2)
+    artifact, engine = tiny_classifier.artifact, tiny_classifier._engine
+    other = Classifier(artifact, engine, words=OwnWords(stopwords=("房间",)))
+    with pytest.raises(DataError, match="was not the same: words; --force"):
+        label_table(other, table, resume=True)
+    # Words that no token is change nothing about answers, and are nevertheless other words.
+    none = Classifier(artifact, engine, words=OwnWords(stopwords=("in fact",)))
+    with pytest.raises(DataError, match="was not the same: words; --force"):
+        label_table(none, table, resume=True)
+
+
+def test_words_of_ones_own_count_in_tables_and_pipes(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = write(tmp_path / "words.txt", "房间\nin fact\n")
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+
+    def answers() -> list[Any]:
+        assert run(table, "--model", tiny_artifact, "--force").exit_code == 0
+        labelled = (tmp_path / "a.labelled.csv").read_text(encoding="utf-8")
+        piped = run("--model", tiny_artifact, content="房间很好\n".encode())
+        told = json.loads(piped.stdout.splitlines()[-1])
+        return [labelled, told["probabilities"], told["text"]["tokens"]]
+
+    without = answers()
+    monkeypatch.setenv("SENTIMENT_EXTRA_STOPWORDS", str(words))
+    with_words = answers()
+    assert all(one != other for one, other in zip(without, with_words, strict=True))
+    monkeypatch.setenv("SENTIMENT_KEPT_WORDS", str(words))
+    assert answers() == without
+    monkeypatch.setenv("SENTIMENT_USER_WORDS", str(tmp_path / "none"))
+    missing = run(table, "--model", tiny_artifact)
+    assert missing.exit_code == 2
+    assert "SENTIMENT_USER_WORDS" in missing.output
 
 
 def test_a_file_that_changes_meanwhile_is_not_joined(
