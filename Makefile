@@ -20,7 +20,7 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
 
-test-slow: .venv/dev.installed ## Run those that take minutes: a rolling restart, memory over many requests
+test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow
 
 check: .venv/dev.installed ## Lint, types, import directions

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -19,7 +20,7 @@ from types import FrameType
 from model.errors import ConfigError
 from service.batcher import HANG_SECONDS
 from service.logs import configure_logging
-from service.metrics import DIRECTORY_VARIABLE, worker_ended
+from service.metrics import DIRECTORY_VARIABLE, reserve_files, worker_ended
 from service.schemas import Health
 from service.server import address, begin, listen, probe_server, server
 from service.settings import Settings
@@ -174,6 +175,15 @@ def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> N
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
+    try:
+        reserve_files(os.getpid())
+    except OSError as error:
+        logger.error(
+            "%s has no room for a worker's metrics: %s",
+            os.environ[DIRECTORY_VARIABLE],
+            error.strerror,
+        )
+        sys.exit(1)
     service = Service(settings, pulse=pulse)
     server(settings, service).run(sockets=[listening])
 

@@ -279,6 +279,19 @@ def test_out_of_memory_a_request_fails_and_the_service_does_not(
         assert process.poll() is None
 
 
+def test_workers_wait_for_room_for_their_metrics(tiny_artifact: Path, tmp_path: Path) -> None:
+    log, metrics = tmp_path / "log", tmp_path / "metrics"
+    settings = {"SENTIMENT_WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    limits = ["sh", "-c", 'ulimit -S -f 200; exec "$@"', "sh"]
+    with served(tiny_artifact, log, limits, **settings) as (process, address):
+        wait_for(lambda: "no room for a worker's metrics" in log.read_text(encoding="utf-8"))
+        _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+        wait_for(lambda: ready_workers(address) == 2)
+        assert predict(address) == 200
+        assert len(list(metrics.iterdir())) == 2 * 5  # nothing is left of those that ended
+
+
 @pytest.mark.parametrize("variable", ["TMPDIR", "PROMETHEUS_MULTIPROC_DIR"])
 def test_workers_without_a_place_for_their_metrics_say_so_in_one_sentence(
     tiny_artifact: Path, tmp_path: Path, variable: str
