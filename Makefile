@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench explain gate image lock licences clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench soak explain gate image lock licences clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -20,7 +20,7 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
 
-test-slow: .venv/dev.installed ## Run those that take minutes: a rolling restart, memory over many requests
+test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow
 
 check: .venv/dev.installed ## Lint, types, import directions, licences, known vulnerabilities
@@ -55,6 +55,11 @@ evaluate: .venv/peers.installed ## Score it on the test splits, beside other cla
 bench: .venv/bench.installed ## Measure speed beside other services; needs wrk and twenty minutes
 	$(BIN)/python -m bench.serving --write
 	$(BIN)/python -m bench.growth --write
+
+MINUTES := 60
+
+soak: .venv/bench.installed ## An hour of mixed traffic: does anything grow?
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) --write
 
 explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
 	$(BIN)/python -m bench.explain --write

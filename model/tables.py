@@ -12,6 +12,7 @@ that is broken is then one row, too.
 """
 
 import csv
+import errno
 import fcntl
 import hashlib
 import json
@@ -40,6 +41,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
 SUFFIXES: Final = (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BYTE_ORDER_MARK = "\ufeff"
 BLANK: Final = "the text is empty or blank"
 _NOT_UTF8 = "it is not UTF-8"
@@ -124,7 +126,7 @@ def label_table(
 
     Raises:
         DataError: the table or its column cannot be read, the output is there already or of
-            another kind, or the earlier run was another one.
+            another kind, there is no room for it, or the earlier run was another one.
     """
     output = output or path.with_name(f"{path.stem}.labelled{path.suffix}")
     errors = output.with_name(f"{output.stem.removesuffix('.labelled')}.errors.jsonl")
@@ -146,7 +148,12 @@ def label_table(
         "engine": classifier.engine_name,
         "words": hashlib.sha256(repr(astuple(classifier.words)).encode()).hexdigest(),
     }
-    with partial.open("r+b" if partial.exists() else "w+b") as answers:
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    labels = Counter(dict.fromkeys(LABELS, 0))
+    with (
+        _room(output, unfinished),
+        partial.open("r+b" if partial.exists() else "w+b") as answers,
+    ):
         try:
             fcntl.flock(answers, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -157,8 +164,6 @@ def label_table(
         now = path.stat()
         if [now.st_size, now.st_mtime_ns] != run["file"]:
             raise DataError(f"{path} has changed while it was read; begin anew with --force")
-        labels = Counter(dict.fromkeys(LABELS, 0))
-        unfinished = output.with_name(f"{output.name}.unfinished")
         table.write(unfinished, _count(_read_answers(answers), labels))
     unfinished.replace(output)
     partial.unlink()
@@ -226,6 +231,24 @@ def _begin(answers: BinaryIO, run: Mapping[str, object]) -> None:
             f"{answers.name} is of another run, in which this was not the same: {changed}; "
             "--force begins anew"
         )
+
+
+@contextmanager
+def _room(output: Path, unfinished: Path) -> Iterator[None]:
+    """Says how to go on where there is no room left for what is written.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        unfinished.unlink(missing_ok=True)  # it would keep what room there is
+        raise DataError(
+            f"{output} cannot be written: {error.strerror}; make room and go on with --resume"
+        ) from None
 
 
 def _survey(table: Table, errors: Path) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 Several worker processes share one directory, which ``PROMETHEUS_MULTIPROC_DIR`` names. Whoever
 starts them sets it before ``prometheus_client`` is imported, calls ``empty_directory`` once before
-the first worker and ``worker_ended`` when one has ended; each worker's ``/metrics`` then answers
-for all of them.
+the first worker and ``worker_ended`` when one has ended, and a worker begins with
+``reserve_files``; each worker's ``/metrics`` then answers for all of them.
 """
 
 import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -38,6 +39,10 @@ DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 RECENT_TEXTS: Final = 2000
 FEWEST_RECENT_TEXTS: Final = 200
 
+# Those of a process, by prometheus_client's names, and room enough for each.
+_FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
+_FILE_BYTES = 256 * 1024
+
 _REFUSALS = {
     400: "unreadable",
     401: "unauthorized",
@@ -64,10 +69,37 @@ def empty_directory() -> None:
             file.unlink()
 
 
+def reserve_files(process_id: int) -> None:
+    """Takes all the room that a worker's counts need before it counts anything.
+
+    They are mapped into memory: a page that the disk has no room for ends the process (SIGBUS).
+
+    Raises:
+        OSError: there is no room; what was taken is given back.
+    """
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if not directory:
+        return
+    files = [Path(directory, f"{kind}_{process_id}.db") for kind in _FILES]
+    try:
+        for file in files:
+            file.write_bytes(bytes(_FILE_BYTES))
+    except OSError:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+
+
 def worker_ended(process_id: int) -> None:
     """Drops the gauges of a worker that has ended; what it counted stays counted."""
-    if os.environ.get(DIRECTORY_VARIABLE):
-        mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if not directory:
+        return
+    mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+    for file in Path(directory).glob(f"*_{process_id}.db"):
+        with file.open("rb") as opened:
+            used = int.from_bytes(opened.read(4), sys.byteorder)
+        os.truncate(file, used)  # the rest was reserved
 
 
 def expose_workers(accept: str) -> tuple[bytes, str]:

@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, and ends it without losing a request."""
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import math
@@ -9,19 +10,46 @@ import socket
 import sys
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from model.errors import ConfigError
 from service.app import create_app
 from service.logs import configure_logging
-from service.metrics import empty_directory
+from service.metrics import DIRECTORY_VARIABLE, empty_directory
 from service.probes import Probed, ProbeServer
 from service.protocol import HttpProtocol
 from service.settings import Settings, unknown_variables
 from service.state import Service
 
 logger = logging.getLogger(__name__)
+
+# Connections that wait to be accepted.
+_BACKLOG = 2048
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ListeningSocket(socket.socket):
+    """Gives asyncio a rest once there are no more descriptors for connections.
+
+    asyncio then stops accepting for a second, but not before it has tried as often as the backlog
+    is long, with a line in the log and a timer for each time: thousands a second, on which the
+    event loop would spend itself. Nothing more to accept, as it is told instead, ends that at once.
+    """
+
+    _exhausted = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See ``socket.socket.accept``."""
+        if self._exhausted:
+            self._exhausted = False
+            raise BlockingIOError
+        try:
+            return super().accept()
+        except OSError as error:
+            self._exhausted = error.errno in _EXHAUSTED
+            raise
 
 
 class Server(uvicorn.Server):
@@ -48,7 +76,9 @@ class Server(uvicorn.Server):
 
         SIGHUP loads the models again; who takes nothing of an answer for long is cut off.
         """
-        await super().startup(sockets)
+        await super().startup(
+            [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
+        )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         if sys.platform == "linux":
             milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
@@ -74,8 +104,6 @@ def server(settings: Settings, service: Service) -> Server:
     """A server of the whole application, not yet running."""
     config = uvicorn.Config(
         create_app(settings, service),
-        host=settings.host,
-        port=settings.port,
         # uvloop is no faster here, and under overload it lets some connections wait for seconds
         # while others are answered: docs/performance.md.
         loop="asyncio",
@@ -95,7 +123,11 @@ def server(settings: Settings, service: Service) -> Server:
 
 
 def begin(settings: Settings) -> None:
-    """What comes before anything is served, in the process that starts it all."""
+    """What comes before anything is served, in the process that starts it all.
+
+    Raises:
+        ConfigError: the directory for metrics cannot be written.
+    """
     configure_logging(settings.log_level)
     if not settings.api_keys_file and not _is_loopback(settings.host):
         logger.warning(
@@ -104,7 +136,41 @@ def begin(settings: Settings) -> None:
         )
     for name in unknown_variables():
         logger.warning("%s is no setting and changes nothing", name)
-    empty_directory()
+    try:
+        empty_directory()
+    except OSError as error:
+        raise ConfigError(
+            f"{DIRECTORY_VARIABLE}, {error.filename}, cannot be written: {error.strerror}; name "
+            "another directory"
+        ) from None
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that connections come in by; they wait there until they are accepted.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
+            f"listened on: {error.strerror}; name others"
+        ) from None
+    return listening
+
+
+def address(listening: socket.socket) -> str:
+    """Host and port, as in a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -115,11 +181,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def serve(settings: Settings) -> None:
-    """Serves in this process until a signal ends it."""
+    """Serves in this process until a signal ends it.
+
+    Raises:
+        ConfigError: a port cannot be had.
+    """
     begin(settings)
     service = Service(settings)
     probes = probe_server(settings, service)
-    server(settings, service).run()
+    listening = listen(settings)
+    logger.info("Service running on http://%s", address(listening))
+    server(settings, service).run(sockets=[listening])
     if probes:
         probes.close()
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -19,9 +20,9 @@ from types import FrameType
 from model.errors import ConfigError
 from service.batcher import HANG_SECONDS
 from service.logs import configure_logging
-from service.metrics import DIRECTORY_VARIABLE, expose_workers, worker_ended
+from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
 from service.schemas import Health
-from service.server import begin, probe_server, server
+from service.server import address, begin, listen, probe_server, server
 from service.settings import Settings
 from service.state import Service
 
@@ -68,15 +69,14 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._socket = _listen(settings)
+        self._socket = listen(settings)
         self._workers: dict[SpawnProcess, SharedPulse] = {}
         self._draining = False
 
     @property
     def address(self) -> str:
         """Where the workers listen."""
-        host, port = self._socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return address(self._socket)
 
     def health(self) -> Health:
         """Ready while at least one worker is."""
@@ -152,11 +152,17 @@ def supervise(settings: Settings) -> None:
     """Serves in several worker processes until a signal ends them.
 
     Raises:
-        ConfigError: a port cannot be had.
+        ConfigError: a port, or the directory for metrics, cannot be had.
     """
     directory = None
     if DIRECTORY_VARIABLE not in os.environ:
-        directory = tempfile.mkdtemp(prefix="sentiment-metrics-")
+        try:
+            directory = tempfile.mkdtemp(prefix="sentiment-metrics-")
+        except OSError as error:
+            raise ConfigError(
+                f"several workers share a directory for their metrics, and none can be made: "
+                f"{error.strerror}; let TMPDIR or {DIRECTORY_VARIABLE} name one that can be written"
+            ) from None
         os.environ[DIRECTORY_VARIABLE] = directory
     begin(settings)
     try:
@@ -166,22 +172,6 @@ def supervise(settings: Settings) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:  # as with one worker
-        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        raise ConfigError(
-            f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
-            f"listened on: {error.strerror}; name others"
-        ) from None
-    return listening
-
-
 def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> None:
     """What a worker process does."""
     # A terminal signals its whole group; the supervisor passes it on once.
@@ -189,6 +179,15 @@ def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> N
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
+    try:
+        reserve_files(os.getpid())
+    except OSError as error:
+        logger.error(
+            "%s has no room for a worker's metrics: %s",
+            os.environ[DIRECTORY_VARIABLE],
+            error.strerror,
+        )
+        sys.exit(1)
     service = Service(settings, pulse=pulse)
     server(settings, service).run(sockets=[listening])
 

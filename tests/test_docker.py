@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -171,3 +172,70 @@ def test_the_container_stops_under_load_with_exit_code_0_and_no_lost_answer(
     assert len(statuses) > 20
     assert set(statuses) == {200}
     assert inspect(identifier)["State"]["ExitCode"] == 0
+
+
+# As docker-compose.yml has it.
+CONFINED = (
+    *("--detach", "--restart", "unless-stopped", "--read-only", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--pids-limit", "256", "--health-interval", "5s"),
+    *("--publish", "127.0.0.1::8000"),
+)
+
+
+@contextmanager
+def running(image: str, *options: str) -> Iterator[tuple[str, str]]:
+    """A container, confined as under compose, and its address."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    command("docker", "run", "--name", name, *CONFINED, *options, image)
+    try:
+        yield name, f"http://{command('docker', 'port', name, '8000').split()[0]}"
+    finally:
+        command("docker", "rm", "--force", name)
+
+
+def statuses(address: str, requests: int) -> set[int]:
+    """What requests of eight clients are answered with."""
+
+    def send(number: int) -> int:
+        text = {"text": "房间干净，服务也好。" * (1 + number % 40)}
+        return httpx2.post(f"{address}/v1/predict", json=text, timeout=60).status_code
+
+    with ThreadPoolExecutor(8) as clients:
+        return set(clients.map(send, range(requests)))
+
+
+def test_a_container_that_runs_out_of_memory_is_started_again(image: str) -> None:
+    with running(image, "--tmpfs", "/tmp", "--memory", "100m", "--memory-swap", "100m") as (
+        name,
+        _,
+    ):
+        for _ in range(240):
+            if inspect(name)["RestartCount"]:
+                break
+            time.sleep(0.5)
+        assert inspect(name)["RestartCount"]
+        # It comes back by itself, here because there is more.
+        command("docker", "update", "--memory", "2g", "--memory-swap", "2g", name)
+        assert becomes_healthy(name), command("docker", "logs", name)
+        port = command("docker", "port", name, "8000").split()[0]
+        assert statuses(f"http://{port}", 8) == {200}
+
+
+def test_a_quarter_of_a_processor_is_slow_and_no_failure(image: str) -> None:
+    with running(image, "--tmpfs", "/tmp", "--memory", "2g", "--cpus", "0.25") as (name, address):
+        assert becomes_healthy(name), command("docker", "logs", name)
+        assert statuses(address, 80) <= {200, 429, 504}
+        assert httpx2.get(f"{address}/livez", timeout=60).status_code == 200
+        assert inspect(name)["RestartCount"] == 0
+
+
+def test_a_full_disk_ends_no_worker(image: str) -> None:
+    disk = ("--tmpfs", "/tmp:size=4m", "--env", "SENTIMENT_WORKERS=2")
+    with running(image, "--memory", "2g", *disk) as (name, address):
+        assert becomes_healthy(name), command("docker", "logs", name)
+        fill = "cat /dev/zero > /tmp/rest; df /tmp"
+        assert "100%" in command("docker", "exec", name, "sh", "-c", fill)
+        assert statuses(address, 80) <= {200, 429}
+        assert statuses(f"{address}/nothing", 1) == {404}
+        log = subprocess.run(["docker", "logs", name], capture_output=True, text=True).stderr
+        assert "ended with code" not in log

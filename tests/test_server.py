@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
@@ -27,13 +27,16 @@ QUEUE_OF_ONE_BATCH = {
 
 @contextmanager
 def served(
-    model: Path, log: Path, **settings: str
+    model: Path, log: Path, under: Sequence[str] = (), **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A running service and its address, as soon as the process listens."""
+    """A running service and its address, as soon as the process listens.
+
+    ``under`` is a command that runs the one behind it.
+    """
     environment = {**os.environ, "SENTIMENT_PORT": "0", "SENTIMENT_MODEL": str(model), **settings}
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"], env=environment, stderr=file
+            [*under, sys.executable, "-m", "service", "serve"], env=environment, stderr=file
         )
     try:
         yield process, listening_address(log, process)

@@ -110,6 +110,14 @@ class Memory:
     pss: float
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a process and its children have open."""
+
+    descriptors: int
+    threads: int
+
+
 class Server:
     """A system that runs, from entering the context until it is ready to leaving it.
 
@@ -123,7 +131,7 @@ class Server:
         self._directory = directory
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._port: int = free.getsockname()[1]
+            self.port: int = free.getsockname()[1]
 
     def __enter__(self) -> "Server":
         environment = {
@@ -133,9 +141,9 @@ class Server:
         }
         arguments = [sys.executable, *self.system.arguments]
         if self.system.port_variable:
-            environment[self.system.port_variable] = str(self._port)
+            environment[self.system.port_variable] = str(self.port)
         else:
-            arguments.insert(2, str(self._port))
+            arguments.insert(2, str(self.port))
         log = self._directory / "server.log"
         started = time.perf_counter()
         with log.open("wb") as file:
@@ -161,7 +169,7 @@ class Server:
 
     def url(self, path: str) -> str:
         """The address of a path."""
-        return f"http://127.0.0.1:{self._port}{path}"
+        return f"http://127.0.0.1:{self.port}{path}"
 
     def memory(self) -> Memory:
         """What it holds now."""
@@ -171,6 +179,15 @@ class Server:
                 rss += kibibytes(process / "status", "VmRSS:")
                 pss += kibibytes(process / "smaps_rollup", "Pss:")
         return Memory(rss * 1024 / 1e6, pss * 1024 / 1e6)
+
+    def counts(self) -> Counts:
+        """What it has open now."""
+        descriptors = threads = 0
+        for process in self._processes():
+            with suppress(OSError):  # it may end meanwhile
+                descriptors += len(list((process / "fd").iterdir()))
+                threads += len(list((process / "task").iterdir()))
+        return Counts(descriptors, threads)
 
     def wait_idle(self) -> None:
         """Returns once it no longer works on what earlier requests left behind."""
@@ -183,7 +200,7 @@ class Server:
             before = now
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             if self.system.ready_path:
                 connection.request("GET", self.system.ready_path)
