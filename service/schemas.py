@@ -293,6 +293,7 @@ class Limits(BaseModel):
     stream_idle_seconds: float
     drain_seconds: float
     keep_alive_seconds: int
+    max_connections: int
     threads: int
     workers: int
 

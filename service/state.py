@@ -45,6 +45,8 @@ class Service:
     pulse: Pulse | None = None
     # What reads the bodies of streams.
     reading: set[asyncio.Task[None]] = field(default_factory=set)
+    # Held for a turn of the event loop by the stream that reads.
+    stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     metrics: Metrics = field(init=False)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloads: set[asyncio.Task[None]] = field(default_factory=set)

@@ -172,6 +172,14 @@ class Server:
                 pss += kibibytes(process / "smaps_rollup", "Pss:")
         return Memory(rss * 1024 / 1e6, pss * 1024 / 1e6)
 
+    def open_files(self) -> int:
+        """How many it has open now, connections among them."""
+        count = 0
+        for process in self._processes():
+            with suppress(OSError):
+                count += len(list((process / "fd").iterdir()))
+        return count
+
     def wait_idle(self) -> None:
         """Returns once it no longer works on what earlier requests left behind."""
         before = self._processor_seconds()
