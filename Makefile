@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench explain gate image lock clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench attacks fuzz explain gate image lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -53,6 +53,16 @@ evaluate: .venv/peers.installed ## Score it on the test splits, beside other cla
 bench: .venv/bench.installed ## Measure speed beside other services; needs wrk and twenty minutes
 	$(BIN)/python -m bench.serving --write
 	$(BIN)/python -m bench.growth --write
+
+attacks: .venv/bench.installed ## Measure how long a well-behaved client waits while others attack
+	$(BIN)/python -m bench.attacks --write
+
+# Ten minutes or more, on seeds of its own choice: what it finds goes into a test.
+fuzz: .venv/dev.installed ## Send 100,000 broken requests, and many texts to what reads them
+	$(BIN)/python -m bench.fuzz --requests 100000 --seed $$(date +%s)
+	$(BIN)/pytest tests/test_fuzz.py tests/test_text.py tests/test_encoding.py \
+	  --hypothesis-profile=fuzz
+	$(BIN)/python -m bench.fuzz_text -max_total_time=300
 
 explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
 	$(BIN)/python -m bench.explain --write

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
@@ -15,6 +16,13 @@ from model.engines import Engine, Logits
 from model.train import train
 
 SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
+
+# Of hypothesis: the same examples in every run, or many others by --hypothesis-profile fuzz; on a
+# machine that is busy neither is too slow.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", _PATIENT, derandomize=True, database=None)
+settings.register_profile("fuzz", _PATIENT, max_examples=20_000, print_blob=True)
+settings.load_profile("ci")
 
 _SUBJECTS = [
     "房间",

@@ -8,6 +8,7 @@ go of what the last one left; that its memory and files come back is part of the
 
 import argparse
 import multiprocessing
+import os
 import tempfile
 import time
 from collections import Counter
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="attacks whose name holds this")
     options = parser.parse_args()
     rows = []
+    load, _, _ = os.getloadavg()
     context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -121,7 +123,10 @@ def main() -> None:
     for line in errors[:5]:
         print(line[:2000])
     if options.write:
-        content = f"{machine()}, shared with the attackers.\n\n{table(rows)}"
+        content = (
+            f"{machine()}, shared with the attackers; the load before them was {load:.1f}."
+            f"\n\n{table(rows)}"
+        )
         replace_block("attacks", content)
 
 
