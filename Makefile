@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench soak explain gate image lock licences clean
+.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
@@ -56,10 +56,23 @@ bench: .venv/bench.installed ## Measure speed beside other services; needs wrk a
 	$(BIN)/python -m bench.serving --write
 	$(BIN)/python -m bench.growth --write
 
+attacks: .venv/bench.installed ## Measure how long a well-behaved client waits while others attack
+	$(BIN)/python -m bench.attacks --write
+
 MINUTES := 60
 
 soak: .venv/bench.installed ## An hour of mixed traffic: does anything grow?
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) --write
+
+# Ten minutes or more, on seeds of its own choice: what it finds goes into a test.
+fuzz: .venv/dev.installed ## Send 100,000 broken requests, and many texts to what reads them
+	$(BIN)/python -m bench.fuzz --requests 100000 --seed $$(date +%s)
+	$(BIN)/pytest tests/test_fuzz.py tests/test_text.py tests/test_encoding.py \
+	  tests/test_artifact_fuzz.py --hypothesis-profile=fuzz
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --quiet \
+	  --requirement requirements/fuzz.txt; then \
+	  $(BIN)/python -m bench.fuzz_text -max_total_time=300; \
+	else echo "no atheris for this Python: the texts are not fuzzed by coverage"; fi
 
 explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
 	$(BIN)/python -m bench.explain --write

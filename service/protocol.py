@@ -1,48 +1,192 @@
-"""HTTP as it comes over the wire, but for offers to speak another protocol."""
+"""HTTP as it comes over the wire: how long and how much a client may take before it is answered."""
 
+import asyncio
+import json
 import re
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-_END = b"\r\n\r\n"
-# A longer head is the parser's affair, as it comes.
-_LONGEST_HEAD = 64 * 1024
+from service.errors import MEDIA_TYPE, problem
+
+# As the parser sees it, which refuses line feeds alone.
+_END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_HEAD = 16 * 1024
+# What one client sends is taken in such pieces, with others between them: of a pipeline or of
+# chunks of a byte each, the system's 256 KiB would hold up the event loop for a tenth of a second.
+_PIECE = 16 * 1024
+# Requests that wait on one connection for those before them; browsers send no second one at all.
+_MOST_WAITING = 64
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 # As long as what it stands for: nothing that is counted by length may ever move.
 _IGNORED = b"\r\nignored"
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, which takes no offer to upgrade, and loses no body over it.
+class Connections:
+    """What the connections of a process share: their limits, and those whose client is to speak."""
 
-    A server may ignore such an offer (RFC 9110, 7.8). Java's own client makes one with its first
-    request, for HTTP/2, and the parser would leave out whatever follows the head. So the header
-    gets another name, in heads alone: a body is never looked at.
+    def __init__(self, most: int, seconds: float) -> None:
+        """At most ``most`` connections; a head may take ``seconds``, as may an unwanted body."""
+        self.most = most
+        self.seconds = seconds
+        # In the order in which they began to wait.
+        self.idle: dict[HttpProtocol, None] = {}
+
+    def make_room(self, count: int) -> bool:
+        """Whether one more may stay beside ``count``: the one that was idle for longest makes way.
+
+        Whoever floods the service with connections closes its own, not those that are in use.
+        """
+        if count < self.most:
+            return True
+        for longest in self.idle:
+            longest.transport.abort()
+            del self.idle[longest]
+            return True
+        return False
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's, with bounds on heads, idle clients and pipelines, and no offer to upgrade.
+
+    A server may ignore an offer to upgrade (RFC 9110, 7.8). Java's own client makes one with its
+    first request, for HTTP/2, and the parser would leave out whatever follows the head. So the
+    header gets another name, in heads alone: a body is never looked at.
     """
 
-    _in_message = False
-    _head = b""
+    def __init__(self, connections: Connections, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._shared = connections
+        self._head = b""  # until it is whole
+        self._in_message = self._in_body = False
+        self._fruitless = 0  # bytes since the parser last made anything of them
+        self._refused = False
+        self._closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See ``asyncio.Protocol.connection_made``."""
+        room = self._shared.make_room(len(self.connections))
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio's own, which says what it asks the system for
+            transport.max_size = _PIECE
+        if not room:
+            transport.abort()
+            return
+        self._shared.idle[self] = None
+        self._give_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See ``asyncio.Protocol.connection_lost``."""
+        self._shared.idle.pop(self, None)
+        self._take_time()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See ``asyncio.Protocol.data_received``."""
+        if self._refused:
+            return
         if not self._in_message:
             self._unset_keepalive_if_required()
             data = self._head + data
-            head, end, rest = data.partition(_END)
-            if not end and len(data) <= _LONGEST_HEAD:
+            end = _END.search(data)
+            if (end.start() if end else len(data)) > _LONGEST_HEAD:
+                self._refuse_length()
+                return
+            if not end:
                 self._head = data
+                self._give_time()
                 return
             self._head = b""
-            if end:
-                data = _UPGRADE.sub(_IGNORED, head) + end + rest
+            data = _UPGRADE.sub(_IGNORED, data[: end.start()]) + data[end.start() :]
+        self._fruitless += len(data)
         super().data_received(data)
+        if self._in_message and self._fruitless > _LONGEST_HEAD:
+            self._refuse_length()
+        elif self._in_message and not self._in_body:  # a head that came behind another request
+            self._give_time()
 
     def on_message_begin(self) -> None:
         """What follows is of this message, to its end."""
         self._in_message = True
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        """A request begins.
+
+        Raises:
+            ValueError: which the parser makes a 400 of.
+        """
+        if sum(name == b"transfer-encoding" for name, _ in self.headers) > 1:
+            raise ValueError("proxies do not agree on what two encodings mean")
+        if len(self.pipeline) >= _MOST_WAITING:
+            raise ValueError("too many requests wait on this connection")
+        super().on_headers_complete()
+        self._in_body = True
+        self._fruitless = 0
+        self._shared.idle.pop(self, None)
+        self._take_time()
+
+    def on_body(self, body: bytes) -> None:
+        """See the parser."""
+        self._fruitless = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """What follows is the head of another."""
-        self._in_message = False
+        self._in_message = self._in_body = False
+        self._fruitless = 0
+        if self.cycle.response_complete:  # and this was what nobody wanted
+            self._take_time()
+            self._wait()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """What is left of the body is read, for a while: closing at once could lose the answer."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """See ``HttpToolsProtocol.send_400_response``."""
+        self._refuse(400, "this is not HTTP as the service speaks it")
+
+    def _wait(self) -> None:
+        self._shared.idle[self] = None
+        if self._in_message or self.timeout_keep_alive_task is None:
+            self._give_time()
+
+    def _give_time(self) -> None:
+        if not self._closing:
+            self._closing = self.loop.call_later(self._shared.seconds, self._on_late)
+
+    def _take_time(self) -> None:
+        if self._closing:
+            self._closing.cancel()
+            self._closing = None
+
+    def _on_late(self) -> None:
+        self._closing = None
+        if self._head or self._in_message:
+            self._refuse(408, f"the request did not come within {self._shared.seconds:g} s")
+        else:
+            self.transport.close()
+
+    def _refuse_length(self) -> None:
+        self._refuse(431, f"the head is longer than {_LONGEST_HEAD} bytes")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answers what is being read and closes; answers to what came before it go first."""
+        self._refused = True
+        self._head = b""
+        cycle = self.cycle
+        if cycle and not cycle.response_complete and (self.pipeline or not self._in_body):
+            cycle.keep_alive = False
+            return
+        if not (self._in_body and cycle.response_started):
+            body = json.dumps(problem(status, detail).model_dump(exclude_none=True)).encode()
+            head = (
+                f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+                "connection: close\r\n\r\n"
+            )
+            self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self.transport.close()

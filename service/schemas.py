@@ -294,6 +294,7 @@ class Limits(BaseModel):
     drain_seconds: float
     keep_alive_seconds: int
     rate_limit: str | None = Field(description="Most requests of a key in a worker.")
+    max_connections: int
     threads: int
     workers: int
 

@@ -5,10 +5,12 @@ import errno
 import ipaddress
 import logging
 import math
+import resource
 import signal
 import socket
 import sys
 import time
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -19,14 +21,18 @@ from service.app import create_app
 from service.logs import configure_logging
 from service.metrics import DIRECTORY_VARIABLE, empty_directory
 from service.probes import Probed, ProbeServer
-from service.protocol import HttpProtocol
+from service.protocol import Connections, HttpProtocol
 from service.settings import Settings, unknown_variables
 from service.state import Service
 
 logger = logging.getLogger(__name__)
 
-# Connections that wait to be accepted.
-_BACKLOG = 2048
+# Those that a process has open beside its connections, with much to spare.
+_FILES = 128
+# Connections that the system holds until they are taken, and those taken in one turn of the event
+# loop, which asyncio has one number for: a flood of connections is not to come before all else.
+_WAITING_CONNECTIONS = 2048
+_TAKEN_CONNECTIONS = 64
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -79,6 +85,10 @@ class Server(uvicorn.Server):
         await super().startup(
             [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
         )
+        for server in self.servers:
+            for listening in server.sockets:
+                with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
+                    queue.listen(_WAITING_CONNECTIONS)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         if sys.platform == "linux":
             milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
@@ -102,16 +112,18 @@ class Server(uvicorn.Server):
 
 def server(settings: Settings, service: Service) -> Server:
     """A server of the whole application, not yet running."""
+    connections = Connections(most_connections(settings), settings.deadline_seconds)
     config = uvicorn.Config(
         create_app(settings, service),
         # uvloop is no faster here, and under overload it lets some connections wait for seconds
         # while others are answered: docs/performance.md.
         loop="asyncio",
-        http=HttpProtocol,
+        http=partial(HttpProtocol, connections),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        backlog=_TAKEN_CONNECTIONS,
         timeout_keep_alive=settings.keep_alive_seconds,
         # What is in flight has an answer or a 504 by then; what is left is a stalled client.
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds) + 1,
@@ -120,6 +132,19 @@ def server(settings: Settings, service: Service) -> Server:
         ws="none",
     )
     return Server(config, service)
+
+
+def most_connections(settings: Settings) -> int:
+    """As many as the settings say, or the fewer that the system has files for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + _FILES
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    if files < wanted:
+        logger.warning("%d connections at most: the system allows %d files", files - _FILES, files)
+    return max(1, files - _FILES)
 
 
 def begin(settings: Settings) -> None:
@@ -158,7 +183,7 @@ def listen(settings: Settings) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listening.bind((settings.host, settings.port))
-        listening.listen(_BACKLOG)
+        listening.listen(_WAITING_CONNECTIONS)
     except OSError as error:
         raise ConfigError(
             f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     deadline_seconds: Annotated[
         float,
         Field(
-            gt=0, le=3600, description="Longest time for a body (408), and then to answer (504)."
+            gt=0,
+            le=3600,
+            description="Longest time for a head, for a body (408), and then to answer (504).",
         ),
     ] = 5.0
     stream_idle_seconds: Annotated[
@@ -150,6 +152,14 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[
         int, Field(ge=0, description="How long an idle connection is kept.")
     ] = 5
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Most connections of a worker; beyond it the longest idle one is closed.",
+        ),
+    ] = 4096
     root_path: Annotated[
         str, Field(pattern=r"^(/[\w.~-]+)*$", description="Path prefix that a proxy strips.")
     ] = ""

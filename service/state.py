@@ -49,6 +49,8 @@ class Service:
     pulse: Pulse | None = None
     # What reads the bodies of streams.
     reading: set[asyncio.Task[None]] = field(default_factory=set)
+    # Held for a turn of the event loop by the stream that reads.
+    stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     metrics: Metrics = field(init=False)
     keys: Keys | None = field(init=False, default=None)
     rate_limit: "RateLimit | None" = field(init=False, default=None)

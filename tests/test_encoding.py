@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from model.encoding import Encoder
 from model.text import TextPipeline
 from model.vocab import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
+from tests.test_text import ANY_TEXT
 
 VOCABULARY = Vocabulary([PADDING, UNKNOWN, "好吃", "不", "菜", "。", ",", "好"])
 ENCODER = Encoder(TextPipeline({"的", ","}), VOCABULARY, window=8)
@@ -77,3 +78,11 @@ def test_windows_together_are_the_whole_text(text: str) -> None:
     whole = Encoder(ENCODER.pipeline, VOCABULARY, window=4096).encode(text)
     assert joined(text) == list(whole.windows[0])
     assert all(1 <= len(window) <= 8 for window in encoding.windows)
+
+
+@given(ANY_TEXT)
+def test_any_string_is_encoded_the_same_again_in_windows_that_fit(text: str) -> None:
+    encoding = ENCODER.encode(text)
+    assert encoding == ENCODER.encode(text)
+    assert encoding.characters == len(text)
+    assert all(0 < len(window) <= ENCODER.window for window in encoding.windows)

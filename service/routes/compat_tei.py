@@ -28,13 +28,17 @@ class TeiRequest(BaseModel):
         Annotated[Text, Tag("text")] | Annotated[Texts, Tag("texts")],
         Discriminator(lambda inputs: "texts" if isinstance(inputs, list) else "text"),
     ] = Field(description="A text, or a list of texts or of lists of one text each.")
-    raw_scores: bool = Field(default=False, description="Logarithms of the probabilities.")
+    raw_scores: bool = Field(
+        default=False, strict=True, description="Logarithms of the probabilities."
+    )
 
 
 class HubParameters(BaseModel):
     """What the Hub's client asks for."""
 
-    top_k: int | None = Field(default=None, ge=1, description="Most labels of an answer.")
+    top_k: int | None = Field(
+        default=None, ge=1, strict=True, description="Most labels of an answer."
+    )
     function_to_apply: Literal["softmax", "none"] | None = Field(
         default=None, description="`none` gives logarithms of the probabilities."
     )

@@ -28,6 +28,8 @@ class _WebFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """See ``StaticFiles.get_response``."""
+        # A server may ignore ranges; the framework's errors about them have a body of their own.
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
         if path == "docs.html":

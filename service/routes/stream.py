@@ -121,6 +121,10 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 self._tasks.add(answering)
                 answering.add_done_callback(self._tasks.discard)
                 self._under_way.put_nowait(answering)
+                # All streams together read a chunk a turn of the event loop: what is wrong with
+                # a line is soon said, and requests would wait for all who send nothing else.
+                async with self._service.stream_turn:
+                    await asyncio.sleep(0)
         except ClientDisconnect:
             self._gone = True
         except TimeoutError:

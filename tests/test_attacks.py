@@ -1,0 +1,193 @@
+"""Clients that break the protocol or wear the service out, and a well-behaved one beside them.
+
+What is sent stands in ``bench/attacks``, which measures how long the well-behaved client waits.
+"""
+
+import asyncio
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from bench.attacks.client import well_behaved
+from bench.attacks.floods import ATTACKS, Attack, run
+from bench.attacks.shapes import SHAPES, Shape, request
+from bench.attacks.wire import Target, answers, connected
+from bench.serving.servers import kibibytes
+from tests.test_server import log_lines, served, wait_for, wait_ready
+
+GROUPS = list(dict.fromkeys(shape.group for shape in SHAPES))
+FLOODS = [attack for attack in ATTACKS if attack.name not in GROUPS]
+# The defaults but for time, since a machine that runs tests may be slow.
+SETTINGS = {"SENTIMENT_QUEUE_SECONDS": "10", "SENTIMENT_DEADLINE_SECONDS": "10"}
+LARGEST_GROWTH = 200_000  # kibibytes; an endless head alone would be more in seconds
+
+
+class Attacked:
+    """A running service, and what is known of its process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+        parts = urlsplit(address)
+        assert parts.hostname
+        assert parts.port
+        self.target = Target(parts.hostname, parts.port)
+        self.address = address
+        self.log = log
+        self.process = process
+        self._files = self.files
+        self._memory = self.memory
+
+    @property
+    def files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @property
+    def memory(self) -> int:
+        return kibibytes(Path(f"/proc/{self.process.pid}/status"), "VmRSS:")
+
+    def assert_unharmed(self) -> None:
+        """Nothing failed, and all that was taken is given back."""
+        assert self.process.poll() is None
+        errors = [
+            line
+            for line in log_lines(self.log)
+            if line["level"] == "error" or int(str(line.get("status", 0))) >= 500
+        ]
+        assert errors == []
+        wait_for(lambda: self.files <= self._files)
+        assert self.memory - self._memory < LARGEST_GROWTH
+
+
+@pytest.fixture(scope="module")
+def attacked(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    log = tmp_path_factory.mktemp("attacked") / "log"
+    with served(tiny_artifact, log, **SETTINGS) as (process, address):
+        wait_ready(address)
+        post = {"text": "房间很好"}
+        assert httpx2.post(f"{address}/v1/predict", json=post).status_code == 200
+        yield Attacked(process, address, log)
+
+
+@contextmanager
+def well_behaved_beside(target: Target) -> Iterator[None]:
+    """A client that asks meanwhile, and gets all its answers."""
+    statuses: set[str] = set()
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            statuses.update(status for status, _ in well_behaved(target, 0.5))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        asking.join()
+    assert statuses == {"200"}
+
+
+async def _answer_all(target: Target, shapes: list[Shape]) -> dict[str, list[str]]:
+    at_once = asyncio.Semaphore(8)
+
+    async def answer(shape: Shape) -> list[str]:
+        async with at_once:
+            return await answers(target, shape.sent)
+
+    found = await asyncio.gather(*(answer(shape) for shape in shapes))
+    return {shape.name: statuses for shape, statuses in zip(shapes, found, strict=True)}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_request_that_no_honest_client_sends_gets_its_answer(
+    attacked: Attacked, group: str
+) -> None:
+    shapes = [shape for shape in SHAPES if shape.group == group]
+    with well_behaved_beside(attacked.target):
+        found = asyncio.run(_answer_all(attacked.target, shapes))
+    wrong = {
+        shape.name: found[shape.name]
+        for shape in shapes
+        if not set(found[shape.name]) <= shape.statuses
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
+def test_a_flood_is_bounded_and_others_are_answered_beside_it(
+    attacked: Attacked, flood: Attack
+) -> None:
+    few = replace(flood, clients=min(flood.clients, 200))
+    with well_behaved_beside(attacked.target):
+        counts = asyncio.run(run(few, attacked.target, 0.5))
+    assert set(counts) <= flood.statuses
+
+
+def test_attacks_leave_no_error_no_open_file_and_no_memory_behind(attacked: Attacked) -> None:
+    with well_behaved_beside(attacked.target):  # so that it holds for this test alone too
+        asyncio.run(_answer_all(attacked.target, [s for s in SHAPES if s.group == "smuggling"]))
+    attacked.assert_unharmed()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        request("X: " + "a" * 20_000, line="GET /livez"),
+        request("Content-Length: 5, 5"),
+    ],
+)
+def test_what_the_parser_refuses_gets_the_one_error_body(attacked: Attacked, sent: bytes) -> None:
+    async def ask() -> bytes:
+        async with connected(attacked.target) as connection:
+            await connection.send(sent)
+            return await connection.reader.read()
+
+    head, _, body = asyncio.run(ask()).partition(b"\r\n\r\n")
+    response = httpx2.Response(int(head.split()[1]), content=body)
+    assert b"content-type: application/problem+json" in head
+    assert b"connection: close" in head
+    assert set(response.json()) == {"type", "title", "status", "detail"}
+    assert response.json()["status"] == response.status_code
+
+
+def test_answers_to_earlier_requests_come_before_a_broken_one_closes(attacked: Attacked) -> None:
+    body = '{"text": "房间很好"}'.encode()
+    first = request("Content-Type: application/json", f"Content-Length: {len(body)}", body=body)
+    found = asyncio.run(answers(attacked.target, first + b"nonsense\r\n\r\n", quiet=5))
+    assert found == ["200"]
+
+
+def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    most = 20
+    settings = {
+        **SETTINGS,
+        "SENTIMENT_MAX_CONNECTIONS": str(most),
+        "SENTIMENT_KEEP_ALIVE_SECONDS": "60",
+        "SENTIMENT_DEADLINE_SECONDS": "60",
+    }
+    with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
+        wait_ready(address)
+        parts = urlsplit(address)
+        target = (str(parts.hostname), int(str(parts.port)))
+        with ExitStack() as opened, httpx2.Client() as client:
+            idle = []
+            for _ in range(2 * most):
+                idle.append(opened.enter_context(socket.create_connection(target, timeout=10)))
+                assert client.get(f"{address}/livez").status_code == 200  # on one connection
+            for connection in idle[:most]:
+                with suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+            request_line = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+            idle[-1].sendall(request_line)
+            assert idle[-1].recv(12) == b"HTTP/1.1 200"
