@@ -80,7 +80,7 @@ def reserve_files(process_id: int) -> None:
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if not directory:
         return
-    files = [Path(directory, f"{kind}_{process_id}.db") for kind in _FILES]
+    files = [Path(directory, f"{kind}_{process_id}.reserved") for kind in _FILES]
     try:
         for file in files:
             file.write_bytes(bytes(_FILE_BYTES))
@@ -88,6 +88,8 @@ def reserve_files(process_id: int) -> None:
         for file in files:
             file.unlink(missing_ok=True)
         raise
+    for file in files:  # under the names that are read only now, for half a file cannot be
+        file.replace(file.with_suffix(".db"))
 
 
 def worker_ended(process_id: int) -> None:
@@ -96,10 +98,13 @@ def worker_ended(process_id: int) -> None:
     if not directory:
         return
     mark_process_dead(process_id)  # type: ignore[no-untyped-call]
-    for file in Path(directory).glob(f"*_{process_id}.db"):
+    for file in Path(directory).glob(f"*_{process_id}.*"):
         with file.open("rb") as opened:
             used = int.from_bytes(opened.read(4), sys.byteorder)
-        os.truncate(file, used)  # the rest was reserved
+        if used:
+            os.truncate(file, used)  # the rest was reserved
+        else:  # it ended before it counted anything; an empty file could not be read
+            file.unlink()
 
 
 def expose_workers(accept: str) -> tuple[bytes, str]:

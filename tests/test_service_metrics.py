@@ -203,3 +203,14 @@ def test_workers_count_together_and_a_new_start_counts_from_nothing(
     assert samples(after)[key] == 2
     assert samples(after)["sentiment_ready"] == 1
     assert samples(worker("first"))[key] == 1
+
+
+def test_a_worker_that_counts_nothing_leaves_nothing_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    metrics.reserve_files(1)
+    metrics.expose_workers("")
+    metrics.worker_ended(1)
+    metrics.expose_workers("")
+    assert list(tmp_path.iterdir()) == []
