@@ -17,8 +17,7 @@ from model.config import SourceConfig, UnlabelledConfig, load_config
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
-from tests.conftest import SHIPPED
-from tests.test_api import wait_ready
+from tests.conftest import SHIPPED, wait_ready
 from tests.test_server import served
 from tests.test_server import wait_ready as wait_served
 
