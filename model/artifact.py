@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from model.config import LABELS, Label, NetworkConfig, TextConfig
+from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.encoding import Encoder
 from model.errors import ArtifactError
 from model.text import TextPipeline
@@ -82,8 +82,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format_version: Literal[1]
-    name: str
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    name: Name
+    version: Version
     labels: tuple[Label, ...]
     text: TextConfig
     network: NetworkConfig

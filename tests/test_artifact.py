@@ -81,6 +81,13 @@ def test_a_missing_file_is_refused(copy: Path) -> None:
         ({"labels": ["negative", "neutral", "positive"]}, "labels must be positive, neutral"),
         ({"files": {}}, "files must be vocab.txt, stopwords.txt"),
         ({"surprise": 1}, "surprise"),
+        ({"name": "mine@1.0.0"}, "manifest.json: name: String should match pattern"),
+        ({"name": "mine\n"}, "manifest.json: name: String should match pattern"),
+        ({"name": ""}, "manifest.json: name: String should match pattern"),
+        ({"name": "m" * 65}, "manifest.json: name: String should have at most 64"),
+        ({"version": "1.0.0\n"}, "manifest.json: version: String should match pattern"),
+        ({"version": "1.0.0@2"}, "manifest.json: version: String should match pattern"),
+        ({"version": "1.0.٣"}, "manifest.json: version: String should match pattern"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(
