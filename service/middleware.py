@@ -97,16 +97,16 @@ class RequestLayer:
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         head = scope["method"] == "HEAD"
-        # Where logs and spans look there is no query, so none of it can reach them.
         query = scope.get("query_string", b"")
+        # Where logs and spans look there is no query, so none of it can reach them.
         scope = {**scope, "method": "GET" if head else scope["method"], "query_string": b""}
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["query"] = query
         path = request_path(scope)
         for adapter in self._adapters:
             if adapter.owns(path):
                 state["error_form"] = adapter.error
-                state["query"] = query
         model_route = self._model_paths.find(path) if scope["method"] == "POST" else None
         status = 0
 

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol
 
@@ -43,9 +45,10 @@ class Service:
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
-    # What reads the bodies of streams.
-    reading: set[asyncio.Task[None]] = field(default_factory=set)
     metrics: Metrics = field(init=False)
+    # What reads the bodies of streams.
+    _reading: set[asyncio.Task[object]] = field(default_factory=set)
+    _streams_end: bool = False
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloads: set[asyncio.Task[None]] = field(default_factory=set)
     _reload_waits: bool = False
@@ -66,9 +69,27 @@ class Service:
             takes_requests=self.status in ("ready", "saturated"),
         )
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """In it, the current task reads the body of a stream.
+
+        Raises:
+            CancelledError: there, as soon as nothing more is to be read.
+        """
+        if self._streams_end:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading.add(task)
+        try:
+            yield
+        finally:
+            self._reading.discard(task)
+
     def end_streams(self) -> None:
         """Lets streams read nothing more; what they have read is answered."""
-        for task in self.reading:
+        self._streams_end = True
+        for task in self._reading:
             task.cancel()
 
     @property

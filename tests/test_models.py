@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -21,16 +20,19 @@ from model.words import OwnWords, read_words
 from service.app import create_app
 from service.batcher import Batcher
 from service.cli import main
+from service.routes.stream import MEDIA_TYPES
+from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import SHIPPED, HeldEngine
-from tests.test_api import assert_problem, wait_ready
+from tests.conftest import SHIPPED, HeldEngine, wait_ready
+from tests.test_api import assert_problem
 from tests.test_server import log_lines, served, wait_for
 from tests.test_server import wait_ready as wait_served
 from tests.test_service_metrics import samples
 from tests.test_workers import ready_workers
 
 TEXT = {"text": "房间很好"}
+NDJSON = {"content-type": MEDIA_TYPES[0]}
 
 
 def version_of(artifact: Path, directory: Path, version: str) -> Path:
@@ -43,13 +45,9 @@ def version_of(artifact: Path, directory: Path, version: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
     newer = version_of(tiny_artifact, tmp_path_factory.mktemp("newer") / "artifact", "2.0.0")
-    with TestClient(
-        create_app(load_settings(model=tiny_artifact, models=(SHIPPED, newer)))
-    ) as client:
-        wait_ready(client)
-        yield client
+    return Service(load_settings(model=tiny_artifact, models=(SHIPPED, newer)))
 
 
 @pytest.mark.parametrize(
@@ -71,11 +69,31 @@ def test_a_request_may_name_its_model(
     model = client.post(f"/v1/{path}", json=named).json()["model"]
     assert f"{model['name']} {model['version']}" == served_by
 
+    # A stream names it before its first line.
+    query = {} if name is None else {"model": name}
+    reply = client.post(STREAM, params=query, content=json.dumps(TEXT), headers=NDJSON)
+    assert json.loads(reply.text.splitlines()[-1])["model"] == model
 
-@pytest.mark.parametrize("name", ["other", "custom@0.1.1", "", "custom@"])
+
+@pytest.mark.parametrize("name", ["other", "custom@0.1.1", "", "custom@", "好" * 1000])
 def test_an_unknown_model_is_a_404(client: TestClient, name: str) -> None:
-    problem = assert_problem(client.post("/v1/predict", json={**TEXT, "model": name}), 404)
+    body = {**TEXT, "model": name[:256]}
+    problem = assert_problem(client.post("/v1/predict", json=body), 404)
     assert "no such model" in problem["detail"]
+    problem = assert_problem(
+        client.post(STREAM, params={"model": name}, content=b"{", headers=NDJSON), 404
+    )
+    assert "no such model" in problem["detail"]
+
+
+def test_a_stream_meets_the_queue_of_the_model_that_it_names(
+    client: TestClient, service: Service
+) -> None:
+    content, path = json.dumps(TEXT), f"{STREAM}?model=custom@2.0.0"
+    queue = service.ready_model("custom@2.0.0").batcher
+    with queue._place(service.settings.queue_texts):
+        assert_problem(client.post(path, content=content, headers=NDJSON), 429)
+        assert client.post(STREAM, content=content, headers=NDJSON).status_code == 200
 
 
 def test_the_models_are_listed_the_default_first(client: TestClient) -> None:
