@@ -294,10 +294,15 @@ class Batcher:
             self._left.set()
 
     async def retire(self) -> None:
-        """Closes once what has begun is answered; nobody begins anything any more."""
+        """Closes once what has begun is answered, and waits for runs that take longer or hang.
+
+        Nobody begins anything any more.
+        """
         while self._users:
             await asyncio.sleep(0.05)
         await self.close()
+        while self._running:
+            await asyncio.sleep(1.0)
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""

@@ -49,6 +49,7 @@ class Service:
     # What reads the bodies of streams.
     _reading: set[asyncio.Task[object]] = field(default_factory=set)
     _streams_end: bool = False
+    _retiring: set[Batcher] = field(default_factory=set)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloads: set[asyncio.Task[None]] = field(default_factory=set)
     _reload_waits: bool = False
@@ -99,7 +100,8 @@ class Service:
 
     @property
     def _inference_hangs(self) -> bool:
-        return any(model.batcher.hangs for model in self.models or ())
+        batchers = [model.batcher for model in self.models or ()]
+        return any(batcher.hangs for batcher in (*batchers, *self._retiring.copy()))
 
     @property
     def status(self) -> Status:
@@ -185,7 +187,13 @@ class Service:
             if failure is None or before is None:
                 self.failure = failure
         if failure is None:
-            await asyncio.gather(*(model.batcher.retire() for model in before or ()))
+            await asyncio.gather(*(self._retire(model.batcher) for model in before or ()))
+
+    async def _retire(self, batcher: Batcher) -> None:
+        """Watches it until it has ended: its threads keep a processor, and memory, if they hang."""
+        self._retiring.add(batcher)
+        await batcher.retire()
+        self._retiring.discard(batcher)
 
     def reload_soon(self) -> None:
         """Begins ``reload``; what a signal calls."""

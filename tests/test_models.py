@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx2
@@ -18,8 +19,9 @@ from model.classifier import Classifier
 from model.errors import ConfigError
 from model.words import OwnWords, read_words
 from service.app import create_app
-from service.batcher import Batcher
+from service.batcher import HANG_SECONDS, Batcher
 from service.cli import main
+from service.errors import DeadlineError
 from service.routes.stream import MEDIA_TYPES
 from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
@@ -231,6 +233,36 @@ def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
         _, explanation = await asyncio.wait_for(explaining, 10)
         assert len(explanation.tokens) == 3
         await asyncio.wait_for(retiring, 10)
+
+    asyncio.run(scenario())
+
+
+def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
+        await service.load()
+        model = service.ready_model()
+        engine = HeldEngine(model.classifier._engine)
+        model.classifier._engine = engine
+        with pytest.raises(DeadlineError):
+            await model.batcher.submit(["好"])
+        reloading = asyncio.create_task(service.reload())
+        while service.ready_model() is model:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)  # longer than closing waits for its threads
+        assert not service.hangs
+        later = time.monotonic() + HANG_SECONDS + 1
+        with monkeypatch.context() as patched:
+            patched.setattr("time.monotonic", lambda: later)
+            service.tick()  # the event loop is well
+            assert service.hangs
+            assert service.status == "failed"
+        engine.released.set()
+        await asyncio.wait_for(reloading, 20)
+        assert not service._retiring
+        await service.close()
 
     asyncio.run(scenario())
 
