@@ -47,8 +47,9 @@ class Server(uvicorn.Server):
 
         SIGHUP loads the models again; who takes nothing of an answer for long is cut off.
         """
-        await super().startup(sockets)
+        # First: what comes once the loading has begun may ask for what it has not seen.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
+        await super().startup(sockets)
         if sys.platform == "linux":
             milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
             for server in self.servers:

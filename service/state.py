@@ -169,7 +169,8 @@ class Service:
     async def load(self) -> None:
         """Loads and warms up the models in a thread, while the event loop answers probes."""
         async with self._loading:
-            self.failure = await self._load()
+            if self.models is None:  # or else SIGHUP was first
+                self.failure = await self._load()
 
     async def reload(self) -> None:
         """Loads them again beside those that answer, and lets them take over between two requests.
