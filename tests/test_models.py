@@ -46,6 +46,13 @@ def version_of(artifact: Path, directory: Path, version: str) -> Path:
     return directory
 
 
+def turn(link: Path, target: Path) -> None:
+    """Lets a symbolic link name another directory, at once."""
+    other = link.with_name("next")
+    other.symlink_to(target)
+    other.rename(link)
+
+
 @pytest.fixture(scope="module")
 def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
     newer = version_of(tiny_artifact, tmp_path_factory.mktemp("newer") / "artifact", "2.0.0")
@@ -150,8 +157,7 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
                     failed.append(reply.text)
 
     def turn_to(target: Path) -> None:
-        (tmp_path / "next").symlink_to(target)
-        (tmp_path / "next").rename(link)
+        turn(link, target)
         process.send_signal(signal.SIGHUP)
 
     with served(link, log, SENTIMENT_WORKERS=workers) as (process, address):
