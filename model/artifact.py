@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from model.config import LABELS, Label, NetworkConfig, TextConfig
+from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.encoding import Encoder
 from model.errors import ArtifactError
 from model.graph import check_graph
@@ -94,8 +94,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
-    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=100)]
+    name: Name
+    version: Version
     labels: tuple[Label, ...]
     text: TextConfig
     network: NetworkConfig

@@ -14,6 +14,9 @@ NEUTRAL = LABELS.index("neutral")
 
 CONFIGS_DIRECTORY = Path(__file__).parent / "configs"
 
+# What requests name models by, as name@version, and directories and logs too.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=64)]
+Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=64)]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -145,8 +148,8 @@ class DataConfig(_Config):
 class RunConfig(_Config):
     """Everything that a training run depends on, its seed included."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    name: Name
+    version: Version
     seed: int = 17
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bfloat16", "float32"] = "float32"

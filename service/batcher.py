@@ -152,8 +152,14 @@ class Batcher:
 
     @property
     def wait_seconds(self) -> float:
-        """How long what waits or runs will take, by the pace of late."""
-        return self._texts * self._pace.seconds_per_text
+        """How long a request that came now would wait, by the pace of late.
+
+        It waits for those before it and, since lanes take turns, for as many texts of streams and
+        the run that is under way.
+        """
+        requested = self._texts - self._streamed_texts
+        streamed = min(self._streamed_texts, requested + self._settings.batch_texts)
+        return (requested + streamed) * self._pace.seconds_per_text
 
     @property
     def hangs(self) -> bool:
@@ -198,11 +204,14 @@ class Batcher:
             self._streamed_texts -= len(texts)
 
     def _has_room_for_streamed(self, texts: int) -> bool:
-        """Streams alone never fill the queue, in number or in time."""
+        """Streams alone never fill the queue, nor keep a service that ends from ending in time.
+
+        The more wait, the more are of near length: too few cost the engine a third more.
+        """
         settings = self._settings
         limit = settings.queue_texts / 4
         if pace := self._pace.seconds_per_text:
-            limit = min(limit, settings.queue_seconds / 2 / pace)
+            limit = min(limit, settings.deadline_seconds / 2 / pace)
         fits = not self._streamed_texts or self._streamed_texts + texts <= limit
         return fits and self._texts + texts <= settings.queue_texts
 
@@ -294,10 +303,15 @@ class Batcher:
             self._left.set()
 
     async def retire(self) -> None:
-        """Closes once what has begun is answered; nobody begins anything any more."""
+        """Closes once what has begun is answered, and waits for runs that take longer or hang.
+
+        Nobody begins anything any more.
+        """
         while self._users:
             await asyncio.sleep(0.05)
         await self.close()
+        while self._running:
+            await asyncio.sleep(1.0)
 
     async def close(self) -> None:
         """Lets what runs finish and drops what waits."""

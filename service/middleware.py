@@ -146,12 +146,12 @@ class RequestLayer:
         model_route = self._model_paths.find(path) if method == "POST" else None
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["query"] = query
         state["head"] = Head(method, path, query, headers, adapter, model_route)
         # What is to be added to the headers of the answer, whatever that will be.
         state["headers"] = [(b"x-request-id", request_id.encode()), *SECURITY_HEADERS]
         if adapter:
             state["error_form"] = adapter.error
-            state["query"] = query
         status = 0
 
         async def send_with_headers(message: Message) -> None:

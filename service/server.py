@@ -82,6 +82,8 @@ class Server(uvicorn.Server):
 
         SIGHUP loads the models again; who takes nothing of an answer for long is cut off.
         """
+        # First: what comes once the loading has begun may ask for what it has not seen.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         await super().startup(
             [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
         )
@@ -89,7 +91,6 @@ class Server(uvicorn.Server):
             for listening in server.sockets:
                 with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
                     queue.listen(_WAITING_CONNECTIONS)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         if sys.platform == "linux":
             milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
             for server in self.servers:

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -47,13 +49,15 @@ class Service:
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
-    # What reads the bodies of streams.
-    reading: set[asyncio.Task[None]] = field(default_factory=set)
-    # Held for a turn of the event loop by the stream that reads.
-    stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     metrics: Metrics = field(init=False)
     keys: Keys | None = field(init=False, default=None)
     rate_limit: "RateLimit | None" = field(init=False, default=None)
+    # Held for a turn of the event loop by the stream that reads.
+    stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # What reads the bodies of streams.
+    _reading: set[asyncio.Task[object]] = field(default_factory=set)
+    _streams_end: bool = False
+    _retiring: set[Batcher] = field(default_factory=set)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloads: set[asyncio.Task[None]] = field(default_factory=set)
     _reload_waits: bool = False
@@ -86,9 +90,27 @@ class Service:
             takes_requests=self.status in ("ready", "saturated"),
         )
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """In it, the current task reads the body of a stream.
+
+        Raises:
+            CancelledError: there, as soon as nothing more is to be read.
+        """
+        if self._streams_end:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading.add(task)
+        try:
+            yield
+        finally:
+            self._reading.discard(task)
+
     def end_streams(self) -> None:
         """Lets streams read nothing more; what they have read is answered."""
-        for task in self.reading:
+        self._streams_end = True
+        for task in self._reading:
             task.cancel()
 
     @property
@@ -98,7 +120,8 @@ class Service:
 
     @property
     def _inference_hangs(self) -> bool:
-        return any(model.batcher.hangs for model in self.models or ())
+        batchers = [model.batcher for model in self.models or ()]
+        return any(batcher.hangs for batcher in (*batchers, *self._retiring.copy()))
 
     @property
     def status(self) -> Status:
@@ -170,7 +193,8 @@ class Service:
     async def load(self) -> None:
         """Loads and warms up the models in a thread, while the event loop answers probes."""
         async with self._loading:
-            self.failure = await self._load()
+            if self.models is None:  # or else SIGHUP was first
+                self.failure = await self._load()
 
     async def reload(self) -> None:
         """Loads them again beside those that answer, and lets them take over between two requests.
@@ -188,7 +212,13 @@ class Service:
             if failure is None or before is None:
                 self.failure = failure
         if failure is None:
-            await asyncio.gather(*(model.batcher.retire() for model in before or ()))
+            await asyncio.gather(*(self._retire(model.batcher) for model in before or ()))
+
+    async def _retire(self, batcher: Batcher) -> None:
+        """Watches it until it has ended: its threads keep a processor, and memory, if they hang."""
+        self._retiring.add(batcher)
+        await batcher.retire()
+        self._retiring.discard(batcher)
 
     def reload_soon(self) -> None:
         """Begins ``reload``; what a signal calls."""

@@ -121,8 +121,11 @@ class Supervisor:
     def _start(self) -> None:
         pulse = SharedPulse()
         worker = _spawning.Process(target=_work, args=(self._settings, self._socket, pulse))
+        # It inherits the mask: while it imports, SIGHUP waits and does not end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         worker.start()
         self._workers[worker] = pulse
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         if self._draining:  # a signal came before the worker was known
             worker.terminate()
 
@@ -177,6 +180,7 @@ def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> N
     # A terminal signals its whole group; the supervisor passes it on once.
     os.setpgrp()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
     try:

@@ -4,16 +4,21 @@ import csv
 import itertools
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
 from model.engines import Engine, Logits
 from model.train import train
+from service.app import create_app
+from service.settings import load_settings
+from service.state import Service
 
 SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
 
@@ -85,6 +90,14 @@ class HeldEngine:
         return self._engine.logits(batch)
 
 
+def wait_ready(client: TestClient) -> None:
+    for _ in range(200):
+        if client.get("/readyz").status_code == 200:
+            return
+        time.sleep(0.05)
+    raise AssertionError(client.get("/health").text)
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of the labelled sentences."""
@@ -105,6 +118,19 @@ def tiny_artifact(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def tiny_classifier(tiny_artifact: Path) -> Classifier:
     return Classifier.load(tiny_artifact)
+
+
+@pytest.fixture(scope="module")
+def service(tiny_artifact: Path) -> Service:
+    """The state of the application that ``client`` asks."""
+    return Service(load_settings(model=tiny_artifact))
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(create_app(service.settings, service)) as client:
+        wait_ready(client)
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from service.app import create_app
 from service.batcher import Batcher
 from service.errors import DeadlineError
 from service.settings import load_settings
-from tests.conftest import SHIPPED, HeldEngine
-from tests.test_api import assert_problem, wait_ready
+from tests.conftest import SHIPPED, HeldEngine, wait_ready
+from tests.test_api import assert_problem
 from tests.test_batcher import unobserved
 
 TEXT = "房間很乾淨！😀服務也好，\n就是ＡＰＰ太差…下次不來了。[泪]"

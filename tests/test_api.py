@@ -15,18 +15,10 @@ from model.engines import BATCH_SIZE, Logits, OnnxEngine
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import HeldEngine
+from tests.conftest import HeldEngine, wait_ready
 
 TEXT = "房间很好"
 JSON = {"content-type": "application/json"}
-
-
-def wait_ready(client: TestClient) -> None:
-    for _ in range(200):
-        if client.get("/readyz").status_code == 200:
-            return
-        time.sleep(0.05)
-    raise AssertionError(client.get("/health").text)
 
 
 @pytest.fixture(scope="module")

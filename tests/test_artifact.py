@@ -212,7 +212,7 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ("uncertain_below", -0.1, "uncertain_below: Input should be greater than or equal to 0"),
         ("uncertain_below", None, "uncertain_below: Input should be a valid number"),
         ("name", "a\nb", "name: String should match pattern"),
-        ("name", "a" * 101, "name: String should have at most 100 characters"),
+        ("name", "a" * 65, "name: String should have at most 64 characters"),
         ("name", "\ud800", "Invalid JSON"),
         ("version", "1.0", "version: String should match pattern"),
         ("version", "１.0.0", "version: String should match pattern"),
@@ -238,6 +238,12 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
         ("a\nb\x1b", 1, r"'a\\nb\\x1b': Extra inputs are not permitted"),
         ("surprise" * 1000, 1, r"surprise.{190,200}…: Extra inputs are not permitted"),
+        ("name", "mine@1.0.0", "manifest.json: name: String should match pattern"),
+        ("name", "mine\n", "manifest.json: name: String should match pattern"),
+        ("name", "", "manifest.json: name: String should match pattern"),
+        ("version", "1.0.0\n", "manifest.json: version: String should match pattern"),
+        ("version", "1.0.0@2", "manifest.json: version: String should match pattern"),
+        ("version", "1.0.٣", "manifest.json: version: String should match pattern"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(

@@ -18,8 +18,8 @@ from service.app import create_app
 from service.middleware import ModelPaths
 from service.settings import AdapterName, load_settings
 from service.state import Service
-from tests.conftest import HeldEngine
-from tests.test_api import TEXT, assert_problem, wait_ready
+from tests.conftest import HeldEngine, wait_ready
+from tests.test_api import TEXT, assert_problem
 
 ALL = ",".join(get_args(AdapterName))
 BAD, PLAIN = "早餐很差", "电影在三楼"

@@ -41,6 +41,7 @@ def test_a_source_has_defaults(tmp_path: Path) -> None:
         ("name = ", "is not TOML"),
         ('name = "x"\nversion = "0.1.0"\n', "names no data"),
         (BASE.replace("0.1.0", "one"), "version"),
+        (BASE.replace('"x"', '"x@1.0.0"'), "name: String should match pattern"),
         ("sed = 1\n" + BASE, "sed: Extra inputs"),
         (BASE + "[network]\nhidden_size = 0\n", "network.hidden_size"),
         (BASE + '[[data.sources]]\nname = "a"\ntrain = []\n', "same name"),

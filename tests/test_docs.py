@@ -17,8 +17,7 @@ from model.config import SourceConfig, UnlabelledConfig, load_config
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
-from tests.conftest import SHIPPED
-from tests.test_api import wait_ready
+from tests.conftest import SHIPPED, wait_ready
 from tests.test_server import served
 from tests.test_server import wait_ready as wait_served
 
@@ -156,16 +155,29 @@ RUNNERS = {
     "python": ([sys.executable], "ask.py"),
     "javascript": (["node"], "ask.mjs"),
     "java": (["java"], "Ask.java"),
+    "sh": (["sh"], "ask.sh"),
+}
+# What each section's code is to print.
+PRINTED = {
+    "From code": ["positive", "contribution|^吃|^好吃|^不好吃"],
+    "Probes": ["alive", "ready", "zh-general", r"^\d+ samples|sentiment_requests_total"],
 }
 
 
-@pytest.mark.parametrize("language", RUNNERS)
-def test_the_code_of_the_documents_runs(language: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "language"),
+    [
+        *(("From code", language) for language in ("python", "javascript", "java")),
+        *(("Probes", language) for language in RUNNERS),
+    ],
+)
+def test_the_code_of_the_documents_runs(section: str, language: str, tmp_path: Path) -> None:
     command, name = RUNNERS[language]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"no {command[0]} on this machine")
-    section = read("docs/api.md").split("## From code")[1]
-    block = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)[0]
+    tool = "curl" if language == "sh" else command[0]
+    if shutil.which(tool) is None:
+        pytest.skip(f"no {tool} on this machine")
+    text = read("docs/api.md").split(f"## {section}\n")[1].split("\n## ")[0]
+    (block,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     with served(SHIPPED, tmp_path / "log") as (_, address):
         wait_served(address)
         host = address.removeprefix("http://")
@@ -183,5 +195,5 @@ def test_the_code_of_the_documents_runs(language: str, tmp_path: Path) -> None:
             check=False,
         )
     assert run.returncode == 0, run.stderr
-    assert "positive" in run.stdout
-    assert "contribution" in run.stdout or re.search("^吃|^好吃|^不好吃", run.stdout, re.MULTILINE)
+    for pattern in PRINTED[section]:
+        assert re.search(pattern, run.stdout, re.MULTILINE), pattern

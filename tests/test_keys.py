@@ -26,8 +26,8 @@ from service.keys import Keys, new_key, read_keys
 from service.server import begin
 from service.settings import AdapterName, load_settings
 from service.state import Service
-from tests.conftest import SHIPPED
-from tests.test_api import JSON, TEXT, assert_problem, wait_ready
+from tests.conftest import SHIPPED, wait_ready
+from tests.test_api import JSON, TEXT, assert_problem
 from tests.test_compat import BAIDU, FORMS, Form, assert_said, each_form
 from tests.test_middleware import access_lines, post, unreadable
 from tests.test_probes import ask, free_port

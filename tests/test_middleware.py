@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,10 @@ from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import HeldEngine
-from tests.test_api import JSON, TEXT, assert_problem, wait_ready
+from tests.test_api import JSON, TEXT, assert_problem
 
 GET_PATHS = ["/livez", "/readyz", "/health", "/metrics", "/v1/model", "/docs", "/openapi.json"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@pytest.fixture(scope="module")
-def service(tiny_artifact: Path) -> Service:
-    return Service(load_settings(model=tiny_artifact))
-
-
-@pytest.fixture(scope="module")
-def client(service: Service) -> Iterator[TestClient]:
-    with TestClient(create_app(service.settings, service)) as client:
-        wait_ready(client)
-        yield client
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import httpx2
@@ -17,18 +17,22 @@ from fastapi.testclient import TestClient
 from model.classifier import Classifier
 from model.errors import ConfigError
 from service.app import create_app
-from service.batcher import Batcher
+from service.batcher import HANG_SECONDS, Batcher
 from service.cli import main
+from service.errors import DeadlineError
+from service.routes.stream import MEDIA_TYPES
+from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import SHIPPED, HeldEngine
-from tests.test_api import assert_problem, wait_ready
+from tests.conftest import SHIPPED, HeldEngine, wait_ready
+from tests.test_api import assert_problem
 from tests.test_server import log_lines, served, wait_for
 from tests.test_server import wait_ready as wait_served
 from tests.test_service_metrics import samples
 from tests.test_workers import ready_workers
 
 TEXT = {"text": "房间很好"}
+NDJSON = {"content-type": MEDIA_TYPES[0]}
 
 
 def version_of(artifact: Path, directory: Path, version: str) -> Path:
@@ -40,14 +44,17 @@ def version_of(artifact: Path, directory: Path, version: str) -> Path:
     return directory
 
 
+def turn(link: Path, target: Path) -> None:
+    """Lets a symbolic link name another directory, at once."""
+    other = link.with_name("next")
+    other.symlink_to(target)
+    other.rename(link)
+
+
 @pytest.fixture(scope="module")
-def client(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
     newer = version_of(tiny_artifact, tmp_path_factory.mktemp("newer") / "artifact", "2.0.0")
-    with TestClient(
-        create_app(load_settings(model=tiny_artifact, models=(SHIPPED, newer)))
-    ) as client:
-        wait_ready(client)
-        yield client
+    return Service(load_settings(model=tiny_artifact, models=(SHIPPED, newer)))
 
 
 @pytest.mark.parametrize(
@@ -69,11 +76,31 @@ def test_a_request_may_name_its_model(
     model = client.post(f"/v1/{path}", json=named).json()["model"]
     assert f"{model['name']} {model['version']}" == served_by
 
+    # A stream names it before its first line.
+    query = {} if name is None else {"model": name}
+    reply = client.post(STREAM, params=query, content=json.dumps(TEXT), headers=NDJSON)
+    assert json.loads(reply.text.splitlines()[-1])["model"] == model
 
-@pytest.mark.parametrize("name", ["other", "custom@0.1.1", "", "custom@"])
+
+@pytest.mark.parametrize("name", ["other", "custom@0.1.1", "", "custom@", "好" * 1000])
 def test_an_unknown_model_is_a_404(client: TestClient, name: str) -> None:
-    problem = assert_problem(client.post("/v1/predict", json={**TEXT, "model": name}), 404)
+    body = {**TEXT, "model": name[:256]}
+    problem = assert_problem(client.post("/v1/predict", json=body), 404)
     assert "no such model" in problem["detail"]
+    problem = assert_problem(
+        client.post(STREAM, params={"model": name}, content=b"{", headers=NDJSON), 404
+    )
+    assert "no such model" in problem["detail"]
+
+
+def test_a_stream_meets_the_queue_of_the_model_that_it_names(
+    client: TestClient, service: Service
+) -> None:
+    content, path = json.dumps(TEXT), f"{STREAM}?model=custom@2.0.0"
+    queue = service.ready_model("custom@2.0.0").batcher
+    with queue._place(service.settings.queue_texts):
+        assert_problem(client.post(path, content=content, headers=NDJSON), 429)
+        assert client.post(STREAM, content=content, headers=NDJSON).status_code == 200
 
 
 def test_the_models_are_listed_the_default_first(client: TestClient) -> None:
@@ -128,8 +155,7 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
                     failed.append(reply.text)
 
     def turn_to(target: Path) -> None:
-        (tmp_path / "next").symlink_to(target)
-        (tmp_path / "next").rename(link)
+        turn(link, target)
         process.send_signal(signal.SIGHUP)
 
     with served(link, log, SENTIMENT_WORKERS=workers) as (process, address):
@@ -211,6 +237,36 @@ def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
         _, explanation = await asyncio.wait_for(explaining, 10)
         assert len(explanation.tokens) == 3
         await asyncio.wait_for(retiring, 10)
+
+    asyncio.run(scenario())
+
+
+def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
+        await service.load()
+        model = service.ready_model()
+        engine = HeldEngine(model.classifier._engine)
+        model.classifier._engine = engine
+        with pytest.raises(DeadlineError):
+            await model.batcher.submit(["好"])
+        reloading = asyncio.create_task(service.reload())
+        while service.ready_model() is model:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)  # longer than closing waits for its threads
+        assert not service.hangs
+        later = time.monotonic() + HANG_SECONDS + 1
+        with monkeypatch.context() as patched:
+            patched.setattr("time.monotonic", lambda: later)
+            service.tick()  # the event loop is well
+            assert service.hangs
+            assert service.status == "failed"
+        engine.released.set()
+        await asyncio.wait_for(reloading, 20)
+        assert not service._retiring
+        await service.close()
 
     asyncio.run(scenario())
 

@@ -12,7 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 
+from service.app import ADAPTERS, ROUTERS
+from service.routes import stream
+from service.routes.admission import AdmittedRoute
 from service.settings import load_settings
 from service.state import Service
 from tests.test_probes import free_port
@@ -45,7 +49,8 @@ def shown() -> list[str]:
 
 
 def metric_names(expression: str) -> set[str]:
-    return set(re.findall(r"\b(?:sentiment|process)_[a-z_]+|\bup\b", expression))
+    unquoted = re.sub(r'"[^"]*"', '""', expression)
+    return set(re.findall(r"\b(?:sentiment|process)_[a-z_]+|\bup\b", unquoted))
 
 
 def promtool(*arguments: str) -> str:
@@ -108,6 +113,18 @@ def test_the_dashboard_reads_from_the_source_that_is_provisioned() -> None:
         "Drift",
     ]
     assert all(panel["description"] for panel in panels)
+
+
+def test_rules_and_dashboard_count_every_route_that_brings_texts() -> None:
+    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    texts = {route.path for route in routes if isinstance(route, AdmittedRoute)} | {stream.PATH}
+    texts.remove("/")  # to metrics it is the page
+    expressions = [*shown(), *(rule["expr"] for rule in rules())]
+    patterns = set(re.findall(r'route=~"(.*?)"', " ".join(expressions)))
+    assert patterns
+    for pattern in patterns:
+        assert {route.path for route in routes if re.fullmatch(pattern, route.path)} == texts
 
 
 def test_no_two_panels_overlap() -> None:

@@ -110,6 +110,38 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
     asyncio.run(scenario())
 
 
+def test_a_request_waits_for_as_many_texts_of_streams_as_of_requests(
+    tiny_classifier: Classifier, clock: list[float]
+) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        settings = load_settings(queue_seconds=1.0, batch_texts=1, deadline_seconds=60)
+        batcher = Batcher(classifier, settings, unobserved)
+        slow = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        clock[0] += 0.3  # what a text takes
+        engine.released.set()
+        await slow
+        engine.released.clear()
+        # 30 seconds' work are 100 texts, and a third chunk waits for room.
+        streamed = [asyncio.create_task(batcher.submit_in_turn(["好"] * 50)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert batcher.texts == 100
+        assert batcher.wait_seconds == pytest.approx(0.3)  # a run of one text
+        requested = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert batcher.wait_seconds == pytest.approx(0.9)
+        assert not batcher.saturated
+        second = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        assert batcher.saturated
+        engine.released.set()
+        await asyncio.gather(*streamed, requested, second)
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_after_a_stall_the_queue_grows_busy_again_and_the_pace_is_learnt_anew(
     tiny_classifier: Classifier, clock: list[float]
 ) -> None:

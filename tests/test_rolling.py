@@ -1,10 +1,11 @@
-"""What takes minutes: instances rolled behind a balancer, and memory over many requests."""
+"""What takes minutes: instances rolled behind a balancer, models swapped, memory over requests."""
 
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import sentences
+from tests.test_models import reloads, turn, version_of
 from tests.test_server import answers, served, wait_for, wait_ready
+from tests.test_workers import ready_workers
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +183,39 @@ def test_a_rolling_restart_under_load_loses_no_request(
     with capsys.disabled():
         print(f"\n{rolls} restarts, {load.sent} requests: {dict(load.outcomes)}")  # noqa: T201
     assert load.sent >= REQUESTS
+    assert set(load.outcomes) == {"200"}
+
+
+def wait_for_reloads(url: str, count: int) -> None:
+    wait_for(lambda: sum(reloads(url)) == count)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_models_that_take_over_again_and_again_lose_no_request(
+    tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    versions = [
+        version_of(tiny_artifact, tmp_path / number, f"{number}.0.0") for number in ("1", "2")
+    ]
+    broken = version_of(tiny_artifact, tmp_path / "3", "3.0.0")
+    (broken / "vocab.txt").write_text("broken", encoding="utf-8")
+    link = tmp_path / "current"
+    link.symlink_to(versions[0])
+    settings = {"SENTIMENT_WORKERS": str(workers), "SENTIMENT_DEADLINE_SECONDS": "25"}
+    with served(link, tmp_path / "log", **settings) as (process, url):
+        wait_for(lambda: ready_workers(url) == workers)
+        swaps = 0
+        with Load(int(url.rsplit(":", 1)[1])) as load:
+            while swaps < 10 or load.sent < REQUESTS:
+                turn(link, broken if swaps == 4 else versions[(swaps + 1) % 2])
+                process.send_signal(signal.SIGHUP)
+                swaps += 1
+                wait_for_reloads(url, swaps * workers)
+        assert reloads(url) == ((swaps - 1) * workers, workers)
+        process.terminate()
+        assert process.wait(60) == 0
+    with capsys.disabled():
+        print(f"\n{swaps} swaps, {load.sent} requests: {dict(load.outcomes)}")  # noqa: T201
     assert set(load.outcomes) == {"200"}
 
 

@@ -12,10 +12,12 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from model import artifact as artifacts
+from service import metrics
 from service.app import create_app
 from service.metrics import FEWEST_RECENT_TEXTS
 from service.settings import load_settings
-from tests.test_api import JSON, wait_ready
+from tests.conftest import wait_ready
+from tests.test_api import JSON
 
 Samples = dict[str, float]
 
@@ -161,7 +163,7 @@ if sys.argv[2] == "first":
     metrics.empty_directory()
 from service.app import create_app
 from service.settings import load_settings
-from tests.test_api import wait_ready
+from tests.conftest import wait_ready
 with TestClient(create_app(load_settings(model=Path(sys.argv[1])))) as client:
     wait_ready(client)
     client.post("/v1/predict", json={"text": "房间很好"})

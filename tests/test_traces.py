@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from service.app import create_app
 from service.settings import load_settings
-from tests.test_api import wait_ready
+from tests.conftest import wait_ready
 
 spans = TracerProvider()
 spans.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -99,6 +100,25 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
         process.terminate()
         assert process.wait(20) == 0
     assert any("ended with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log"))
+
+
+def test_a_worker_that_still_imports_outlives_a_reload(tiny_artifact: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with served(tiny_artifact, log, SENTIMENT_WORKERS="2") as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        first = worker_ids(process)
+        os.kill(first[0], signal.SIGKILL)
+        wait_for(lambda: len(set(worker_ids(process)) - set(first)) == 1)
+        # Its imports take long enough for some of these; that of the other worker, too.
+        for _ in range(20):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        wait_for(lambda: ready_workers(address) == 2)
+        assert len(set(worker_ids(process)) - set(first)) == 1
+        process.terminate()
+        assert process.wait(20) == 0
+    ended = [line for line in log_lines(log) if "ended with code" in str(line["message"])]
+    assert len(ended) == 1
 
 
 def test_workers_do_not_outlive_their_supervisor(tiny_artifact: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -25,6 +26,7 @@ from service.schemas import (
     BatchSuccess,
     CheckedItem,
     InvalidItem,
+    ModelName,
     StreamEnd,
     StreamSummary,
     sentiment_fields,
@@ -88,7 +90,6 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     async def _stream(self, receive: Receive, send: Send) -> None:
         reading = asyncio.create_task(self._read(receive))
         writing: asyncio.Task[None] | None = None
-        self._service.reading.add(reading)
         try:
             # Who waits for 100 Continue is to get it, by the first reading, before the head.
             await asyncio.sleep(0)
@@ -108,23 +109,25 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 await _throw_away(receive)
             await send(_part(""))
         finally:
-            self._service.reading.discard(reading)
             for task in (reading, writing, *self._tasks):
                 if task:
                     task.cancel()
 
     async def _read(self, receive: Receive) -> None:
         try:
-            async for chunk in self._chunks(receive):
-                await self._places.acquire()
-                answering = asyncio.create_task(self._answer(chunk))
-                self._tasks.add(answering)
-                answering.add_done_callback(self._tasks.discard)
-                self._under_way.put_nowait(answering)
-                # All streams together read a chunk a turn of the event loop: what is wrong with
-                # a line is soon said, and requests would wait for all who send nothing else.
-                async with self._service.stream_turn:
-                    await asyncio.sleep(0)
+            # From in here: a task that is cancelled before its first step says nothing to anybody.
+            with self._service.reading():
+                async for chunk in self._chunks(receive):
+                    await self._places.acquire()
+                    answering = asyncio.create_task(self._answer(chunk))
+                    self._tasks.add(answering)
+                    answering.add_done_callback(self._tasks.discard)
+                    self._under_way.put_nowait(answering)
+                    # All streams together read a chunk a turn of the event loop: what is wrong
+                    # with a line is soon said, and requests would wait for all who send nothing
+                    # else.
+                    async with self._service.stream_turn:
+                        await asyncio.sleep(0)
         except ClientDisconnect:
             self._gone = True
         except TimeoutError:
@@ -273,9 +276,12 @@ async def _throw_away(receive: Receive) -> None:
             "model": BatchSuccess | BatchFailure | StreamEnd,
             "description": "A line for each line, in order, and the summary last",
         },
-        **responses(401, 415, 429, 500, 503),
+        **responses(401, 404, 415, 429, 500, 503),
     },
     openapi_extra={
+        "parameters": [
+            {"name": "model", "in": "query", "schema": TypeAdapter(ModelName).json_schema()}
+        ],
         "requestBody": {
             "required": True,
             "description": "One JSON object a line, at most 64 KiB.",
@@ -283,7 +289,7 @@ async def _throw_away(receive: Receive) -> None:
                 media_type: {"schema": {"$ref": "#/components/schemas/BatchItem"}}
                 for media_type in MEDIA_TYPES
             },
-        }
+        },
     },
     max_body_size=sys.maxsize,
 )
@@ -300,4 +306,11 @@ async def predict_stream(request: Request) -> Response:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaTypeError("send the body without a content-encoding")
     service = service_of(request)
-    return StreamResponse(service, service.ready_model())
+    model = service.ready_model(_named_model(request.state.query))
+    model.batcher.check_room()
+    return StreamResponse(service, model)
+
+
+def _named_model(query: bytes) -> str | None:
+    names = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("model")
+    return names[-1] if names else None
