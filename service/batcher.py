@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count, islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -87,12 +87,13 @@ class _Request:
     done: asyncio.Future[None]
     probabilities: Probabilities  # (windows, labels)
     missing: int
-    tickets: list[int] = field(default_factory=list)
+    waiting: dict[int, _Window] = field(default_factory=dict)  # by their rows
+    begun: bool = False
     started: float = math.inf
     ended: float = 0.0
 
 
-_Lane = dict[int, _Window]  # windows that wait, by ticket, the oldest first
+_Lane = dict[_Request, None]  # requests of which windows wait, the oldest first
 
 
 class Batcher:
@@ -100,11 +101,12 @@ class Batcher:
 
     Whoever comes while a thread is idle is answered at once and alone; nobody waits for company.
     Where more wait than threads run, a thread takes the oldest with those of near length beside
-    it, up to ``batch_texts``. At most ``queue_texts`` texts wait or run, and, where more wait than
-    one run takes, what is before a request takes at most about ``queue_seconds``; a request that
-    would exceed either is refused at once. Streams wait instead, and only for a part of that room.
-    Texts without one of their tokens, for explanations, run among the streams' texts; where those
-    and requests wait, they get a run in turn.
+    it, up to ``batch_texts``; every other time, the oldest of a request of which nothing has run
+    yet, so that nobody waits for the whole of somebody's long text. At most ``queue_texts`` texts
+    wait or run, and, where more wait than one run takes, what is before a request takes at most
+    about ``queue_seconds``; a request that would exceed either is refused at once. Streams wait
+    instead, and only for a part of that room. Texts without one of their tokens, for explanations,
+    run among the streams' texts; where those and requests wait, they get a run in turn.
     """
 
     def __init__(
@@ -118,10 +120,10 @@ class Batcher:
         self._pace = Pace(settings.batch_texts)
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
-        self._tickets = count()
         self._requested: _Lane = {}
         self._bulk: _Lane = {}
         self._lanes = (self._requested, self._bulk)  # the one whose turn it is first
+        self._newcomers_turn = False
         self._streamed_texts = 0
         self._turn = asyncio.Lock()  # whoever comes first gets it first
         self._left = asyncio.Event()
@@ -323,8 +325,8 @@ class Batcher:
             # One that hangs dies with the process.
             await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
         for lane in self._lanes:
-            for window in lane.values():
-                window.request.done.cancel()
+            for request in lane:
+                request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(self, texts: Sequence[str], lane: _Lane) -> Answer:
@@ -369,19 +371,16 @@ class Batcher:
         )
         if not windows:
             return request
+        request.waiting = {row: _Window(request, row, ids) for row, ids in enumerate(windows)}
         with self._changed:
-            for row, ids in enumerate(windows):
-                ticket = next(self._tickets)
-                request.tickets.append(ticket)
-                lane[ticket] = _Window(request, row, ids)
+            lane[request] = None
             self._changed.notify(len(windows))
         try:
             await request.done
         finally:
             if request.missing:  # too late, nobody wants it any more, or a run of it failed
                 with self._changed:
-                    for ticket in request.tickets:
-                        lane.pop(ticket, None)
+                    lane.pop(request, None)
         return request
 
     def _serve(self) -> None:
@@ -411,11 +410,22 @@ class Batcher:
             lane = first or second
             if lane is first:
                 self._lanes = (second, first)
-            tickets = list(islice(lane, _WINDOWS_LOOKED_AT))
-            lengths = [len(lane[ticket].ids) for ticket in tickets]
+            request = oldest = next(iter(lane))
+            if self._newcomers_turn:
+                request = next((each for each in lane if not each.begun), oldest)
+            self._newcomers_turn = not self._newcomers_turn
+            requests = chain([request], (each for each in lane if each is not request))
+            waiting = chain.from_iterable(each.waiting.values() for each in requests)
+            windows = list(islice(waiting, _WINDOWS_LOOKED_AT))
+            lengths = [len(window.ids) for window in windows]
             groups = group_by_length(lengths, self._settings.batch_texts)
-            chosen = next(group for group in groups if 0 in group)
-            return [lane.pop(tickets[index]) for index in chosen]
+            run = [windows[index] for index in next(group for group in groups if 0 in group)]
+            for window in run:
+                window.request.begun = True
+                del window.request.waiting[window.row]
+                if not window.request.waiting:
+                    del lane[window.request]
+            return run
 
     def _deliver(
         self, run: list[_Window], result: Probabilities | Exception, started: float, ended: float

@@ -128,6 +128,23 @@ def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) ->
     asyncio.run(scenario())
 
 
+def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        runs: list[int] = []
+        batcher = Batcher(classifier, load_settings(batch_texts=4), runs.append)
+        long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        short = asyncio.create_task(batcher.submit(["好"]))
+        await asyncio.sleep(0.05)
+        engine.released.set()
+        await asyncio.gather(long, short)
+        assert runs == [4, 1, 4, 4]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         engine = HeldEngine(tiny_classifier._engine)
