@@ -273,6 +273,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
         "drain_seconds": 0.0,
         "keep_alive_seconds": 5,
         "rate_limit": None,
+        "max_connections": 4096,
         "threads": 0,
         "workers": 1,
     }
