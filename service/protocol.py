@@ -8,6 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import MEDIA_TYPE, problem
+from service.middleware import SECURITY_HEADERS
 
 # As the parser sees it, which refuses line feeds alone.
 _END = re.compile(rb"\r?\n\r?\n")
@@ -184,9 +185,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if not (self._in_body and cycle.response_started):
             body = json.dumps(problem(status, detail).model_dump(exclude_none=True)).encode()
-            head = (
-                f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-                "connection: close\r\n\r\n"
+            headers = (
+                (b"content-type", MEDIA_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+                *SECURITY_HEADERS,
             )
-            self.transport.write(STATUS_LINE[status] + head.encode() + body)
+            head = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         self.transport.close()

@@ -155,6 +155,7 @@ def test_what_the_parser_refuses_gets_the_one_error_body(attacked: Attacked, sen
     response = httpx2.Response(int(head.split()[1]), content=body)
     assert b"content-type: application/problem+json" in head
     assert b"connection: close" in head
+    assert b"x-content-type-options: nosniff" in head
     assert set(response.json()) == {"type", "title", "status", "detail"}
     assert response.json()["status"] == response.status_code
 

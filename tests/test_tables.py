@@ -540,7 +540,7 @@ def test_words_of_ones_own_count_in_tables_and_pipes(
     monkeypatch.setenv("SENTIMENT_USER_WORDS", str(tmp_path / "none"))
     missing = run(table, "--model", tiny_artifact)
     assert missing.exit_code == 2
-    assert "SENTIMENT_USER_WORDS" in missing.output
+    assert "--user-words" in missing.output
 
 
 def test_a_file_that_changes_meanwhile_is_not_joined(
