@@ -50,7 +50,7 @@ def _words_option(name: str, words: str) -> Callable[[Callable[..., None]], Call
     variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
     return click.option(
         f"--{name}",
-        type=_File,
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
         envvar=variable,
         help=f"File of {words}; {variable}.",
     )
