@@ -113,7 +113,7 @@ def graph_digest(content: bytes, config: NetworkConfig) -> str:
     """
     model = _parse(content)
     model.DiscardUnknownFields()
-    if model.ByteSize() != len(content):
+    if model.SerializeToString(deterministic=True) != content:
         raise ValueError("it holds more than the graph that sentiment export writes")
     model.graph.ClearField("initializer")
     for node in model.graph.node:

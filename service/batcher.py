@@ -93,7 +93,10 @@ class _Request:
     ended: float = 0.0
 
 
-_Lane = dict[_Request, None]  # requests of which windows wait, the oldest first
+class _Lane(dict[_Request, None]):
+    """Requests of which windows wait, the oldest first."""
+
+    newcomers_turn = False
 
 
 class Batcher:
@@ -120,10 +123,8 @@ class Batcher:
         self._pace = Pace(settings.batch_texts)
         self._loop = asyncio.get_running_loop()
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
-        self._requested: _Lane = {}
-        self._bulk: _Lane = {}
+        self._requested, self._bulk = _Lane(), _Lane()
         self._lanes = (self._requested, self._bulk)  # the one whose turn it is first
-        self._newcomers_turn = False
         self._streamed_texts = 0
         self._turn = asyncio.Lock()  # whoever comes first gets it first
         self._left = asyncio.Event()
@@ -411,9 +412,9 @@ class Batcher:
             if lane is first:
                 self._lanes = (second, first)
             request = oldest = next(iter(lane))
-            if self._newcomers_turn:
+            if lane.newcomers_turn:
                 request = next((each for each in lane if not each.begun), oldest)
-            self._newcomers_turn = not self._newcomers_turn
+            lane.newcomers_turn = not lane.newcomers_turn
             requests = chain([request], (each for each in lane if each is not request))
             waiting = chain.from_iterable(each.waiting.values() for each in requests)
             windows = list(islice(waiting, _WINDOWS_LOOKED_AT))

@@ -252,7 +252,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(request, problem(error.status_code, detail), error.headers)
 
 
-async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+async def on_unexpected_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that met an error which nobody foresaw."""
     return problem_response(request, problem(500, "the service failed; the log says more"))
 
 
@@ -263,7 +264,7 @@ def install_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _on_model_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_unexpected_error)
+    app.add_exception_handler(Exception, on_unexpected_error)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from service.errors import (
     ServiceError,
     UploadsFullError,
     error_response,
+    on_unexpected_error,
 )
 from service.keys import Keys
 from service.routes.compat import Adapter
@@ -102,8 +103,9 @@ class Head:
         if scheme.lower() == "bearer":
             return key.strip().encode("latin-1")
         for name in self.adapter.key_parameters if self.adapter else ():
-            if given := parse_qs(self.query).get(name):
-                return given[-1]
+            # As bytes parse_qs takes nothing but ASCII.
+            if given := parse_qs(self.query.decode("latin-1"), encoding="latin-1").get(name):
+                return given[-1].encode("latin-1")
         return None
 
 
@@ -171,9 +173,12 @@ class RequestLayer:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception:
-            # The framework has answered with a 500 already; its traceback ends here.
+        except Exception as error:
+            # The framework has answered with a 500 already, unless it was not even asked.
             logger.exception("unexpected error", extra={"fields": {"request_id": request_id}})
+            if not status:
+                answer = await on_unexpected_error(Request(scope), error)
+                await answer(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = model_route or getattr(scope.get("route"), "path", None)

@@ -117,6 +117,8 @@ class HttpProtocol(HttpToolsProtocol):
         Raises:
             ValueError: which the parser makes a 400 of.
         """
+        if self.parser.should_upgrade():  # behind another request, where no offer was taken out
+            raise ValueError("the parser would leave out whatever follows")
         if sum(name == b"transfer-encoding" for name, _ in self.headers) > 1:
             raise ValueError("proxies do not agree on what two encodings mean")
         if len(self.pipeline) >= _MOST_WAITING:

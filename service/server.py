@@ -141,7 +141,7 @@ def most_connections(settings: Settings) -> int:
     wanted = settings.max_connections + _FILES
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files > soft:
+    if resource.RLIM_INFINITY != soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     if files < wanted:
         logger.warning("%d connections at most: the system allows %d files", files - _FILES, files)

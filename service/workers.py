@@ -99,10 +99,9 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._pass_reload_on)
         probes = probe_server(self._settings, self)
         logger.info("Workers running on http://%s", self.address)
-        while not self._draining and len(self._workers) < self._settings.workers:
-            self._start()
+        self._start_missing()
         stopped: set[SpawnProcess] = set()
-        while self._workers:
+        while self._workers or not self._draining:
             wait([worker.sentinel for worker in self._workers], timeout=1.0)
             if self._draining:  # or the backlog would go on filling with what nobody reads
                 self._socket.close()
@@ -115,17 +114,29 @@ class Supervisor:
                     worker.join()
                 if not worker.is_alive():
                     self._end(worker)
+            self._start_missing()
         if probes:
             probes.close()
+
+    def _start_missing(self) -> None:
+        """Starts the workers that are missing; what the system refuses now is tried again soon."""
+        while not self._draining and len(self._workers) < self._settings.workers:
+            try:
+                self._start()
+            except OSError as error:
+                logger.error("a worker cannot be started: %s", error.strerror)
+                return
 
     def _start(self) -> None:
         pulse = SharedPulse()
         worker = _spawning.Process(target=_work, args=(self._settings, self._socket, pulse))
         # It inherits the mask: while it imports, SIGHUP waits and does not end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        worker.start()
-        self._workers[worker] = pulse
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        try:
+            worker.start()
+            self._workers[worker] = pulse
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         if self._draining:  # a signal came before the worker was known
             worker.terminate()
 
@@ -136,8 +147,6 @@ class Supervisor:
         if not self._draining:
             logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
             time.sleep(_RESTART_SECONDS)
-        if not self._draining:  # nor did a signal come meanwhile
-            self._start()
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._draining = True

@@ -145,6 +145,32 @@ def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifie
     asyncio.run(scenario())
 
 
+def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classifier) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        ended: list[str] = []
+        batcher = Batcher(classifier, load_settings(batch_texts=4), unobserved)
+
+        async def ask(name: str, text: str, count: int) -> None:
+            submit = batcher.submit_in_turn if name == "stream" else batcher.submit
+            await submit([text] * count)
+            ended.append(name)
+
+        # Lengths are unlike, so that no run has texts of two of them.
+        asking = [asyncio.create_task(ask("long", "房间很好" * 20, 12))]
+        await asyncio.to_thread(engine.entered.wait, 10)
+        asking += [asyncio.create_task(ask("stream", "房间很好" * 5, 4)) for _ in range(12)]
+        asking += [asyncio.create_task(ask(str(number), "好" * number, 1)) for number in (1, 9, 40)]
+        await asyncio.sleep(0.1)
+        engine.released.set()
+        await asyncio.gather(*asking)
+        requests = [name for name in ended if name != "stream"]
+        assert requests == ["1", "9", "long", "40"]  # a run of each in turn
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         engine = HeldEngine(tiny_classifier._engine)

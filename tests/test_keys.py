@@ -317,6 +317,27 @@ def test_baidus_clients_have_their_key_as_secret_and_as_token(client: TestClient
     assert client.post(f"/predict?access_token={SHOP}", json=tei.body).status_code == 401
 
 
+@pytest.mark.parametrize("note", ["%E4%BD%A0", "%ff", "你".encode().decode("latin-1")])
+def test_a_query_may_hold_any_bytes(client: TestClient, note: str) -> None:
+    query = f"charset=UTF-8&note={note}"
+    answer = client.post(f"{BAIDU}?{query}&access_token={SHOP}", json={"text": TEXT})
+    assert answer.json()["items"]
+    assert client.post(f"{BAIDU}?{query}", json={"text": TEXT}).json()["error_code"] == 110
+
+
+def test_an_error_of_the_layers_before_the_framework_is_a_problem_too(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(keys: Keys, given: bytes) -> None:
+        raise RuntimeError("nobody foresaw it")
+
+    monkeypatch.setattr(Keys, "find", fail)
+    answer = client.post("/v1/predict", json={"text": TEXT}, headers=bearer(SHOP))
+    assert_problem(answer, 500)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "foresaw" not in answer.text
+
+
 def test_baidu_aip_with_a_key(tmp_path: Path, keys_file: Path) -> None:
     aip = pytest.importorskip("aip")
     settings = {"SENTIMENT_API_KEYS_FILE": str(keys_file), "SENTIMENT_COMPAT": "baidu"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -312,6 +313,32 @@ def test_a_head_may_come_in_pieces_and_garbage_is_still_refused(
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_an_offer_to_upgrade_behind_another_request_is_refused(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    smuggled = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+    sent = (
+        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
+        f"Content-Length: {len(smuggled)}\r\n\r\n"
+    ).encode()
+    with served(tiny_artifact, tmp_path / "log") as (_, address):
+        wait_ready(address)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(sent)
+            time.sleep(0.05)
+            with suppress(OSError):  # it may be closed by now
+                connection.sendall(smuggled)
+            received = b""
+            with suppress(ConnectionResetError):
+                while part := connection.recv(2**16):
+                    received += part
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", received)
+    assert statuses.count(b"200") <= 1, received
+    assert b"400" in statuses or len(statuses) == 1
 
 
 @pytest.mark.parametrize("padding", [0, 100])

@@ -1,5 +1,6 @@
 """Several worker processes behind one port."""
 
+import errno
 import os
 import signal
 import socket
@@ -7,14 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from model.engines import available_cpus
+from service import workers
 from service.batcher import HANG_SECONDS
 from service.settings import load_settings
-from service.workers import SharedPulse
+from service.workers import SharedPulse, Supervisor
 from tests.test_server import log_lines, served, wait_for
 from tests.test_service_metrics import samples
 
@@ -177,3 +180,25 @@ def test_workers_share_the_processors() -> None:
     assert load_settings().threads_of_a_worker == available_cpus()
     assert load_settings(workers=64).threads_of_a_worker == 1
     assert load_settings(workers=2, threads=3).threads_of_a_worker == 3
+
+
+def test_a_worker_that_the_system_cannot_start_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor = Supervisor(load_settings(port=0, workers=2))
+    refusals = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+    started: list[Any] = []
+
+    def start(process: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        started.append(process)
+
+    monkeypatch.setattr(workers._spawning.Process, "start", start)
+    supervisor._start_missing()
+    assert "a worker cannot be started: Resource temporarily unavailable" in caplog.text
+    assert started == []
+    supervisor._start_missing()
+    assert len(started) == 2
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    supervisor._socket.close()

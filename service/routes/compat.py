@@ -50,7 +50,7 @@ class Adapter:
     paths: re.Pattern[str]
     error: ErrorForm
     # Parameters of the query that may hold the key, where its clients send no Authorization.
-    key_parameters: tuple[bytes, ...] = ()
+    key_parameters: tuple[str, ...] = ()
 
     def owns(self, path: str) -> bool:
         """Whether a problem at this path is said in the protocol's form."""

@@ -148,5 +148,5 @@ ADAPTER = Adapter(
     (router, tokens),
     re.compile(r"/(?:rpc|oauth)/2\.0/.*"),
     _error,
-    key_parameters=(b"access_token", b"client_secret"),
+    key_parameters=("access_token", "client_secret"),
 )
