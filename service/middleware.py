@@ -103,10 +103,15 @@ class Head:
         if scheme.lower() == "bearer":
             return key.strip().encode("latin-1")
         for name in self.adapter.key_parameters if self.adapter else ():
-            # As bytes parse_qs takes nothing but ASCII.
-            if given := parse_qs(self.query.decode("latin-1"), encoding="latin-1").get(name):
-                return given[-1].encode("latin-1")
+            if given := self.parameter(name):
+                return given.encode()
         return None
+
+    def parameter(self, name: str, *, blank: bool = False) -> str | None:
+        """The last value of a parameter of the query; one that is blank only where asked for."""
+        # As bytes parse_qs takes nothing but ASCII.
+        values = parse_qs(self.query.decode("latin-1"), keep_blank_values=blank).get(name)
+        return values[-1] if values else None
 
 
 class RequestLayer:
@@ -148,7 +153,6 @@ class RequestLayer:
         model_route = self._model_paths.find(path) if method == "POST" else None
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        state["query"] = query
         state["head"] = Head(method, path, query, headers, adapter, model_route)
         # What is to be added to the headers of the answer, whatever that will be.
         state["headers"] = [(b"x-request-id", request_id.encode()), *SECURITY_HEADERS]

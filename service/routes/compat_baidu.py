@@ -4,7 +4,6 @@ import json
 import random
 import re
 from typing import Any, Literal
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -91,8 +90,8 @@ def _error(problem: Problem) -> Response:
     return _AsciiResponse(BaiduError(error_code=code, error_msg=problem.detail).model_dump())
 
 
-def _text(body: bytes, query: bytes) -> str:
-    charset = parse_qs(query.decode("latin-1")).get("charset", ["GBK"])[-1].upper()
+def _text(body: bytes, charset: str | None) -> str:
+    charset = (charset or "GBK").upper()
     if charset not in _ENCODINGS:
         raise UnreadableBodyError(f"the charset must be {' or '.join(_ENCODINGS)}")
     try:
@@ -123,7 +122,7 @@ def _text(body: bytes, query: bytes) -> str:
 )
 async def sentiment_classify(request: Request, response: Response) -> BaiduResponse:
     """Whether a text is positive, neutral or negative, in Baidu's form; errors have status 200."""
-    text = _text(await request.body(), request.state.query)
+    text = _text(await request.body(), request.state.head.parameter("charset"))
     model = service_of(request).ready_model()
     (prediction,) = await classify(model, [text], "text", request, response)
     positive, negative = of_two(prediction)
@@ -140,8 +139,8 @@ async def sentiment_classify(request: Request, response: Response) -> BaiduRespo
 @tokens.post("/oauth/2.0/token")
 async def token(request: Request, service: CurrentService) -> BaiduToken:
     """The token that official clients fetch before they ask: their `client_secret`, the key."""
-    secret = parse_qs(request.state.query.decode("latin-1")).get("client_secret")
-    return BaiduToken(access_token=secret[-1] if secret and service.keys else "none")
+    secret = request.state.head.parameter("client_secret")
+    return BaiduToken(access_token=secret if secret and service.keys else "none")
 
 
 ADAPTER = Adapter(

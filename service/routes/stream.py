@@ -7,7 +7,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -306,11 +305,6 @@ async def predict_stream(request: Request) -> Response:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaTypeError("send the body without a content-encoding")
     service = service_of(request)
-    model = service.ready_model(_named_model(request.state.query))
+    model = service.ready_model(request.state.head.parameter("model", blank=True))
     model.batcher.check_room()
     return StreamResponse(service, model)
-
-
-def _named_model(query: bytes) -> str | None:
-    names = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("model")
-    return names[-1] if names else None
