@@ -10,19 +10,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain, islice
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from model.classifier import Classifier, Prediction, Probabilities
 from model.encoding import Encoding
-from model.engines import group_by_length
+from model.engines import BATCH_IDS
 from model.errors import ArtifactError, SentimentError, TextLimitError
 from model.explain import Explanation, ReferenceNetwork, Subject
 from service.errors import DeadlineError, NotReadyError, QueueFullError
-from service.pace import Pace
+from service.inference.fair_share import FairShare
+from service.inference.throughput import Throughput
+from service.inference.window_queue import Entry, WindowQueue
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 HANG_SECONDS = 30.0
 
 Outcome = Prediction | SentimentError
+
+_Result = TypeVar("_Result")
 
 
 def answered(outcome: Outcome) -> Prediction:
@@ -46,11 +50,18 @@ def answered(outcome: Outcome) -> Prediction:
 
 STAGES = ("encode", "queue", "infer")
 
-# Encoding so many characters takes a millisecond or two, less than the way to a thread and back
-# costs under load; more would hold up the event loop.
-_CHARACTERS_AT_ONCE = 2000
-# The oldest of those that wait, among which a run looks for near lengths.
-_WINDOWS_LOOKED_AT = 256
+# Encoding so many characters takes less than the way to a thread and back costs under load; more
+# could hold up the event loop.
+_CHARACTERS_IN_LOOP = 500
+# Texts of so many characters together, or one longer text, are encoded before another's turn.
+_CHARACTERS_IN_TURN = 2000
+# Markup apart, a text has more ids than this for each of its characters.
+_FEWEST_IDS_PER_CHARACTER = 0.25
+# A run ends sooner, unless it hangs and dies with the process.
+_JOIN_SECONDS = 0.2
+
+# The client of a request whose client does not matter.
+ANYBODY = "anybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,62 +83,62 @@ class Answer:
         return dict(zip(STAGES, seconds, strict=True))
 
 
-class _Window(NamedTuple):
-    """A window that waits or runs, and its row in the probabilities of its request."""
-
-    request: "_Request"
-    row: int
-    ids: tuple[int, ...]
-
-
 @dataclass(slots=True, eq=False)
-class _Request:
+class _Request(Entry):
     """The windows of one request, and what is known of them."""
 
+    bulk: bool
     done: asyncio.Future[None]
     probabilities: Probabilities  # (windows, labels)
     missing: int
-    waiting: dict[int, _Window] = field(default_factory=dict)  # by their rows
-    begun: bool = False
-    started: float = math.inf
-    ended: float = 0.0
-
-
-class _Lane(dict[_Request, None]):
-    """Requests of which windows wait, the oldest first."""
-
-    newcomers_turn = False
+    started: float = field(default=math.inf, init=False)
+    ended: float = field(default=0.0, init=False)
 
 
 class Batcher:
     """Runs the engine in threads of its own, each on some of the windows that wait.
 
     Whoever comes while a thread is idle is answered at once and alone; nobody waits for company.
-    Where more wait than threads run, a thread takes the oldest with those of near length beside
-    it, up to ``batch_texts``; every other time, the oldest of a request of which nothing has run
-    yet, so that nobody waits for the whole of somebody's long text. At most ``queue_texts`` texts
-    wait or run, and, where more wait than one run takes, what is before a request takes at most
-    about ``queue_seconds``; a request that would exceed either is refused at once. Streams wait
-    instead, and only for a part of that room. Texts without one of their tokens, for explanations,
-    run among the streams' texts; where those and requests wait, they get a run in turn.
+    Where more wait, ``WindowQueue`` decides which run next: nobody waits for the whole of somebody
+    else's work. Streams and the readings of explanations are bulk work, which takes turns with
+    requests.
+
+    A request is refused at once where it has no chance: where ``queue_texts`` texts are there
+    already, or as many of its client as ``FairShare`` allows; where even a short text would wait
+    for longer than ``queue_seconds``; and where the request itself would not be done by its
+    deadline. So one client's work never shuts out another's. Streams wait for room instead.
     """
 
     def __init__(
-        self, classifier: Classifier, settings: Settings, observe_run: Callable[[int], None]
+        self,
+        classifier: Classifier,
+        settings: Settings,
+        observe_run: Callable[[int], None],
+        throughput: Throughput | None = None,
     ) -> None:
-        """Starts the threads; ``observe_run`` is told the number of windows of each run."""
+        """Starts the threads.
+
+        Args:
+            classifier: what reads texts.
+            settings: the limits in force.
+            observe_run: is told the number of windows of each run.
+            throughput: what is known of the engine's speed by now.
+        """
         self._classifier = classifier
         self._settings = settings
         self._observe_run = observe_run
-        self._texts = self._users = 0
-        self._pace = Pace(settings.batch_texts)
+        self._users = 0
+        self._throughput = throughput or Throughput(classifier.threads)
         self._loop = asyncio.get_running_loop()
-        self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
-        self._requested, self._bulk = _Lane(), _Lane()
-        self._lanes = (self._requested, self._bulk)  # the one whose turn it is first
+        self._places = FairShare()  # texts that wait or run
         self._streamed_texts = 0
-        self._turn = asyncio.Lock()  # whoever comes first gets it first
         self._left = asyncio.Event()
+        self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
+        # A client has one thing in the encoding thread, and one chunk of a stream that waits for
+        # room, at a time. Both are first come, first served, so clients take turns.
+        self._encoding_turns: _Turns = WeakValueDictionary()
+        self._stream_turns: _Turns = WeakValueDictionary()
+        self._queue: WindowQueue[_Request] = WindowQueue(settings.batch_texts)
         self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
         self._closed = False
@@ -141,28 +152,17 @@ class Batcher:
     @property
     def texts(self) -> int:
         """Texts that wait or run."""
-        return self._texts
+        return self._places.total
 
     @property
     def saturated(self) -> bool:
-        """Whether not even one further text would be admitted."""
-        settings = self._settings
-        # A queue must be able to grow busy, or its pace would never be learnt anew.
-        slow = self.wait_seconds > settings.queue_seconds
-        return self._texts >= settings.queue_texts or (
-            slow and self._texts >= self._pace.busy_texts
-        )
+        """Whether not even one short text of a client without any would be admitted."""
+        return not self._has_room(ANYBODY, 1)
 
-    @property
-    def wait_seconds(self) -> float:
-        """How long a request that came now would wait, by the pace of late.
-
-        It waits for those before it and, since lanes take turns, for as many texts of streams and
-        the run that is under way.
-        """
-        requested = self._texts - self._streamed_texts
-        streamed = min(self._streamed_texts, requested + self._settings.batch_texts)
-        return (requested + streamed) * self._pace.seconds_per_text
+    def wait_seconds(self, client: str = ANYBODY) -> float:
+        """How long a short text of the client would wait if it came now, at the present speed."""
+        with self._changed:
+            return self._queue.ids_before(client) * self._throughput.seconds_per_id
 
     @property
     def hangs(self) -> bool:
@@ -170,39 +170,73 @@ class Batcher:
         now = time.monotonic()
         return any(now - begun > HANG_SECONDS for begun in list(self._running.values()))
 
-    def check_room(self, texts: int = 1) -> None:
-        """Returns if so many further texts would be admitted now.
+    def check_room(self, client: str = ANYBODY, texts: int = 1) -> None:
+        """Returns if so many further texts of the client would be admitted now.
 
         Raises:
             QueueFullError: they would not.
         """
-        if self.saturated or self._texts + texts > self._settings.queue_texts:
+        if not self._has_room(client, texts):
             raise QueueFullError("too many texts are waiting; try again in a moment")
 
-    async def submit(self, texts: Sequence[str]) -> Answer:
+    def _has_room(self, client: str, texts: int) -> bool:
+        limit = self._settings.queue_texts
+        if not self._places.total:
+            return texts <= limit
+        if not self._places.admits(client, texts, limit, small=self._settings.batch_texts):
+            return False
+        # What waits for a run at most is never too much, however slow the engine seems: or else a
+        # wrong idea of its speed would refuse all that could correct it.
+        waiting = self._queue.held(bulk=False).total + self._queue.held(bulk=True).total
+        return waiting <= BATCH_IDS or self.wait_seconds(client) <= self._settings.queue_seconds
+
+    def _check_time(
+        self, client: str, ids: float, deadline: float | None, *, bulk: bool = False
+    ) -> None:
+        """Returns if so many ids would be read by the deadline, at the present speed.
+
+        Beside what waits in its lane, as much of the other lane is read before.
+
+        Raises:
+            QueueFullError: they would not, or others would not be by theirs.
+        """
+        pace = self._throughput.seconds_per_id
+        if deadline is None or not pace or ids <= BATCH_IDS:
+            return
+        held = self._queue.held(bulk=bulk)
+        others = min(self._queue.held(bulk=not bulk).total, held.total + ids)
+        limit = (deadline - self._loop.time()) / pace - others
+        if not held.admits(client, int(ids), limit):
+            raise QueueFullError(
+                f"the texts would not be read within {self._settings.deadline_seconds:g} s beside "
+                "what is waiting; send fewer at a time, or a stream"
+            )
+
+    async def submit(self, texts: Sequence[str], client: str = ANYBODY) -> Answer:
         """The outcome for each text, in order; a text that cannot be read fails alone.
 
         Raises:
-            QueueFullError: the queue has no room for these texts.
+            QueueFullError: the queue has no room for these texts, or they take too long to read.
             DeadlineError: the answer did not come in time; what is left of the work is dropped.
         """
-        async with self._deadline():
-            with self._admitted(len(texts)):
-                return await self._answer(texts, self._requested)
+        async with self._deadline() as deadline:
+            self.check_room(client, len(texts))
+            with self._place(client, len(texts)):
+                return await self._answer(texts, client, deadline)
 
-    async def submit_in_turn(self, texts: Sequence[str]) -> Answer:
+    async def submit_in_turn(self, texts: Sequence[str], client: str = ANYBODY) -> Answer:
         """As ``submit``, for at most ``queue_texts`` texts of a stream.
 
-        It waits until there is room, whoever came first going first, and has no deadline.
+        It waits until there is room, its client's earlier texts going first, without a deadline.
         """
-        async with self._turn:
+        async with _turn(self._stream_turns, client):
             while not self._has_room_for_streamed(len(texts)):
                 self._left.clear()
                 await self._left.wait()
             self._streamed_texts += len(texts)
         try:
-            with self._place(len(texts)):
-                return await self._answer(texts, self._bulk)
+            with self._place(client, len(texts)):
+                return await self._answer(texts, client, bulk=True)
         finally:
             self._streamed_texts -= len(texts)
 
@@ -212,43 +246,51 @@ class Batcher:
         The more wait, the more are of near length: too few cost the engine a third more.
         """
         settings = self._settings
-        limit = settings.queue_texts / 4
-        if pace := self._pace.seconds_per_text:
-            limit = min(limit, settings.deadline_seconds / 2 / pace)
-        fits = not self._streamed_texts or self._streamed_texts + texts <= limit
-        return fits and self._texts + texts <= settings.queue_texts
+        if self._places.total + texts > settings.queue_texts:
+            return False
+        seconds = self._queue.held(bulk=True).total * self._throughput.seconds_per_id
+        return not self._streamed_texts or (
+            seconds <= settings.deadline_seconds / 2
+            and self._streamed_texts + texts <= settings.queue_texts / 4
+        )
 
-    async def explain(self, text: str) -> tuple[Answer, Explanation]:
+    async def explain(self, text: str, client: str = ANYBODY) -> tuple[Answer, Explanation]:
         """The answer for one text, as ``submit`` gives it, and then why, by one deadline.
 
-        Each token is left out once, and each such reading counts as a text in the queue.
+        Each token is left out once, and each such reading is bulk work.
 
         Raises:
             BlankTextError: there is nothing but white space to explain.
             TextLimitError: the text, or what its tokens are read as, is over its limit.
-            QueueFullError: the queue has no room for it.
+            QueueFullError: the queue has no room for it, or it takes too long to read.
             DeadlineError: the answer and the explanation did not come in time.
             NotReadyError: the artifact's files have been replaced, and another has not been loaded.
         """
-        async with self._deadline():
-            with self._admitted(1):
-                answer = await self._answer([text], self._requested)
-            prediction = answered(answer.outcomes[0])
-            self._check_explainable(prediction.encoding.tokens, prediction)
-            try:
-                subject, reference = await self._loop.run_in_executor(
-                    self._encoding,
-                    lambda: (Subject(self._classifier, text, prediction), self._reference),
+        async with self._deadline() as deadline:
+            self.check_room(client)
+            with self._place(client, 1):
+                answer = await self._answer([text], client, deadline)
+                prediction = answered(answer.outcomes[0])
+                self._check_explainable(prediction.encoding.tokens, prediction)
+                try:
+                    subject, reference = await self._in_encoding_thread(
+                        client,
+                        lambda: (Subject(self._classifier, text, prediction), self._reference),
+                    )
+                except ArtifactError as error:
+                    logger.error("nothing can be explained: %s", error)
+                    raise NotReadyError("the model's weights are no longer on the disk") from None
+                self._check_explainable(len(subject.tokens), prediction)
+                windows = [omission.ids for omission in subject.omissions]
+                self._check_time(client, sum(map(len, windows)), deadline, bulk=True)
+                reading = asyncio.create_task(
+                    self._in_encoding_thread(client, lambda: reference.read_all(prediction))
                 )
-            except ArtifactError as error:
-                logger.error("nothing can be explained: %s", error)
-                raise NotReadyError("the model's weights are no longer on the disk") from None
-            self._check_explainable(len(subject.tokens), prediction)
-            reading = self._loop.run_in_executor(self._encoding, reference.read_all, prediction)
-            windows = [omission.ids for omission in subject.omissions]
-            with self._admitted(len(windows)):
-                without = (await self._run(windows, self._bulk)).probabilities
-            return answer, subject.explain(await reading, without)
+                try:
+                    without = (await self._run(windows, client, bulk=True)).probabilities
+                    return answer, subject.explain(await reading, without)
+                finally:
+                    reading.cancel()
 
     def _check_explainable(self, tokens: int, prediction: Prediction) -> None:
         """Returns if there are not too many tokens, or ids that they are read as, to explain."""
@@ -275,35 +317,25 @@ class Batcher:
             self._users -= 1
 
     @contextlib.asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def _deadline(self) -> AsyncIterator[float]:
+        """When the time for an answer is over, by the event loop's clock."""
         seconds = self._settings.deadline_seconds
+        deadline = self._loop.time() + seconds
         try:
             with self.in_use():
-                async with asyncio.timeout(seconds):
-                    yield
+                async with asyncio.timeout_at(deadline):
+                    yield deadline
         except TimeoutError:
             raise DeadlineError(f"no answer within {seconds:g} s") from None
 
     @contextlib.contextmanager
-    def _admitted(self, texts: int) -> Iterator[None]:
-        """A place in the queue for so many texts, if there is room."""
-        self.check_room(texts)
-        with self._place(texts):
-            yield
-
-    @contextlib.contextmanager
-    def _place(self, texts: int) -> Iterator[None]:
-        if not self._texts:
-            self._pace.begin()
-        self._texts += texts
-        answered_texts = 0
-        try:
-            yield
-            answered_texts = texts
-        finally:
-            self._pace.leave(answered_texts, self._texts)
-            self._texts -= texts
-            self._left.set()
+    def _place(self, client: str, texts: int) -> Iterator[None]:
+        """A place for so many texts in the queue."""
+        with self._places.holding(client, texts):
+            try:
+                yield
+            finally:
+                self._left.set()
 
     async def retire(self) -> None:
         """Closes once what has begun is answered, and waits for runs that take longer or hang.
@@ -317,29 +349,31 @@ class Batcher:
             await asyncio.sleep(1.0)
 
     async def close(self) -> None:
-        """Lets what runs finish and drops what waits."""
+        """Lets what runs finish, unless it hangs, and drops what waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        ends = time.monotonic() + self._settings.deadline_seconds
+        ends = time.monotonic() + _JOIN_SECONDS
         for thread in self._threads:
-            # One that hangs dies with the process.
             await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
-        for lane in self._lanes:
-            for request in lane:
-                request.done.cancel()
+        for request in self._queue:
+            request.done.cancel()
         self._encoding.shutdown(wait=False, cancel_futures=True)
 
-    async def _answer(self, texts: Sequence[str], lane: _Lane) -> Answer:
+    async def _answer(
+        self,
+        texts: Sequence[str],
+        client: str,
+        deadline: float | None = None,
+        *,
+        bulk: bool = False,
+    ) -> Answer:
         begun = time.perf_counter()
-        if sum(map(len, texts)) <= _CHARACTERS_AT_ONCE:
-            encodings = self._encode_all(texts)
-        else:
-            encodings = await self._loop.run_in_executor(self._encoding, self._encode_all, texts)
+        encodings = await self._encode_all(texts, client, deadline)
         encoded = time.perf_counter()
         read = [encoding for encoding in encodings if isinstance(encoding, Encoding)]
         windows = [ids for encoding in read for ids in encoding.windows]
-        request = await self._run(windows, lane)
+        request = await self._run(windows, client, bulk=bulk)
         predictions = self._classifier.decide_all(read, request.probabilities)
         outcomes: list[Outcome] = [
             next(predictions) if isinstance(encoding, Encoding) else encoding
@@ -352,7 +386,39 @@ class Batcher:
             infer_seconds=request.ended - request.started if windows else 0.0,
         )
 
-    def _encode_all(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
+    async def _encode_all(
+        self, texts: Sequence[str], client: str, deadline: float | None
+    ) -> list[Encoding | SentimentError]:
+        """The encodings of the texts, those of a request of some length in turn with others'.
+
+        Raises:
+            QueueFullError: the texts take too long to read, by what is known of them so far.
+        """
+        left = sum(map(len, texts))
+        if left <= _CHARACTERS_IN_LOOP:
+            return self._encode_each(texts)
+        encodings: list[Encoding | SentimentError] = []
+        ids = 0
+        for turn in _turns(texts):
+            self._check_time(client, ids + left * _FEWEST_IDS_PER_CHARACTER, deadline)
+            encoded = await self._in_encoding_thread(client, partial(self._encode_each, turn))
+            encodings += encoded
+            left -= sum(map(len, turn))
+            ids += sum(
+                len(window)
+                for encoding in encoded
+                if isinstance(encoding, Encoding)
+                for window in encoding.windows
+            )
+        self._check_time(client, ids, deadline)
+        return encodings
+
+    async def _in_encoding_thread(self, client: str, work: Callable[[], _Result]) -> _Result:
+        """What ``work`` returns; work that nobody waits for any more is dropped before its turn."""
+        async with _turn(self._encoding_turns, client):
+            return await self._loop.run_in_executor(self._encoding, work)
+
+    def _encode_each(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
         return [self._encode(text) for text in texts]
 
     def _encode(self, text: str) -> Encoding | SentimentError:
@@ -364,36 +430,47 @@ class Batcher:
         except SentimentError as error:
             return error
 
-    async def _run(self, windows: Sequence[tuple[int, ...]], lane: _Lane) -> _Request:
+    async def _run(
+        self, windows: Sequence[tuple[int, ...]], client: str, *, bulk: bool = False
+    ) -> _Request:
         """Queues windows and waits until all have been read."""
         labels = len(self._classifier.artifact.manifest.labels)
         request = _Request(
-            self._loop.create_future(), np.empty((len(windows), labels)), len(windows)
+            client,
+            dict(enumerate(windows)),
+            bulk,
+            self._loop.create_future(),
+            np.empty((len(windows), labels)),
+            len(windows),
         )
         if not windows:
             return request
-        request.waiting = {row: _Window(request, row, ids) for row, ids in enumerate(windows)}
         with self._changed:
-            lane[request] = None
+            self._queue.add(request, bulk=bulk)
             self._changed.notify(len(windows))
         try:
             await request.done
         finally:
             if request.missing:  # too late, nobody wants it any more, or a run of it failed
                 with self._changed:
-                    lane.pop(request, None)
+                    self._queue.discard(request, bulk=bulk)
         return request
 
     def _serve(self) -> None:
         """What each thread does."""
         _yield_to_others()
-        while run := self._next_run():
-            thread = threading.get_ident()
-            self._running[thread] = time.monotonic()
-            started = time.perf_counter()
+        thread = threading.get_ident()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if self._closed:
+                    return
+                self._running[thread] = time.monotonic()
+                started = time.perf_counter()
+                run = self._queue.take()
             result: Probabilities | Exception
             try:
-                result = self._classifier.probabilities([window.ids for window in run])
+                result = self._classifier.probabilities([ids for _, _, ids in run])
             except Exception as error:
                 result = error
             ended = time.perf_counter()
@@ -401,37 +478,15 @@ class Batcher:
             with contextlib.suppress(RuntimeError):  # the loop ended before a run that hung
                 self._loop.call_soon_threadsafe(self._deliver, run, result, started, ended)
 
-    def _next_run(self) -> list[_Window]:
-        """Takes the oldest that waits, as soon as there is one, and others like it."""
-        with self._changed:
-            self._changed.wait_for(lambda: any(self._lanes) or self._closed)
-            if self._closed:
-                return []
-            first, second = self._lanes
-            lane = first or second
-            if lane is first:
-                self._lanes = (second, first)
-            request = oldest = next(iter(lane))
-            if lane.newcomers_turn:
-                request = next((each for each in lane if not each.begun), oldest)
-            lane.newcomers_turn = not lane.newcomers_turn
-            requests = chain([request], (each for each in lane if each is not request))
-            waiting = chain.from_iterable(each.waiting.values() for each in requests)
-            windows = list(islice(waiting, _WINDOWS_LOOKED_AT))
-            lengths = [len(window.ids) for window in windows]
-            groups = group_by_length(lengths, self._settings.batch_texts)
-            run = [windows[index] for index in next(group for group in groups if 0 in group)]
-            for window in run:
-                window.request.begun = True
-                del window.request.waiting[window.row]
-                if not window.request.waiting:
-                    del lane[window.request]
-            return run
-
     def _deliver(
-        self, run: list[_Window], result: Probabilities | Exception, started: float, ended: float
+        self,
+        run: list[tuple[_Request, int, tuple[int, ...]]],
+        result: Probabilities | Exception,
+        started: float,
+        ended: float,
     ) -> None:
         self._observe_run(len(run))
+        self._throughput.observe(len(run), max(len(ids) for _, _, ids in run), ended - started)
         for index, (request, row, _) in enumerate(run):
             if request.done.done():
                 continue
@@ -444,6 +499,31 @@ class Batcher:
             request.missing -= 1
             if not request.missing:
                 request.done.set_result(None)
+
+
+_Turns = WeakValueDictionary[str, asyncio.Lock]
+
+
+def _turn(turns: _Turns, client: str) -> asyncio.Lock:
+    """The lock of a client, which is there for as long as anything of the client's is."""
+    lock = turns.get(client)
+    if lock is None:
+        lock = turns[client] = asyncio.Lock()
+    return lock
+
+
+def _turns(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts, in order, by what is encoded before another's turn."""
+    turn: list[str] = []
+    characters = 0
+    for text in texts:
+        if turn and characters + len(text) > _CHARACTERS_IN_TURN:
+            yield turn
+            turn, characters = [], 0
+        turn.append(text)
+        characters += len(text)
+    if turn:
+        yield turn
 
 
 def _yield_to_others() -> None:

@@ -98,7 +98,7 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
 
         for name in unknown_variables():
             click.echo(f"sentiment: {name} is no setting and changes nothing", err=True)
-        manifests = [each.artifact.manifest for each in load_classifiers(settings)]
+        manifests = [each.artifact.manifest for each, _ in load_classifiers(settings)]
         served = ", ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
         click.echo(f"the settings fit, and {served} can be served")
         return

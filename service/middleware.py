@@ -22,9 +22,10 @@ from service.errors import (
     error_response,
     on_unexpected_error,
 )
+from service.inference.fair_share import FairShare
 from service.keys import Keys
 from service.routes.compat import Adapter
-from service.state import Service
+from service.state import Service, client_of
 
 logger = logging.getLogger("service.access")
 
@@ -228,9 +229,9 @@ class AdmissionLayer:
         self._app = app
         self._service = service
         self._stream_paths = stream_paths
-        # Of the bodies under way to the model, from head to answer.
-        self._bytes = 0
-        self._stream_bytes = 0  # those of streams, which last
+        # Bytes of the bodies under way to the model, from head to answer.
+        self._bodies = FairShare()
+        self._streams = FairShare()  # of those of streams, which last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -244,14 +245,25 @@ class AdmissionLayer:
 
         def hold(size: int) -> None:
             nonlocal held
+            client = client_of(scope)
             limit = self._service.settings.upload_bytes
-            if self._bytes + size > limit:
-                raise UploadsFullError(f"the bodies under way would be more than {limit} bytes")
+            alone = self._bodies.total == held  # beside it, there is nobody to leave room to
+            if not (alone or self._bodies.admits(client, size, limit, small=size)) or (
+                self._bodies.total + size > limit
+            ):
+                raise UploadsFullError(
+                    "too many bytes of bodies are under way; try again in a moment"
+                )
             # Streams may stay for as long as they like, so half is not for them.
-            if streamed and self._stream_bytes and self._stream_bytes + size > limit // 2:
+            if (
+                streamed
+                and self._streams.total
+                and not self._streams.admits(client, size, limit // 2, small=size)
+            ):
                 raise UploadsFullError("too many streams are open; try again in a moment")
-            self._bytes += size
-            self._stream_bytes += size if streamed else 0
+            self._bodies.take(client, size)
+            if streamed:
+                self._streams.take(client, size)
             held += size
 
         async def receive_held() -> Message:
@@ -263,7 +275,7 @@ class AdmissionLayer:
         try:
             if self._service.keys and needs_key(head.method, head.path):
                 await self._check_key(self._service.keys, head, scope["state"])
-            announced = self._refuse(head.headers, to_model=to_model, streamed=streamed)
+            announced = self._refuse(scope, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
                     receive_body = receive_held
@@ -275,8 +287,10 @@ class AdmissionLayer:
         try:
             await self._app(scope, receive_body, send)
         finally:
-            self._bytes -= held
-            self._stream_bytes -= held if streamed else 0
+            client = client_of(scope)
+            self._bodies.give_back(client, held)
+            if streamed:
+                self._streams.give_back(client, held)
 
     async def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
         """Returns if the request has a key that may ask now; the log gets its name."""
@@ -292,16 +306,15 @@ class AdmissionLayer:
         if self._service.rate_limit:
             await self._service.rate_limit.count(key.name, state["headers"])
 
-    def _refuse(
-        self, headers: Mapping[bytes, str], *, to_model: bool, streamed: bool
-    ) -> int | None:
+    def _refuse(self, scope: Scope, *, to_model: bool, streamed: bool) -> int | None:
         """The bytes that the body of a request which is not refused will be, if that is known."""
         limit = self._service.settings.max_body_bytes
         if to_model:
-            self._service.check_room()
+            self._service.check_room(client_of(scope))
         if streamed:
             return min(STREAM_BYTES, limit)
-        length = headers.get(b"content-length", "")
+        head: Head = scope["state"]["head"]
+        length = head.headers.get(b"content-length", "")
         if not length.isdecimal():
             return None
         digits = length.lstrip("0") or "0"

@@ -1,5 +1,6 @@
 """The models that are served: which one a request means."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from model.errors import ConfigError
 from model.words import read_own_words
 from service.batcher import Batcher
 from service.errors import UnknownModelError
+from service.inference.throughput import Throughput
 from service.schemas import ModelReference
 from service.settings import Settings
 
@@ -53,28 +55,36 @@ class Models:
             raise UnknownModelError("no such model is served; GET /v1/model lists them") from None
 
 
-def load_classifiers(settings: Settings) -> list[Classifier]:
-    """The classifiers that the settings name, the default first, each once it has answered.
+def load_classifiers(settings: Settings) -> list[tuple[Classifier, Throughput]]:
+    """The classifiers that the settings name, the default first, and how fast each answered.
 
     Raises:
         ArtifactError: an artifact cannot be used.
         ConfigError: two of them have the same name and version, or words cannot be read.
     """
     words = read_own_words(settings.user_words, settings.extra_stopwords, settings.kept_words)
-    classifiers: dict[str, Classifier] = {}
+    loaded: dict[str, tuple[Classifier, Throughput]] = {}
     for directory in (settings.model, *settings.models):
         classifier = Classifier.load(
             directory, settings.threads_of_a_worker, settings.engine, words
         )
         manifest = classifier.artifact.manifest
         key = f"{manifest.name}@{manifest.version}"
-        if key in classifiers:
+        if key in loaded:
             raise ConfigError(
                 f"{directory} is {key}, as another directory in SENTIMENT_MODEL and "
                 "SENTIMENT_MODELS is; name each once"
             )
-        # The first inferences pay for what is set up lazily; no request should.
-        for texts in (1, BATCH_SIZE):
-            list(classifier.predict([_WARM_UP] * texts))
-        classifiers[key] = classifier
-    return list(classifiers.values())
+        loaded[key] = classifier, _warm_up(classifier)
+    return list(loaded.values())
+
+
+def _warm_up(classifier: Classifier) -> Throughput:
+    """How fast it runs once it has paid for what is set up lazily, which no request should."""
+    throughput = Throughput(classifier.threads)
+    (window,) = classifier.encode(_WARM_UP).windows
+    for rows in (1, BATCH_SIZE, 1, BATCH_SIZE):
+        started = time.perf_counter()
+        classifier.probabilities([window] * rows)
+        throughput.observe(rows, len(window), time.perf_counter() - started)
+    return throughput

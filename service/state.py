@@ -5,15 +5,17 @@ import gc
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv6Network
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from model.errors import SentimentError
-from service.batcher import HANG_SECONDS, Batcher
-from service.errors import NotReadyError
+from service.batcher import ANYBODY, HANG_SECONDS, Batcher
+from service.errors import NotReadyError, QueueFullError
 from service.keys import Keys
 from service.metrics import Metrics
 from service.models import LoadedModel, Models, load_classifiers
@@ -86,7 +88,7 @@ class Service:
         batchers = [model.batcher for model in self.models or ()]
         self.metrics.refresh(
             waiting=sum(batcher.texts for batcher in batchers),
-            wait_seconds=max((batcher.wait_seconds for batcher in batchers), default=0.0),
+            wait_seconds=max((batcher.wait_seconds() for batcher in batchers), default=0.0),
             takes_requests=self.status in ("ready", "saturated"),
         )
 
@@ -150,16 +152,23 @@ class Service:
         """Whether this is the model of requests that name none."""
         return self.models is not None and self.models.default is model
 
-    def check_room(self) -> None:
-        """Returns if at least one model would admit a further text.
+    def check_room(self, client: str = ANYBODY) -> None:
+        """Returns if at least one model would admit a further text of the client.
 
         Raises:
             NotReadyError: the models are loading or could not be loaded.
             QueueFullError: none would.
         """
-        models = self._ready_models()
-        if all(model.batcher.saturated for model in models):
-            models.default.batcher.check_room()
+        full: QueueFullError | None = None
+        for model in self._ready_models():
+            try:
+                model.batcher.check_room(client)
+            except QueueFullError as error:
+                full = full or error
+            else:
+                return
+        if full:
+            raise full
 
     def _ready_models(self) -> Models:
         if self.models is None:
@@ -238,7 +247,7 @@ class Service:
         """Why the models of the settings cannot be served, or nothing once they are."""
         started = time.perf_counter()
         try:
-            classifiers = await asyncio.to_thread(load_classifiers, self.settings)
+            loaded = await asyncio.to_thread(load_classifiers, self.settings)
         except SentimentError as error:
             logger.error("the model could not be loaded: %s", error)
             return str(error)
@@ -253,13 +262,13 @@ class Service:
             [
                 LoadedModel(
                     classifier,
-                    Batcher(classifier, self.settings, self.metrics.observe_run),
+                    Batcher(classifier, self.settings, self.metrics.observe_run, throughput),
                     model_reference(classifier.artifact),
                 )
-                for classifier in classifiers
+                for classifier, throughput in loaded
             ]
         )
-        self.metrics.describe_models(classifiers)
+        self.metrics.describe_models([classifier for classifier, _ in loaded])
         for model in self.models:
             logger.info(
                 "model %s %s is ready after %.2f s",
@@ -268,6 +277,21 @@ class Service:
                 time.perf_counter() - started,
             )
         return None
+
+
+def client_of(scope: Scope) -> str:
+    """Whose a request is: the name of its key, or its address where none is asked for.
+
+    Of an address of IPv6 only the network counts, since whoever has one has all of it.
+    """
+    key: str | None = scope["state"].get("key")
+    if key:
+        return key
+    host: str = (scope.get("client") or ("",))[0]
+    if ":" in host:
+        with suppress(ValueError):
+            return str(IPv6Network((host.partition("%")[0], 64), strict=False))
+    return host
 
 
 def service_of(request: Request) -> Service:

@@ -1,7 +1,9 @@
 """The batcher: bounded in number and in time, and what it drops leaves no trace."""
 
 import asyncio
+import contextlib
 import time
+from functools import partial
 
 import pytest
 
@@ -12,6 +14,7 @@ from service.batcher import HANG_SECONDS, Batcher
 from service.errors import DeadlineError, QueueFullError
 from service.settings import load_settings
 from tests.conftest import HeldEngine
+from tests.support.clock import until
 
 
 def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
@@ -23,27 +26,57 @@ def unobserved(windows: int) -> None:
     """Nobody counts the runs."""
 
 
-async def assert_refuses(batcher: Batcher) -> None:
-    """One text and a batch alike."""
-    for texts in (["好"], ["好"] * 3):
-        with pytest.raises(QueueFullError):
-            await batcher.submit(texts)
-
-
 def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_texts=3, max_items=3), unobserved)
-        first = asyncio.create_task(batcher.submit(["好", "好"]))
-        second = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.sleep(0.05)
-        assert batcher.saturated
-        await assert_refuses(batcher)
+        batcher = Batcher(classifier, load_settings(queue_texts=4, max_items=4), unobserved)
+        clients = {"first": 2, "second": 1, "third": 1}
+        tasks = [
+            asyncio.create_task(batcher.submit(["好"] * texts, client))
+            for client, texts in clients.items()
+        ]
+        await until(lambda: batcher.saturated)
+        assert batcher.texts == 4
+        for texts in (["好"], ["好"] * 3):
+            with pytest.raises(QueueFullError):
+                await batcher.submit(texts, "fourth")
         engine.released.set()
-        assert [len((await task).outcomes) for task in (first, second)] == [2, 1]
-        await asyncio.sleep(0.05)
+        assert [len((await task).outcomes) for task in tasks] == list(clients.values())
         assert not batcher.saturated
-        await batcher.submit(["好"] * 3)
+        await batcher.submit(["好"] * 4)
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_leaves_places_to_others_and_large_requests_leave_some_to_small_ones(
+    tiny_classifier: Classifier,
+) -> None:
+    async def scenario() -> None:
+        classifier, engine = held(tiny_classifier)
+        settings = load_settings(queue_texts=256, max_items=64, batch_texts=4)
+        batcher = Batcher(classifier, settings, unobserved)
+        tasks = []
+
+        async def fill(client: str, texts: int) -> int:
+            """How many requests of so many texts are admitted."""
+            admitted = 0
+            with contextlib.suppress(QueueFullError):
+                while True:
+                    batcher.check_room(client, texts)
+                    expected = batcher.texts + texts
+                    tasks.append(asyncio.create_task(batcher.submit(["好"] * texts, client)))
+                    admitted += 1
+                    await until(partial(lambda texts: batcher.texts == texts, expected))
+            return admitted
+
+        assert await fill("greedy", 32) == 3  # each half of what is left of 128
+        assert await fill("greedy", 1) == 32  # the rest
+        assert await fill("other", 1) == 64
+        assert await fill("third", 1) == 32
+        engine.released.set()
+        await asyncio.gather(*tasks)
+        assert batcher.texts == 0
         await batcher.close()
 
     asyncio.run(scenario())
@@ -70,13 +103,13 @@ def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) ->
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
         batcher = Batcher(classifier, load_settings(queue_texts=2, max_items=2), unobserved)
-        running = asyncio.create_task(batcher.submit(["好"]))
+        running = asyncio.create_task(batcher.submit(["好"], "one"))
         await asyncio.to_thread(engine.entered.wait, 10)
-        waiting = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(batcher.submit(["好"], "another"))
+        await until(lambda: batcher.texts == 2)
         assert batcher.saturated
         waiting.cancel()
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher.texts == 1)
         assert not batcher.saturated
         engine.released.set()
         await running
@@ -95,7 +128,7 @@ def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifi
         await asyncio.to_thread(engine.entered.wait, 10)
         texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
         waiting = [asyncio.create_task(batcher.submit(some)) for some in texts]
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher.texts == 1 + sum(map(len, texts)))
         engine.released.set()
         answers = [await task for task in (first, *waiting)]
         assert runs == [1, 4, 1, 4, 4]
@@ -117,7 +150,7 @@ def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) ->
         await asyncio.to_thread(engine.entered.wait, 10)
         texts = ["好", "房间很好" * 20, "差", "早餐很差" * 20, "好"]
         waiting = [asyncio.create_task(batcher.submit([text])) for text in texts]
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher.texts == 1 + len(texts))
         engine.released.set()
         answers = [await task for task in (first, *waiting)]
         assert runs == [1, 3, 2]
@@ -136,7 +169,7 @@ def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifie
         long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
         await asyncio.to_thread(engine.entered.wait, 10)
         short = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher.texts == 13)
         engine.released.set()
         await asyncio.gather(long, short)
         assert runs == [4, 1, 4, 4]
@@ -161,7 +194,7 @@ def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classi
         await asyncio.to_thread(engine.entered.wait, 10)
         asking += [asyncio.create_task(ask("stream", "房间很好" * 5, 4)) for _ in range(12)]
         asking += [asyncio.create_task(ask(str(number), "好" * number, 1)) for number in (1, 9, 40)]
-        await asyncio.sleep(0.1)
+        await until(lambda: batcher.texts == 12 + 12 * 4 + 3)
         engine.released.set()
         await asyncio.gather(*asking)
         requests = [name for name in ended if name != "stream"]
@@ -178,8 +211,7 @@ def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
             Classifier(tiny_classifier.artifact, engine, threads=2), load_settings(), unobserved
         )
         answering = asyncio.create_task(batcher.submit(["好"] * (3 * BATCH_SIZE)))
-        await asyncio.sleep(0.2)
-        assert engine.running == 2
+        await until(lambda: engine.running == 2)
         engine.released.set()
         assert len((await answering).outcomes) == 3 * BATCH_SIZE
         await batcher.close()

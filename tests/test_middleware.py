@@ -1,6 +1,7 @@
 """The outermost layer: what it refuses unread, whom it stops working for, what it logs."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import HeldEngine
+from tests.support.clock import until
 from tests.test_api import JSON, TEXT, assert_problem
 
 GET_PATHS = ["/livez", "/readyz", "/health", "/metrics", "/v1/model", "/docs", "/openapi.json"]
@@ -40,8 +42,11 @@ async def held_app(
         await model.batcher.close()
 
 
+_numbers = itertools.count()
+
+
 async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **headers: str) -> int:
-    """The status of a request whose body and whose end ``receive`` tells."""
+    """The status of a request of a new client, whose body and whose end ``receive`` tells."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -59,7 +64,7 @@ async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **head
         "root_path": "",
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()],
-        "client": ("127.0.0.1", 1),
+        "client": (f"client-{next(_numbers)}", 1),
         "server": ("127.0.0.1", 80),
     }
     await app(scope, receive, send)
@@ -121,8 +126,7 @@ def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> No
         async with held_app(tiny_artifact) as (app, service, engine):
             stays = asyncio.Event()
             first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
-            while service.status != "saturated":
-                await asyncio.sleep(0.01)
+            await until(lambda: service.status == "saturated")
             for path in ("/v1/predict", "/v1/predict/batch"):
                 assert await post(app, unreadable, path) == 429
             assert await post(app, unreadable, content_length="99999999") == 429
@@ -149,13 +153,11 @@ def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
             running = asyncio.create_task(post(app, body_then(stays)))
             await asyncio.to_thread(engine.entered.wait, 10)
             waiting = asyncio.create_task(post(app, body_then(left)))
-            await asyncio.sleep(0.05)
             model = service.ready_model()
-            assert model.batcher.saturated
+            await until(lambda: model.batcher.saturated)
             left.set()
             assert await asyncio.wait_for(waiting, 5) == 499
-            await asyncio.sleep(0.05)
-            assert not model.batcher.saturated
+            await until(lambda: not model.batcher.saturated)
             engine.released.set()
             assert await running == 200
             assert engine.runs == 1
@@ -205,10 +207,11 @@ def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
             engine.released.set()
             announced = asyncio.create_task(post(app, sends(), content_length="100"))
             await asyncio.sleep(0)
-            assert await post(app, unreadable, content_length="51") == 429
+            assert await post(app, unreadable, content_length="26") == 429
             assert await post(app, sends(part(BODY), part(b" " * 50))) == 429
-            assert await post(app, sends(part(BODY, more=False)), content_length="50") == 200
-            assert await post(app, sends(part(BODY), part(b" " * 30, more=False))) == 200
+            # Half of what is left, which is for the next.
+            assert await post(app, sends(part(BODY, more=False)), content_length="25") == 200
+            assert await post(app, sends(part(BODY), part(b" ", more=False))) == 200
             exposed = service.metrics.expose("")[0].decode()
             assert 'sentiment_refusals_total{reason="uploads_full"} 2.0' in exposed
             assert 'sentiment_refusals_total{reason="queue_full"} 0.0' in exposed

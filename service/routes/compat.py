@@ -23,7 +23,7 @@ from service.models import LoadedModel
 from service.routes.report import report
 from service.schemas import Text
 from service.settings import LARGEST_BATCH
-from service.state import service_of
+from service.state import client_of, service_of
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -72,7 +72,7 @@ async def classify(
     limit = service_of(request).settings.max_items
     if len(texts) > limit:
         raise TooManyItemsError(f"{len(texts)} texts were sent; the limit is {limit}")
-    answer = await model.batcher.submit(texts)
+    answer = await model.batcher.submit(texts, client_of(request.scope))
     report(answer, model, request, response)
     for index, outcome in enumerate(answer.outcomes):
         if isinstance(outcome, SentimentError) and len(texts) > 1:

@@ -18,7 +18,7 @@ from service.schemas import (
     PredictResponse,
     sentiment_fields,
 )
-from service.state import service_of
+from service.state import client_of, service_of
 
 router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=AdmittedJsonRoute)
 
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=Admitt
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
     """Whether one text is positive, neutral or negative."""
     model = service_of(request).ready_model(body.model)
-    answer = await model.batcher.submit([body.text])
+    answer = await model.batcher.submit([body.text], client_of(request.scope))
     report(answer, model, request, response)
     (outcome,) = answer.outcomes
     return PredictResponse(**sentiment_fields(answered(outcome)), model=model.reference)
@@ -46,7 +46,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     model = service.ready_model(body.model)
     items: list[BatchItem | InvalidItem] = list(body.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
-    answer = await model.batcher.submit(texts)
+    answer = await model.batcher.submit(texts, client_of(request.scope))
     report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [

@@ -30,7 +30,7 @@ from service.schemas import (
     StreamSummary,
     sentiment_fields,
 )
-from service.state import Service, service_of
+from service.state import Service, client_of, service_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,13 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
 
     media_type = MEDIA_TYPES[0]
 
-    def __init__(self, service: Service, model: LoadedModel) -> None:
+    def __init__(self, service: Service, model: LoadedModel, client: str) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"connection": "close"})  # where a stream breaks off, the rest follows
         self._service = service
         self._model = model
+        self._client = client
         self._places = asyncio.Semaphore(_CHUNKS)
         self._under_way: asyncio.Queue[asyncio.Task[str] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[str]] = set()
@@ -167,7 +168,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         """The lines of an answer; whatever happens there is one for each."""
         texts = [item.text for item in chunk if isinstance(item, BatchItem)]
         try:
-            answer = await self._model.batcher.submit_in_turn(texts)
+            answer = await self._model.batcher.submit_in_turn(texts, self._client)
         except Exception:
             logger.exception("unexpected error")
             failure = problem(500, "the service failed; the log says more")
@@ -306,5 +307,6 @@ async def predict_stream(request: Request) -> Response:
         raise UnsupportedMediaTypeError("send the body without a content-encoding")
     service = service_of(request)
     model = service.ready_model(request.state.head.parameter("model", blank=True))
-    model.batcher.check_room()
-    return StreamResponse(service, model)
+    client = client_of(request.scope)
+    model.batcher.check_room(client)
+    return StreamResponse(service, model, client)

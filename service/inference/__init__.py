@@ -1,0 +1,1 @@
+"""The way of texts from a request to the engine and back."""
