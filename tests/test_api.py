@@ -109,7 +109,8 @@ def test_blank_text_is_a_422(client: TestClient, text: str) -> None:
         ('{"text": "好"}'.encode("utf-16"), 400, ""),
         ('{"text": "好"}'.encode("utf-32"), 400, ""),
         ('{"text": "好"}'.encode("gbk"), 400, "UTF-8"),
-        (b"[" * 100_000, 400, ""),
+        (b"[" * 5_000, 400, ""),
+        (b"[" * 100_000, 413, "values"),
         (b'{"text": ' + b"9" * 5000 + b"}", 400, ""),
         (b"[]", 422, "the body"),
         (b'["text"]', 422, "the body"),
@@ -162,13 +163,13 @@ def test_an_announced_body_over_the_limit_is_refused_unread(
 
 
 def test_many_bad_items_stop_at_the_first_bound(client: TestClient) -> None:
-    response = client.post("/v1/predict/batch", json={"items": [0] * 200_000})
+    response = client.post("/v1/predict/batch", json={"items": [0] * 4_000})
     body = assert_problem(response, 422, "at most 1024 items")
     assert len(body["errors"]) == 1
 
 
 def test_many_unknown_fields_are_one_error_that_repeats_none(client: TestClient) -> None:
-    fields = {f"秘密{number}": 1 for number in range(50_000)}
+    fields = {f"秘密{number}": 1 for number in range(4_000)}
     response = client.post("/v1/predict", json={"text": "a", **fields})
     body = assert_problem(response, 422, "Unknown field")
     assert len(body["errors"]) == 1

@@ -11,11 +11,13 @@ from starlette.requests import ClientDisconnect
 
 from service.errors import (
     CLIENT_GONE,
+    BodyLimitError,
     SlowBodyError,
     UnreadableBodyError,
     UnsupportedMediaTypeError,
     responses,
 )
+from service.json_values import MOST_VALUES, holds_too_many, may_hold_too_many
 from service.state import service_of
 
 # What any request to the model can meet, in the OpenAPI document.
@@ -39,6 +41,10 @@ class AdmittedRoute(APIRoute):
     def check_body(self, body: bytes) -> None:
         """Refuses a body that the route cannot read, before it is parsed."""
 
+    def json_part(self, request: Request, body: bytes) -> bytes:
+        """What of the body is JSON."""
+        return body
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See ``APIRoute.get_route_handler``."""
         handler = super().get_route_handler()
@@ -53,6 +59,10 @@ class AdmittedRoute(APIRoute):
                 raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
             except ClientDisconnect:
                 return Response(status_code=CLIENT_GONE)
+            content = self.json_part(request, body)
+            # Counting takes a while only where there is much to count.
+            if may_hold_too_many(content) and await asyncio.to_thread(holds_too_many, content):
+                raise BodyLimitError(f"the body holds more than {MOST_VALUES} JSON values")
             self.check_body(body)
             return await _while_connected(request, handler)
 

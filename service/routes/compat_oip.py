@@ -17,10 +17,17 @@ from service.routes.admission import STATUSES, AdmittedRoute
 from service.routes.compat import Adapter, Texts, classify, error_responses, parse
 from service.state import CurrentService, Service, service_of
 
-router = APIRouter(prefix="/v2", tags=["oip"], route_class=AdmittedRoute)
-about = APIRouter(prefix="/v2", tags=["oip"])
-
 _HEADER = "inference-header-content-length"
+
+
+class _InferRoute(AdmittedRoute):
+    def json_part(self, request: Request, body: bytes) -> bytes:
+        """See ``AdmittedRoute.json_part``: binary tensors follow it."""
+        return body[: _json_length(request, len(body))]
+
+
+router = APIRouter(prefix="/v2", tags=["oip"], route_class=_InferRoute)
+about = APIRouter(prefix="/v2", tags=["oip"])
 
 OutputName = Literal["label", "probabilities"]
 
