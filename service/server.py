@@ -5,10 +5,12 @@ import errno
 import ipaddress
 import logging
 import math
+import os
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from functools import partial
 from types import FrameType
@@ -69,13 +71,21 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._closes_at = math.inf
+        self._last = threading.Timer(0, _leave)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not ready at once, closing after ``drain_seconds``; a second signal ends the wait."""
+        """Not ready at once, closing after ``drain_seconds``; a second signal ends the wait.
+
+        Whatever still hangs when ``ending_seconds`` more have passed ends with the process.
+        """
         seconds = 0.0 if self._service.draining else self._service.settings.drain_seconds
         self._service.draining = True
         logger.info("shutting down in %g s", seconds)
         self._closes_at = time.monotonic() + seconds
+        self._last.cancel()
+        self._last = threading.Timer(seconds + ending_seconds(self._service.settings), _leave)
+        self._last.daemon = True
+        self._last.start()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens, and has two things done by the system that the event loop cannot.
@@ -111,6 +121,17 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def ending_seconds(settings: Settings) -> float:
+    """How long a process may take to end once it no longer waits for a balancer."""
+    return math.ceil(settings.deadline_seconds) + 1
+
+
+def _leave() -> None:
+    logger.warning("the process ends with work that does not")
+    logging.shutdown()
+    os._exit(0)
+
+
 def server(settings: Settings, service: Service) -> Server:
     """A server of the whole application, not yet running."""
     connections = Connections(most_connections(settings), settings.deadline_seconds)
@@ -127,7 +148,7 @@ def server(settings: Settings, service: Service) -> Server:
         backlog=_TAKEN_CONNECTIONS,
         timeout_keep_alive=settings.keep_alive_seconds,
         # What is in flight has an answer or a 504 by then; what is left is a stalled client.
-        timeout_graceful_shutdown=math.ceil(settings.deadline_seconds) + 1,
+        timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
         root_path=settings.root_path,
         server_header=False,
         ws="none",

@@ -1,6 +1,7 @@
 """Several worker processes on one listening socket, watched by the process that starts them."""
 
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -22,7 +23,7 @@ from service.batcher import HANG_SECONDS
 from service.logs import configure_logging
 from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
 from service.schemas import Health
-from service.server import address, begin, listen, probe_server, server
+from service.server import address, begin, ending_seconds, listen, probe_server, server
 from service.settings import Settings
 from service.state import Service
 
@@ -72,6 +73,7 @@ class Supervisor:
         self._socket = listen(settings)
         self._workers: dict[SpawnProcess, SharedPulse] = {}
         self._draining = False
+        self._ends_at = math.inf
 
     @property
     def address(self) -> str:
@@ -108,7 +110,8 @@ class Supervisor:
             # Twice in a row: a machine that was frozen as a whole has stopped nobody.
             before, stopped = stopped, {w for w, pulse in self._workers.items() if pulse.stopped}
             for worker in list(self._workers):
-                if worker in before & stopped and worker.is_alive() and not self._draining:
+                hangs = worker in before & stopped and not self._draining
+                if worker.is_alive() and (hangs or time.monotonic() > self._ends_at):
                     logger.error("worker %d hangs and is killed", worker.pid)
                     worker.kill()
                     worker.join()
@@ -149,6 +152,9 @@ class Supervisor:
             time.sleep(_RESTART_SECONDS)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        seconds = 0.0 if self._draining else self._settings.drain_seconds
+        # A worker that can still do so ends by itself before.
+        self._ends_at = time.monotonic() + seconds + ending_seconds(self._settings) + 0.5
         self._draining = True
         for worker in self._workers:
             worker.terminate()
