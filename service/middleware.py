@@ -77,6 +77,9 @@ SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
+# Of such bodies, every connection of a service may bring one.
+_SMALL_BODY_BYTES = 4096
+
 # What a stream holds of its body at a time, at most.
 STREAM_BYTES = 1024 * 1024
 
@@ -248,7 +251,7 @@ class AdmissionLayer:
             client = client_of(scope)
             limit = self._service.settings.upload_bytes
             alone = self._bodies.total == held  # beside it, there is nobody to leave room to
-            if not (alone or self._bodies.admits(client, size, limit, small=size)) or (
+            if not (alone or self._bodies.admits(client, size, limit, _SMALL_BODY_BYTES)) or (
                 self._bodies.total + size > limit
             ):
                 raise UploadsFullError(

@@ -4,6 +4,8 @@ Each goes on until it is told to end, and counts the statuses that it got.
 """
 
 import asyncio
+import json
+import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -168,6 +170,27 @@ async def _pages_unread(target: Target, ends: float, counts: Counts) -> None:
     await _never_reads(target, ends, counts, [request(line="GET /openapi.json") * 60])
 
 
+def _greedily(name: str, sent: bytes, statuses: str) -> Attack:
+    """Valid work, more of it than is answered in time, from two connections."""
+
+    async def act(target: Target, ends: float, counts: Counts) -> None:
+        async with connected(target) as connection:
+            await connection.send(sent)
+            counts.update(await connection.statuses(patience=20, quiet=0.02))
+
+    return Attack(name, act, frozenset(statuses.split()), clients=2)
+
+
+def _batch(count: int, text: str) -> bytes:
+    body = json.dumps({"items": [{"text": text}] * count}, ensure_ascii=False).encode()
+    return post(body, path="/v1/predict/batch")
+
+
+# All words that no vocabulary has, so each character is read by itself.
+_RARE = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=10_000)))
+# What takes the longest to turn into words.
+_LARGEST_BATCH = _batch(199, "!a" * 5000)
+
 _OPEN_CHUNK = request(_JSON, _CHUNKED)
 _CHUNK = b"%x\r\n%s\r\n" % (_PART, b" " * _PART)
 _GET = request(line="GET /livez")
@@ -226,6 +249,19 @@ ATTACKS = (
         _CHUNK,
         "200 429 closed",
     ),
+    _greedily(
+        "explanations one after the other",
+        post(json.dumps({"text": _RARE[:120]}).encode(), path="/v1/explain"),
+        "200 429",
+    ),
+    _greedily(
+        "analyses of 250 sentences",
+        post(json.dumps({"text": "好，坏。" * 250}).encode(), path="/v1/analyze"),
+        "200 429",
+    ),
+    _greedily("batches of long texts", _batch(16, _RARE), "200 429"),
+    _greedily("batches of two megabytes", _LARGEST_BATCH, "200 429"),
+    Attack("batches whose client leaves", _leaves(_LARGEST_BATCH), frozenset({"reset"}), 4),
     Attack("pipelines of 10,000", _pipelined, frozenset({"200", "400", CLOSED}), 4),
     Attack("pipelines of 60", _pipelined_deep, frozenset({"200", "429"}), 1),
     Attack("5,000 idle connections", _idle, frozenset({CLOSED}), 5000),
