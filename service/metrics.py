@@ -169,7 +169,7 @@ class Metrics:
         self._queue_limit.set(queue_texts)
         self._wait = Gauge(
             "sentiment_queue_wait_seconds",
-            "How long a request that came now would wait, by the pace of late.",
+            "How long a short text that came now would wait, at the speed of late.",
             registry=registry,
             multiprocess_mode="livemax",
         )
