@@ -21,6 +21,7 @@ router = APIRouter(prefix="/v2", tags=["oip"], route_class=AdmittedRoute)
 about = APIRouter(prefix="/v2", tags=["oip"])
 
 _HEADER = "inference-header-content-length"
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 OutputName = Literal["label", "probabilities"]
 
@@ -164,7 +165,7 @@ def _json_length(request: Request, size: int) -> int:
     length = request.headers.get(_HEADER)
     if length is None:
         return size
-    if not re.fullmatch(r"[0-9]{1,18}", length) or int(length) > size:
+    if not _LENGTH.fullmatch(length) or int(length) > size:
         raise UnreadableBodyError(f"{_HEADER} is not the length of the JSON in the body")
     return int(length)
 
