@@ -1,12 +1,14 @@
-"""Whatever a client sends, no pattern and no text takes longer than its length."""
+"""No pattern, and no text that a client sends, takes longer than its length."""
 
 import ast
 import importlib
 import re
 import signal
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,10 @@ from typing import Any
 import pytest
 from starlette.routing import Mount, Route
 
+from bench.attacks.shapes import HOSTILE_TEXTS
+from model.classifier import Classifier
+from model.sentences import split_sentences
+from model.text import normalize
 from service.app import ADAPTERS, ROUTERS, create_api
 from service.middleware import ModelPaths
 from service.settings import Settings
@@ -35,6 +41,7 @@ LENGTH = 10_000
 # Of processor time: below it a growth cannot be told from noise, and above it nothing may take.
 _NOISE_SECONDS = 0.005
 _MOST_SECONDS = 0.3
+_LONGEST_HOLD_SECONDS = 0.02
 _MOST_GROWTH = 3.0  # when the length doubles; it is 4 where time grows with its square
 
 
@@ -315,3 +322,58 @@ def test_a_pattern_takes_no_longer_than_its_text(name: str) -> None:
 def test_a_pattern_that_takes_longer_is_found(pattern: str) -> None:
     compiled = re.compile(pattern)
     assert any(too_slow(compiled, start, unit) for start, unit in Pieces(compiled).hostile())
+
+
+TEXTS = {name: text for name, (text, _) in HOSTILE_TEXTS.items() if len(text) <= LENGTH}
+
+
+def longest_call(work: Callable[[], object]) -> float:
+    """The longest processor time out of Python, whose lock nobody else can have meanwhile."""
+    longest, last = 0.0, time.thread_time()
+
+    def look(_: FrameType, event: str, __: object) -> None:
+        nonlocal longest, last
+        if event != "c_call":  # Python runs again: within a call, or after it
+            longest = max(longest, time.thread_time() - last)
+        last = time.thread_time()
+
+    sys.setprofile(look)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return longest
+
+
+def longest_step(pattern: re.Pattern[str], text: str) -> float:
+    """The processor time of the longest search for a next match."""
+    longest, matches, match = 0.0, pattern.finditer(text), True
+    while match:
+        started = time.thread_time()
+        match = bool(next(matches, None))
+        longest = max(longest, time.thread_time() - started)
+    return longest
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_hostile_text_is_read_in_time_and_lets_others_have_turns(
+    name: str, shipped_classifier: Classifier
+) -> None:
+    text = TEXTS[name]
+    normalized = normalize(text).text
+    for work in (partial(shipped_classifier.encoder.encode, text), partial(split_sentences, text)):
+        assert _soon(partial(processor_seconds, work), _MOST_SECONDS)
+        assert _soon(partial(longest_call, work), _LONGEST_HOLD_SECONDS)
+    for pattern, read in (("model.text._TOKEN", normalized), ("model.sentences._PART", text)):
+        assert _soon(partial(longest_step, PATTERNS[pattern], read), _LONGEST_HOLD_SECONDS)
+
+
+def _soon(measure: Callable[[], float], most: float) -> bool:
+    """Whether one of three measurements is below a bound: others may be at work beside."""
+    return any(measure() < most for _ in range(3))
