@@ -80,7 +80,7 @@ def too_slow(pattern: re.Pattern[Any], start: str, unit: str) -> str:
         return min(so_far, seconds(pattern, text))
 
     half = whole = float("inf")
-    for _ in range(5):
+    for _ in range(3):
         whole = least(LENGTH, whole)
         if whole > 2 * _MOST_SECONDS:
             return f"{start!r}, then {unit!r} again and again: over {_MOST_SECONDS} s"
