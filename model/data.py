@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 csv.field_size_limit(16 * 1024 * 1024)
 
+_NO_LETTER = re.compile(r"[\W_]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -40,7 +42,7 @@ class Splits:
 
 def stripped_text(text: str) -> str:
     """The letters and digits of a text, in lower case."""
-    return re.sub(r"[\W_]+", "", text).lower()
+    return _NO_LETTER.sub("", text).lower()
 
 
 def text_digest(text: str) -> str:

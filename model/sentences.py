@@ -7,23 +7,23 @@ from model.text import EMOJI
 
 # Kept whole where they are closed on their line; a longer one is no part of a sentence.
 _PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "【】"))
-_QUOTED = "|".join(rf"{left}[^{left}{right}\n\r]{{0,300}}{right}" for left, right in _PAIRS)
-# Behind a digit it means inches.
-_QUOTED += r"|(?<!\d)\"[^\"\n\r]{0,300}\""
+_QUOTED = "|".join(rf"{left}[^{left}{right}\n\r]{{0,300}}+{right}" for left, right in _PAIRS)
+# After a digit it means inches.
+_QUOTED += r"|(?<!\d)\"[^\"\n\r]{0,300}+\""
 _CLOSING = "”’」』》）)】"
-_EMOTICON = r"\[[^\W\d_]{1,8}\]"
+_EMOTICON = r"\[[^\W\d_]{1,8}+\]"
 
 _PART = re.compile(
     rf"""
     (?P<line>[\n\r\x0b\x0c\x85\u2028\u2029]+)
     # Whose marks end nothing.
-  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | &\#?\w{{1,8}};)
+  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | &\#?\w{{1,8}}+;)
   | (?P<quoted>{_QUOTED})
-    # A plain full stop ends a sentence only behind Chinese, and one of full width only where no
+    # A plain full stop ends a sentence only after Chinese, and one of full width only where no
     # number does: 3.5 and app.cn have one too.
-  | (?P<end>(?:[。！？；…｡!?]+ | \.{{2,}} | ;(?![0-9]) | (?<![0-9０-９])．
-      | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+
-      [{_CLOSING}]* (?:{EMOJI} | {_EMOTICON})*)
+  | (?P<end>(?>(?:[。！？；…｡!?]++ | \.{{2,}}+ | ;(?![0-9]) | (?<![0-9０-９])．
+      | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+)
+      [{_CLOSING}]*+ (?:{EMOJI} | {_EMOTICON})*)
     """,
     re.VERBOSE,
 )
@@ -31,6 +31,7 @@ _ENDS_INSIDE = re.compile(r"[。！？…!?][”’」』\"]$")
 _GOES_ON = re.compile(r"[，、：。！？；…,:!?;.]")
 
 _WORD = re.compile(r"\w")
+_EMOTICONS = re.compile(_EMOTICON)
 
 
 class Sentence(NamedTuple):
@@ -43,7 +44,7 @@ class Sentence(NamedTuple):
 def split_sentences(text: str) -> list[Sentence]:
     """The sentences of a text, in order; between two there is nothing but white space.
 
-    A sentence ends behind 。！？；… and their like, with the marks and closing quotes that follow,
+    A sentence ends after 。！？；… and their like, with the marks and closing quotes that follow,
     and at the end of a line. A quotation is kept whole; one that ends as a sentence does ends the
     sentence around it, unless a comma or the like goes on. What has no word of its own (marks,
     emoji, an emoticon like [泪]) belongs to the sentence before it.
@@ -62,7 +63,7 @@ def split_sentences(text: str) -> list[Sentence]:
         start = end
         if begin >= stop:
             continue
-        if _WORD.search(re.sub(_EMOTICON, "", text[begin:stop])):
+        if _WORD.search(_EMOTICONS.sub("", text[begin:stop])):
             first = begin if wordless_from is None else wordless_from
             sentences.append(Sentence(first, stop - first))
             wordless_from = None

@@ -23,10 +23,10 @@ CJK = "\u4e00-\u9fd5"
 _OTHER_IDEOGRAPHS = "\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 _EMOJI = "[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
-_EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*"
+_EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*+"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
 _KEYCAP = "[0-9#*]\ufe0f?\u20e3"
-EMOJI = rf"(?:{_KEYCAP}|{_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)"
+EMOJI = rf"(?>{_KEYCAP}|{_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)"
 
 _INVISIBLE = (
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f"
@@ -39,21 +39,28 @@ _HTML_NAMES = (
     "mark|meta|nav|ol|option|p|pre|s|script|section|select|small|source|span|strike|strong|style|"
     "sub|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|video"
 )
-_HTML_ATTRIBUTE = r"""\s+[a-z][a-z-]*(?:=(?:"[^"<>]*"|'[^'<>]*'|[!-;=?-~]+))?"""
+# A value in quotes is read as one only where it ends there: what follows tells its ways apart.
+_HTML_ATTRIBUTE = (
+    r"\s++[a-z][a-z-]*+"
+    r"""(?:=(?:(?:"[^"<>]*+"|'[^'<>]*+')(?=\s|/?>)|[!-;=?-~]++))?"""
+)
 
 # Markup says nothing about sentiment; the alternatives stand before every other kind of token.
-# They are narrow, since whatever they match is lost: a name without a space or colon behind it is
+# They are narrow, since whatever they match is lost: a name without a space or colon after it is
 # read as words, and a URL ends where punctuation or a full-width form (normalised by now) could.
+# None can be matched in two ways, and what is matched is never tried again in another (`(?>...)`,
+# `++`): else a tag that never closes would take longer than its length.
 _TOKEN = re.compile(
     rf"""
     (?P<markup>
-        </?(?:{_HTML_NAMES})(?:{_HTML_ATTRIBUTE}){{0,20}}\s*/?> | <!--[^<>]{{0,300}}-->
+        </?(?:{_HTML_NAMES})(?>(?:{_HTML_ATTRIBUTE}){{0,20}})\s*+/?>
+      | <!--[^<>]{{2,302}}+(?<=--)>
       | &(?:nbsp|amp|lt|gt|quot|apos|hellip|middot|mdash|ndash|ldquo|rdquo|\#x?[0-9a-f]{{1,6}});
-      | (?:https?://|www\.)[a-z0-9$%&*+./:=?@\#~_-]*[a-z0-9/]
-      | @[a-z0-9_-]{{1,30}}(?![\w-]) | @[\w-]{{1,30}}(?=[\s:])
+      | (?:https?://|www\.)(?>(?:[$%&*+.:=?@\#~_-]*+[a-z0-9/]++)+)
+      | @[a-z0-9_-]{{1,30}}+(?![\w-]) | @[\w-]{{1,30}}+(?=[\s:])
       | {_INVISIBLE}
     )
-  | (?P<emoticon>\[[^\W\d_]{{1,8}}\])                         # [泪], [doge]
+  | (?P<emoticon>\[[^\W\d_]{{1,8}}+\])                        # [泪], [doge]
   | (?P<cjk>[{CJK}]+)
   | (?P<ideograph>[{_OTHER_IDEOGRAPHS}])
   | (?P<flag>{_FLAG})

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import parser
 
 from model import artifact as artifacts
+from model import engines
 from model.classifier import Classifier
 from model.config import SourceConfig
 from model.data import Example
@@ -30,6 +32,14 @@ def test_both_engines_read_the_same(tiny_artifact: Path) -> None:
     batch = [[5, 6, 7], [8], list(range(2, 60)), [3, 3]]
     expected, logits = (engine(artifact).logits(batch) for engine in (TorchEngine, OnnxEngine))
     np.testing.assert_allclose(logits, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_the_product_that_the_engine_tries_is_what_its_comment_says() -> None:
+    comment = (
+        Path(engines.__file__).read_text(encoding="utf-8").partition("as its own parser writes")[2]
+    )
+    lines = [line.removeprefix("# ") for line in comment.split("_PRODUCT")[0].splitlines()[1:]]
+    assert parser.parse_model("\n".join(lines)).SerializeToString() == engines._PRODUCT
 
 
 def test_padding_reaches_no_answer(tiny_artifact: Path) -> None:

@@ -5,6 +5,7 @@ A status is three digits; ``closed`` is a connection that ended without an answe
 
 import gzip
 import json
+import random
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -224,34 +225,70 @@ def _documents() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def _texts() -> dict[str, tuple[bytes, str]]:
+def _hostile_texts() -> dict[str, tuple[str, str]]:
+    """Texts that may take long to read, each with the statuses that may answer it."""
     marks = "\u0301\u0323"
-    texts = {
+    generator = random.Random(4)
+    ideographs = range(0x4E00, 0x9FD6)
+    planes = [*range(0x20, 0xD800), *range(0xE000, 0x110000)]
+    return {
         "null": ("好\x00吃", "200"),
         "control characters": ("".join(map(chr, range(32))) + "好", "200"),
         "marks of direction": ("\u202e好\u202d吃\u2066" * 1000, "200"),
         "joiners alone": ("\u200d" * 10_000, "200 422"),
         "joined emoji": ("👨\u200d" * 5000, "200"),
+        "skin tones": ("！" + "👍🏻🏿" * 3333, "200"),
+        "halves of flags": ("🇨" * 10_000, "200"),
         "marks on one character, at the limit": ("好" + marks * 4999 + "\u0301", "200"),
         "marks on one character, over it": ("好" + marks * 5000, "413"),
         "500,000 marks on one character": ("好" + marks * 250_000, "413"),
+        "marks on every character": (("a" + "\u0f73" * 29) * 333, "200"),
         "letters that grow": ("\ufdfa" * 10_000, "200"),
+        "characters that become four": ("㌀" * 10_000, "200"),
+        "kana of half width": ("ｶﾞ" * 5000, "200"),
         "syllables in parts": ("\u1112\u1161\u11ab" * 3333, "200"),
+        "traditional characters": ("後發裡乾麼臺" * 1666, "200"),
+        "one word of a rare character": ("龘" * 10_000, "200"),
+        "characters at random": ("".join(map(chr, generator.choices(ideographs, k=10_000))), "200"),
+        "anything at random": ("".join(map(chr, generator.choices(planes, k=10_000))), "200"),
         "quotes that never close": ("“「" * 5000, "200"),
+        "quotes around quotes": ('“‘「『《（【"' * 625 + '】）》』」’”"' * 625, "200"),
+        "ends of sentences": ("。！" * 5000, "200"),
+        "sentences of one character": ("好." * 5000, "200"),
         "markup that never closes": ("<a a=" * 2000, "200"),
         "attributes": ("<a" + " a=a" * 2499, "200"),
+        "attributes with a quote": ("<a" + ' x="' * 2499, "200"),
+        "tags of attributes with a quote": (("<a" + ' x="' * 24) * 102, "200"),
+        "tags of attributes with three quotes": (("<a" + '  x="="' * 24) * 58, "200"),
+        "tags of attributes with either quote": (("<a" + " x=\"'" * 20) * 98, "200"),
+        "comments that never close": ("<!--" * 2500, "200"),
+        "comments of hyphens": (("<!--" + "-" * 300) * 32, "200"),
+        "entities that never end": ("&#" * 5000, "200"),
+        "mentions": ("@" * 10_000, "200"),
+        "mentions too long": (("@" + "好" * 31) * 312, "200"),
         "addresses": ("www." * 2500, "200"),
+        "schemes of addresses": ("http://" * 1428, "200"),
+        "an address of full stops": ("www." + ".-" * 4998, "200"),
         "full stops": ("." * 10_000, "200"),
         "numbers": ("1." * 5000, "200"),
+        "brackets": ("[" * 10_000, "200"),
         "emoticons that never close": ("[好" * 5000, "200"),
+        "apostrophes": ("a'" * 5000, "200"),
         "white space": ("好" + " " * 9998 + "好", "200"),
+        "lines": ("\n" * 9999 + "好", "200"),
     }
+
+
+HOSTILE_TEXTS = _hostile_texts()
+
+
+def _texts() -> dict[str, tuple[bytes, str]]:
     return {
         f"{path}: {name}": (post(_json({"text": text}), path=path), f"{statuses} 413 422 429")
         if path != "/v1/predict"
         else (post(_json({"text": text})), f"{statuses} 429")
         for path in ("/v1/predict", "/v1/analyze", "/v1/explain")
-        for name, (text, statuses) in texts.items()
+        for name, (text, statuses) in HOSTILE_TEXTS.items()
     }
 
 

@@ -18,6 +18,7 @@ from service.routes.compat import Adapter, Texts, classify, error_responses, par
 from service.state import CurrentService, Service, service_of
 
 _HEADER = "inference-header-content-length"
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class _InferRoute(AdmittedRoute):
@@ -171,7 +172,7 @@ def _json_length(request: Request, size: int) -> int:
     length = request.headers.get(_HEADER)
     if length is None:
         return size
-    if not re.fullmatch(r"[0-9]{1,18}", length) or int(length) > size:
+    if not _LENGTH.fullmatch(length) or int(length) > size:
         raise UnreadableBodyError(f"{_HEADER} is not the length of the JSON in the body")
     return int(length)
 
