@@ -186,16 +186,19 @@ def _documents() -> dict[str, tuple[bytes, str]]:
     deep = 100_000
     item = b'{"text":1},'
     bodies = {
-        "100,000 arrays deep": (b"[" * deep + b"]" * deep, "400 422"),
-        "100,000 objects deep": (b'{"text":' * deep + b"1" + b"}" * deep, "400 422"),
-        "deep inside a text": (b'{"text":' + b"[" * deep + b"]" * deep + b"}", "400 422"),
+        "100,000 arrays deep": (b"[" * deep + b"]" * deep, "413"),
+        "100,000 objects deep": (b'{"text":' * deep + b"1" + b"}" * deep, "413"),
+        "deep inside a text": (b'{"text":' + b"[" * deep + b"]" * deep + b"}", "413"),
+        "8,000 arrays deep": (b"[" * 8000 + b"]" * 8000, "400 422"),
+        "8,000 deep inside a text": (b'{"text":' + b"[" * 8000 + b"]" * 8000 + b"}", "400 422"),
         "an infinite exponent": (b'{"text": 1e999999}', "400 422"),
         "100,000 digits": (b'{"text": ' + b"9" * 100_000 + b"}", "400 422"),
         "two million digits": (b'{"text": ' + b"9" * 2_000_000 + b"}", "400 422"),
         "NaN": (b'{"text": NaN}', "400 422"),
         "Infinity": (b'{"text": -Infinity}', "400 422"),
         "a key twice": ('{"text": 1, "text": "很好"}'.encode(), "200 400 422"),
-        "200,000 keys": (_json({str(key): 0 for key in range(150_000)}), "400 422"),
+        "150,000 keys": (_json({str(key): 0 for key in range(150_000)}), "413"),
+        "4,000 keys": (_json({str(key): 0 for key in range(4000)}), "400 422"),
         "a control character": (b'{"text": "a\x01b"}', "400 422"),
         "half a surrogate pair": (b'{"text": "\\ud800"}', "422"),
         "a pair the wrong way round": (b'{"text": "\\udc00\\ud800"}', "422"),
@@ -209,10 +212,15 @@ def _documents() -> dict[str, tuple[bytes, str]]:
     }
     batches = {
         "257 items": (_json({"items": [{"text": "好"}] * 257}), "422"),
-        "190,000 items that are none": (b'{"items":[' + item * 190_000 + item[:-1] + b"]}", "422"),
-        "a million numbers": (b'{"items":[' + b"1," * 1_000_000 + b"1]}", "422"),
+        "190,000 items that are none": (b'{"items":[' + item * 190_000 + item[:-1] + b"]}", "413"),
+        "2,000 items that are none": (b'{"items":[' + item * 2000 + item[:-1] + b"]}", "422"),
+        "a million numbers": (b'{"items":[' + b"1," * 1_000_000 + b"1]}", "413"),
         "256 items of 800 keys": (
             _json({"items": [{str(key): 0 for key in range(800)}] * 256}),
+            "413",
+        ),
+        "256 items of 15 keys": (
+            _json({"items": [{str(key): 0 for key in range(15)}] * 256}),
             "200 422",
         ),
     }
