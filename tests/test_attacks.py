@@ -189,6 +189,6 @@ def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
             for connection in idle[:most]:
                 with suppress(ConnectionResetError):
                     assert connection.recv(1) == b""
-            request_line = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+            request_line = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
             idle[-1].sendall(request_line)
             assert idle[-1].recv(12) == b"HTTP/1.1 200"

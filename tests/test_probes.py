@@ -14,16 +14,18 @@ import httpx2
 import pytest
 
 from service.batcher import HANG_SECONDS
+from service.hosts import Hosts
 from service.probes import ProbeServer
+from service.server import listening_socket
 from service.settings import load_settings
 from service.state import Service
-from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, wait_for, wait_ready
+from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, status, wait_for, wait_ready
 
 
 @pytest.fixture
 def probes() -> Iterator[tuple[Service, int]]:
     service = Service(load_settings())
-    server = ProbeServer(service, "127.0.0.1", 0)
+    server = ProbeServer(service, listening_socket("127.0.0.1", 0), Hosts(()))
     yield service, server.port
     server.close()
 
@@ -98,17 +100,24 @@ def test_the_probe_port_answers_while_texts_fill_the_queue(
         host, service_port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(service_port))) as connection:
             connection.sendall(
-                b"POST /v1/predict/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+                b"POST /v1/predict/batch HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: "
+                + str(len(body)).encode()
+                + b"\r\n\r\n"
+                + body
             )
-            wait_for(lambda: ask(port, "/readyz")[0] == 503)
+            wait_for(lambda: status(address) == "saturated")
             assert ask(port, "/livez")[0] == 200
+            # An overload that takes every instance out of its balancer serves nobody.
+            assert json.loads(ask(port, "/readyz")[1])["status"] == "saturated"
+            assert ask(port, "/readyz")[0] == 200
             refused = httpx2.post(f"{address}/v1/predict", json={"text": "好"})
             assert refused.status_code == 429
         # The client is gone: its batch is dropped, long before the deadline.
-        wait_for(lambda: ask(port, "/readyz")[0] == 200)
-    statuses = [line["status"] for line in log_lines(tmp_path / "log") if "status" in line]
-    assert statuses[-2:] == [429, 499]
+        wait_for(lambda: status(address) == "ready")
+    routes = ("/v1/predict", "/v1/predict/batch")
+    lines = [line for line in log_lines(tmp_path / "log") if line.get("route") in routes]
+    assert [line["status"] for line in lines] == [429, 499]
 
 
 def test_a_probe_port_that_is_taken_refuses_to_start(tiny_artifact: Path) -> None:

@@ -74,9 +74,11 @@ class _AsciiResponse(JSONResponse):
 _CODES = {
     400: 282002,  # input encoding error
     401: 110,  # access token invalid
+    403: 6,  # no permission
     404: 3,  # unsupported method
     405: 3,
     413: 282131,  # text too long
+    421: 6,
     422: 282004,  # invalid parameter
     429: 18,  # too many requests a second
     503: 2,  # temporarily unavailable

@@ -302,7 +302,7 @@ async def live() -> Live:
 
 
 def _check_ready(service: Service) -> None:
-    if service.status != "ready":
+    if not service.takes_requests:
         raise NotReadyError(service.describe())
 
 
