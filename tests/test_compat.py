@@ -667,3 +667,18 @@ def test_a_deadline_in_each_form(tiny_artifact: Path) -> None:
             assert_said(form, client.post(form.path, json=form.body), 504, "no answer within 0.1 s")
         refusals = f'sentiment_refusals_total{{reason="deadline"}} {len(FORMS)}.0'
         assert refusals in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("adapter", "path"),
+    [
+        ("paddlehub", "/predict/%0a"),
+        ("baidu", "/rpc/2.0/%0A"),
+        ("oip", "/v2/models/a%0Ab/infer"),
+    ],
+)
+def test_a_path_with_a_line_feed_is_still_its_adapters(
+    client: TestClient, adapter: str, path: str
+) -> None:
+    form = next(form for form in FORMS if form.adapter == adapter)
+    assert_said(form, client.post(path, json=form.body), 404)

@@ -446,10 +446,14 @@ def test_a_client_that_sends_no_more_gets_the_same_answer_as_any(
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[Target]:
-    """The application in this process, at a port."""
+async def listening(app: ASGIApp, most: int = 100) -> AsyncIterator[Target]:
+    """The application in this process, at a port that has so many connections."""
     loop = asyncio.get_running_loop()
-    config = uvicorn.Config(app, http=partial(HttpProtocol, Connections(100, 600)), log_config=None)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app,
+        http=partial(HttpProtocol, Connections(most, 600)),  # type: ignore[arg-type]
+        log_config=None,
+    )
     config.load()
     state = ServerState()
     protocol = partial(config.http_protocol_class, config=config, server_state=state, app_state={})  # type: ignore[call-arg]

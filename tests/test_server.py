@@ -182,6 +182,17 @@ def test_requests_in_flight_at_a_signal_are_answered(tiny_artifact: Path, tmp_pa
         assert process.wait(10) == 0
 
 
+def test_a_limit_of_files_leaves_a_number_of_connections_that_is_one(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    fewer = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]
+    with served(tiny_artifact, tmp_path / "log", fewer) as (_, address):
+        wait_ready(address)
+        assert httpx2.post(f"{address}/v1/predict", json={"text": "好"}).status_code == 200
+    warnings = [line["message"] for line in log_lines(tmp_path / "log") if "files" in str(line)]
+    assert warnings == ["connections are limited to 1: the system allows 64 files"]
+
+
 def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_path: Path) -> None:
     settings = {"SENTIMENT_DEADLINE_SECONDS": "0.5"}
     with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):

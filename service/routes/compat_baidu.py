@@ -147,7 +147,7 @@ async def token(request: Request, service: CurrentService) -> BaiduToken:
 
 ADAPTER = Adapter(
     (router, tokens),
-    re.compile(r"/(?:rpc|oauth)/2\.0/.*"),
+    re.compile(r"/(?:rpc|oauth)/2\.0/.*", re.DOTALL),
     _error,
     key_parameters=("access_token", "client_secret"),
 )

@@ -363,4 +363,4 @@ async def model_ready_version(name: str, version: str, service: CurrentService) 
     return _model_ready(service, name, version)
 
 
-ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?"), _error)
+ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)
