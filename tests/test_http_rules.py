@@ -30,8 +30,8 @@ from tests.test_server import log_lines, served, wait_ready
 
 TEXT = '{"text": "房间很好"}'.encode()
 ITEMS = '{"items": [{"text": "房间很好"}, {"text": "房间很差"}]}'.encode()
-# So long that an answer which has to wait for it never comes in time for a test.
-PATIENT = {"SENTIMENT_DEADLINE_SECONDS": "600"}
+# So long that what has to wait for it never comes in time for a test.
+PATIENT = {"SENTIMENT_DEADLINE_SECONDS": "600", "SENTIMENT_KEEP_ALIVE_SECONDS": "600"}
 
 
 @dataclass(frozen=True)
