@@ -19,10 +19,12 @@ _UNASKED = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "mu
 
 def is_loopback(host: str) -> bool:
     """Whether a name or an address, in brackets or not, is this machine's own."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 class Hosts:

@@ -229,8 +229,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Of a target that names a host, that host counts and no ``Host`` (RFC 9112, 3.2.2)."""
         target = urlsplit(self.url)
         self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        others = [header for header in self.headers if header[0] != b"host"]
-        self.headers[:] = [*others, (b"host", target.netloc.rpartition(b"@")[2])]
+        host = target.netloc.rpartition(b"@")[2]
+        self.headers[:] = [
+            (name, host if name == b"host" else value) for name, value in self.headers
+        ]
 
     def _note_turn(self) -> None:
         """Puts it last among those that wait for their client, or takes it out of them."""

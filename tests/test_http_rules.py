@@ -182,6 +182,12 @@ RULES = [
     ),
     # Headers
     Rule("RFC 9112, 3.2", "a request has a Host", get(b""), (400,)),
+    Rule(
+        "RFC 9112, 3.2",
+        "whatever its target is",
+        get(b"", b"GET http://localhost/livez HTTP/1.1"),
+        (400,),
+    ),
     Rule("RFC 9112, 3.2", "and one alone", get(HOST + b"Host: example.com\r\n"), (400,)),
     Rule("RFC 9112, 3.2", "even if both are the same", get(HOST + HOST), (400,)),
     Rule("RFC 9112, 3.2", "and a valid one", get(b"Host: bad host\r\n"), (400,)),
