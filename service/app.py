@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from service.errors import install_error_handlers
+from service.hosts import ANY, Hosts
 from service.middleware import (
     AdmissionLayer,
     ModelPaths,
@@ -54,11 +56,14 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate",
 )
 
+# What the head of a request can meet on any path, the second where it is a POST.
+_HEAD_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
+
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
 class _Api(FastAPI):
-    """Says in its document which operations may need a key; the outermost layer asks for it."""
+    """Says in its document what the outermost layer asks for before any route is asked."""
 
     def openapi(self) -> dict[str, Any]:
         """See ``FastAPI.openapi``."""
@@ -69,10 +74,21 @@ class _Api(FastAPI):
             }
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
+                    _add_head_errors(method, operation["responses"])
                     if needs_key(method.upper(), path):
                         # Or none, where SENTIMENT_API_KEYS_FILE asks for none.
                         operation["security"] = [{"key": []}, {}]
         return super().openapi()
+
+
+def _add_head_errors(method: str, responses: dict[str, Any]) -> None:
+    """Adds them in the form of the other errors, unless a form is for all of them or for none."""
+    form = next((responses[status] for status in responses if status >= "400"), None)
+    if form is None or "4XX" in responses:
+        return
+    for status in _HEAD_STATUSES:
+        if method == "post" or status is not HTTPStatus.FORBIDDEN:
+            responses.setdefault(str(status.value), {**form, "description": status.phrase})
 
 
 def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:
@@ -110,9 +126,15 @@ def create_api(service: Service, routers: Sequence[APIRouter], model_paths: Mode
     return api
 
 
-def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
-    """The whole ASGI application, the outermost layer included."""
+def create_app(
+    settings: Settings, service: Service | None = None, hosts: Hosts | None = None
+) -> ASGIApp:
+    """The whole ASGI application, the outermost layer included.
+
+    ``hosts`` is for whoever listens and knows more of it than the settings say.
+    """
     service = service or Service(settings)
+    hosts = hosts or Hosts(settings.allowed_hosts or (ANY,))
     adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
     routers = [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
     model_paths = ModelPaths(
@@ -124,7 +146,7 @@ def create_app(settings: Settings, service: Service | None = None) -> ASGIApp:
         )
     )
     api = create_api(service, routers, model_paths)
-    app: ASGIApp = AdmissionLayer(api, service, frozenset({stream.PATH}))
+    app: ASGIApp = AdmissionLayer(api, service, hosts, frozenset({stream.PATH}))
     if settings.cors_origins:
         # Around refusals too, or a browser would not show them; a preflight needs no key.
         app = CORSMiddleware(

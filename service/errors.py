@@ -4,7 +4,7 @@ On the paths of an adapter (``service/routes/compat.py``) it leaves in the form 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match, Mount
 
 from model.errors import BlankTextError, SentimentError, TextLimitError
 
@@ -66,6 +67,24 @@ class NotReadyError(ServiceError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar = {"retry-after": "1"}
+
+
+class BadHeadError(ServiceError):
+    """The head of a request can be read in more than one way, or lacks what it must have."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class MisdirectedError(ServiceError):
+    """The request is for a host that the service is not."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+
+
+class ForeignOriginError(ServiceError):
+    """A page of an origin that may not ask sent the request."""
+
+    status = HTTPStatus.FORBIDDEN
 
 
 class NoKeyError(ServiceError):
@@ -129,9 +148,14 @@ class TooManyItemsError(ServiceError):
 
 
 class UnsupportedMediaTypeError(ServiceError):
-    """The body is not declared as plain JSON."""
+    """The body is not declared as what the route reads."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self, detail: str, headers: Mapping[str, str]) -> None:
+        """``headers`` say what can be read."""
+        super().__init__(detail)
+        self.headers = headers  # type: ignore[misc]
 
 
 class BodyLimitError(ServiceError):
@@ -151,6 +175,8 @@ _MODEL_STATUS: dict[type[SentimentError], HTTPStatus] = {
     TextLimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 
+WRONG_METHOD = "this path does not take that method"
+
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
@@ -168,6 +194,11 @@ def problem(
         errors=errors,
         **members,
     )
+
+
+def allowed(methods: Set[str]) -> str:
+    """The header ``Allow`` for a path with such methods, and those that every path has."""
+    return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
 
 def text_problem(error: SentimentError) -> Problem:
@@ -245,11 +276,28 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     details = {
         400: "the body cannot be read as JSON in UTF-8",
         404: "there is nothing at this path",
-        405: "this path does not take that method",
         413: "the body is larger than the limit",
     }
     detail = details.get(error.status_code, HTTPStatus(error.status_code).phrase)
     return problem_response(request, problem(error.status_code, detail), error.headers)
+
+
+async def _on_wrong_method(request: Request, error: Exception) -> Response:
+    """Names the methods of a path, which is all that OPTIONS asks for."""
+    scope = request.scope
+    # The folder of static files takes its own path away.
+    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    methods = {
+        method
+        for method in ("GET", "POST")
+        for route in request.app.routes
+        if route.matches({**scope, "method": method})[0] is Match.FULL
+        if method == "GET" or not isinstance(route, Mount)
+    }
+    headers = {"allow": allowed(methods)}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    return problem_response(request, problem(405, WRONG_METHOD), headers)
 
 
 async def on_unexpected_error(request: Request, error: Exception) -> Response:
@@ -264,6 +312,7 @@ def install_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _on_model_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(405, _on_wrong_method)
     app.add_exception_handler(Exception, on_unexpected_error)
 
 

@@ -9,7 +9,7 @@ the first worker and ``worker_ended`` when one has ended, and a worker begins wi
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from model.artifact import CONFIDENCE_BINS, Reference
 from model.classifier import Classifier
@@ -111,8 +112,15 @@ def expose_workers(accept: str) -> tuple[bytes, str]:
     """All metrics of the workers that share a directory; see ``Metrics.expose``."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    encode, media_type = choose_encoder(accept)
+    encode, media_type = _encoder(accept)
     return encode(registry), media_type
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except TypeError:  # a version that is none, which it compares with one
+        return choose_encoder("")
 
 
 class Metrics:
@@ -321,7 +329,7 @@ class Metrics:
         """All metrics of all workers, in the format that ``accept`` asks for, and its type."""
         if DIRECTORY_VARIABLE in os.environ:
             return expose_workers(accept)
-        encode, media_type = choose_encoder(accept)
+        encode, media_type = _encoder(accept)
         return encode(self._registry), media_type
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,9 +20,11 @@ from service.errors import (
     NoKeyError,
     ServiceError,
     UploadsFullError,
+    allowed,
     error_response,
     on_unexpected_error,
 )
+from service.hosts import Hosts, check_origin
 from service.inference.fair_share import FairShare
 from service.keys import Keys
 from service.routes.compat import Adapter
@@ -80,12 +83,17 @@ SECURITY_HEADERS = (
 # Of such bodies, every connection of a service may bring one.
 _SMALL_BODY_BYTES = 4096
 
+# Of the service as a whole.
+_ALL_METHODS = {"allow": allowed({"GET", "POST"})}
+
 # What a stream holds of its body at a time, at most.
 STREAM_BYTES = 1024 * 1024
 
 
 def needs_key(method: str, path: str) -> bool:
     """Whether a request is for those alone that have a key, where there are keys."""
+    if method == "OPTIONS":  # which is answered with methods, and only then with those of a path
+        return False
     return method != "GET" or not (path in _OPEN or path.startswith("/web/"))
 
 
@@ -163,6 +171,13 @@ class RequestLayer:
         if adapter:
             state["error_form"] = adapter.error
         status = 0
+        # Which is told to send its body by the first reading of it (RFC 9110, 10.1.1).
+        waits = headers.get(b"expect", "").lower() == "100-continue"
+
+        async def receive_noted() -> Message:
+            nonlocal waits
+            waits = False
+            return await receive()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -172,7 +187,8 @@ class RequestLayer:
                 added = state["headers"]
                 if not any(name == b"cache-control" for name, _ in own):
                     added.append((b"cache-control", b"no-store"))  # most answers hold user text
-                if self._service.draining:  # or the next request would meet a closed connection
+                # Or the next request would meet a closed connection, or be read as a body.
+                if self._service.draining or waits:
                     added.append((b"connection", b"close"))
                 message = {**message, "headers": [*own, *added]}
             elif is_head:
@@ -180,7 +196,7 @@ class RequestLayer:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive_noted if waits else receive, send_with_headers)
         except Exception as error:
             # The framework has answered with a 500 already, unless it was not even asked.
             logger.exception("unexpected error", extra={"fields": {"request_id": request_id}})
@@ -220,17 +236,24 @@ class RequestLayer:
 class AdmissionLayer:
     """Refuses what has no key, or no chance.
 
-    A refusal (no key, too many requests of a key, too large a body announced, no model, a full
-    queue, too many bodies under way) is decided by the head of a request: nothing is routed and no
-    body is read. Only a body of a length that nobody announced is refused as it comes.
+    A refusal (an ambiguous head, a host that this is not, a page that may not ask, no key, too many
+    requests of a key, too large a body announced, no model, a full queue, too many bodies under
+    way) is decided by the head of a request: nothing is routed and no body is read. Only a body of
+    a length that nobody announced is refused as it comes.
     """
 
     def __init__(
-        self, app: ASGIApp, service: Service, stream_paths: Set[str] = frozenset()
+        self,
+        app: ASGIApp,
+        service: Service,
+        hosts: Hosts,
+        stream_paths: Set[str] = frozenset(),
     ) -> None:
         """Requests at ``stream_paths`` never hold their whole body."""
         self._app = app
         self._service = service
+        self._hosts = hosts
+        self._origins = frozenset(service.settings.cors_origins)
         self._stream_paths = stream_paths
         # Bytes of the bodies under way to the model, from head to answer.
         self._bodies = FairShare()
@@ -276,6 +299,11 @@ class AdmissionLayer:
 
         receive_body = receive
         try:
+            self._hosts.check(scope)
+            check_origin(head.method, head.headers, self._origins)
+            if head.method == "OPTIONS" and head.path == "*":
+                await Response(status_code=204, headers=_ALL_METHODS)(scope, receive, send)
+                return
             if self._service.keys and needs_key(head.method, head.path):
                 await self._check_key(self._service.keys, head, scope["state"])
             announced = self._refuse(scope, to_model=to_model, streamed=streamed)

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import math
 import os
@@ -20,8 +19,10 @@ import uvicorn
 
 from model.errors import ConfigError
 from service.app import create_app
+from service.hosts import ANY, Hosts, is_loopback
 from service.logs import configure_logging
 from service.metrics import DIRECTORY_VARIABLE, empty_directory
+from service.probes import MOST_CONNECTIONS as PROBE_CONNECTIONS
 from service.probes import Probed, ProbeServer
 from service.protocol import Connections, HttpProtocol
 from service.settings import Settings, unknown_variables
@@ -136,7 +137,7 @@ def server(settings: Settings, service: Service) -> Server:
     """A server of the whole application, not yet running."""
     connections = Connections(most_connections(settings), settings.deadline_seconds)
     config = uvicorn.Config(
-        create_app(settings, service),
+        create_app(settings, service, _hosts(settings)),
         # uvloop is no faster here, and under overload it lets some connections wait for seconds
         # while others are answered: docs/performance.md.
         loop="asyncio",
@@ -159,14 +160,16 @@ def server(settings: Settings, service: Service) -> Server:
 def most_connections(settings: Settings) -> int:
     """As many as the settings say, or the fewer that the system has files for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_connections + _FILES
+    others = _FILES + (PROBE_CONNECTIONS if settings.probe_port else 0)
+    wanted = settings.max_connections + others
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY != soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    most = max(1, files - others)
     if files < wanted:
-        logger.warning("%d connections at most: the system allows %d files", files - _FILES, files)
-    return max(1, files - _FILES)
+        logger.warning("connections are limited to %d: the system allows %d files", most, files)
+    return most
 
 
 def begin(settings: Settings) -> None:
@@ -176,7 +179,7 @@ def begin(settings: Settings) -> None:
         ConfigError: the directory for metrics cannot be written.
     """
     configure_logging(settings.log_level)
-    if not settings.api_keys_file and not _is_loopback(settings.host):
+    if not settings.api_keys_file and not is_loopback(settings.host):
         logger.warning(
             "whoever reaches %s is answered: SENTIMENT_API_KEYS_FILE would ask for keys",
             settings.host,
@@ -198,19 +201,32 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         ConfigError: the port cannot be had.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(_WAITING_CONNECTIONS)
+        return listening_socket(settings.host, settings.port)
     except OSError as error:
         raise ConfigError(
             f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
             f"listened on: {error.strerror}; name others"
         ) from None
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that connections wait at; port 0 takes a free one.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(_WAITING_CONNECTIONS)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
@@ -220,11 +236,9 @@ def address(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _hosts(settings: Settings) -> Hosts:
+    """The names of the service: without a setting any, where it is not for this machine alone."""
+    return Hosts(settings.allowed_hosts or (() if is_loopback(settings.host) else (ANY,)))
 
 
 def serve(settings: Settings) -> None:
@@ -252,9 +266,10 @@ def probe_server(settings: Settings, probed: Probed) -> ProbeServer | None:
     if not settings.probe_port:
         return None
     try:
-        return ProbeServer(probed, settings.host, settings.probe_port)
+        listening = listening_socket(settings.host, settings.probe_port)
     except OSError as error:
         raise ConfigError(
             f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
             f"{error.strerror}; name another"
         ) from None
+    return ProbeServer(probed, ListeningSocket(fileno=listening.detach()), _hosts(settings))

@@ -61,6 +61,15 @@ class Settings(BaseSettings):
             description="Most requests of a key in a worker, as in `600/minute`; beyond it a 429.",
         ),
     ] = None
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|(\*\.)?[\w.-]+|\[[0-9A-Fa-f:.]+\])$")], ...],
+        NoDecode,
+        BeforeValidator(_separated),
+        Field(
+            description="Names that `Host` may hold, comma-separated; `*.` before one is all below "
+            "it, `*` any. None: any, or those of this machine where it listens to it alone."
+        ),
+    ] = ()
     cors_origins: Annotated[
         tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
         NoDecode,

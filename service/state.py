@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["loading", "ready", "saturated", "draining", "failed"]
 
+# Those in which requests may come: a full queue is no reason to send them elsewhere.
+READY: frozenset[Status] = frozenset({"ready", "saturated"})
+
 # Objects between two collections. A request makes hundreds and hardly a cycle.
 _GARBAGE_THRESHOLD = 20_000
 
@@ -84,12 +87,12 @@ class Service:
         if self.keys:
             self.keys.refresh()
         if self.pulse and not self.hangs:
-            self.pulse.beat(ready=self.status == "ready")
+            self.pulse.beat(ready=self.takes_requests)
         batchers = [model.batcher for model in self.models or ()]
         self.metrics.refresh(
             waiting=sum(batcher.texts for batcher in batchers),
             wait_seconds=max((batcher.wait_seconds() for batcher in batchers), default=0.0),
-            takes_requests=self.status in ("ready", "saturated"),
+            takes_requests=self.takes_requests,
         )
 
     @contextmanager
@@ -127,7 +130,7 @@ class Service:
 
     @property
     def status(self) -> Status:
-        """``ready`` only when a request would be admitted right now."""
+        """``ready`` only when a request would be admitted right now, ``saturated`` if it is not."""
         if self.failure is not None or self._inference_hangs:
             return "failed"
         if self.draining:
@@ -136,6 +139,11 @@ class Service:
             return "loading"
         full = all(model.batcher.saturated for model in self.models)
         return "saturated" if full else "ready"
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests may come."""
+        return self.status in READY
 
     def ready_model(self, name: str | None = None) -> LoadedModel:
         """The model that a request names, or the default one.

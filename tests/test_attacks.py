@@ -18,11 +18,16 @@ import pytest
 
 from bench.attacks.client import well_behaved
 from bench.attacks.floods import ATTACKS, Attack, run
-from bench.attacks.shapes import SHAPES, Shape, request
+from bench.attacks.shapes import CLOSED, SHAPES, Shape, post, request
 from bench.attacks.wire import Target, answers, connected
 from bench.serving.servers import kibibytes
+from tests.test_http_rules import listening
+from tests.test_middleware import held_app
 from tests.test_server import log_lines, served, wait_for, wait_ready
 
+_JSON = "Content-Type: application/json"
+_NDJSON = "Content-Type: application/x-ndjson"
+_CHUNKED = "Transfer-Encoding: chunked"
 GROUPS = list(dict.fromkeys(shape.group for shape in SHAPES))
 FLOODS = [attack for attack in ATTACKS if attack.name not in GROUPS]
 # The defaults but for time, since a machine that runs tests may be slow.
@@ -167,8 +172,18 @@ def test_answers_to_earlier_requests_come_before_a_broken_one_closes(attacked: A
     assert found == ["200"]
 
 
+# What a client sends and then waits with: a connection that nobody asks anything on, one that owes
+# the rest of a body, and one whose request nobody wanted.
+WAITING = {
+    "idle": (b"", request(line="GET /livez"), b"200"),
+    "body": (post(b'{"text": "a"}')[:-1], b"}", b"200"),
+    "chunks": (request(_JSON, _CHUNKED, body=b"1\r\n{\r\n"), b"0\r\n\r\n", b"400"),
+}
+
+
+@pytest.mark.parametrize(("first", "rest", "status"), WAITING.values(), ids=WAITING)
 def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
-    tiny_artifact: Path, tmp_path: Path
+    tiny_artifact: Path, tmp_path: Path, first: bytes, rest: bytes, status: bytes
 ) -> None:
     most = 20
     settings = {
@@ -182,13 +197,49 @@ def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
         parts = urlsplit(address)
         target = (str(parts.hostname), int(str(parts.port)))
         with ExitStack() as opened, httpx2.Client() as client:
-            idle = []
+            waiting = []
             for _ in range(2 * most):
-                idle.append(opened.enter_context(socket.create_connection(target, timeout=10)))
-                assert client.get(f"{address}/livez").status_code == 200  # on one connection
-            for connection in idle[:most]:
+                waiting.append(opened.enter_context(socket.create_connection(target, timeout=10)))
+                waiting[-1].sendall(first)
+                # On one connection, which is idle for less long than any but the newest.
+                assert client.get(f"{address}/livez").status_code == 200
+            for connection in waiting[:most]:
                 with suppress(ConnectionResetError):
                     assert connection.recv(1) == b""
-            request_line = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-            idle[-1].sendall(request_line)
-            assert idle[-1].recv(12) == b"HTTP/1.1 200"
+            waiting[-1].sendall(rest)
+            assert waiting[-1].recv(12) == b"HTTP/1.1 " + status
+
+
+def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
+    """Neither whose answer is under way, nor a stream that has begun, nor a pipeline."""
+
+    async def scenario() -> None:
+        async with (
+            held_app(tiny_artifact, queue_texts=100) as (app, service, engine),
+            listening(app, most=4) as target,
+            connected(target) as single,
+            connected(target) as stream,
+            connected(target) as pipeline,
+        ):
+            body = b'{"text": "a"}'
+            await single.send(post(body))
+            lines = request(_NDJSON, _CHUNKED, line="POST /v1/predict/stream")
+            await stream.send(lines + b"e\r\n" + body + b"\n\r\n")
+            await pipeline.send(post(body) * 2 + post(body)[: -len(body)])
+            while service.ready_model().batcher.texts < 3:
+                await asyncio.sleep(0.01)
+            for _ in range(20):
+                async with connected(target) as flood:
+                    assert await flood.statuses(quiet=1, patience=0.05) == ["silent"]
+                    async with connected(target) as polite:
+                        await polite.send(request("Connection: close", line="GET /livez"))
+                        assert await polite.statuses() == ["200"]
+                    assert await flood.statuses() == [CLOSED]
+            engine.released.set()
+            await stream.send(b"0\r\n\r\n")
+            await pipeline.send(body)
+            assert await single.statuses(quiet=1) == ["200"]
+            assert await stream.statuses(quiet=1) == ["200"]
+            assert await pipeline.statuses(quiet=1) == ["200"] * 3
+
+    asyncio.run(asyncio.wait_for(scenario(), 120))

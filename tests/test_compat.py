@@ -85,11 +85,13 @@ def said(form: Form, response: Any) -> tuple[int, Any, str]:
 SAID: dict[int, dict[str, tuple[int, Any]]] = {
     400: {"paddlehub": (400, "101"), "baidu": (200, 282002), "tei": (400, "Validation")},
     401: {"paddlehub": (401, "101"), "baidu": (200, 110), "tei": (401, "Validation")},
+    403: {"paddlehub": (403, "101"), "baidu": (200, 6), "tei": (403, "Validation")},
     404: {"paddlehub": (404, "111"), "baidu": (200, 3), "tei": (404, "Validation")},
     405: {"paddlehub": (405, "101"), "baidu": (200, 3), "tei": (405, "Validation")},
     408: {"paddlehub": (408, "101"), "baidu": (200, 282000), "tei": (408, "Validation")},
     413: {"paddlehub": (413, "101"), "baidu": (200, 282131), "tei": (413, "Validation")},
     415: {"paddlehub": (415, "112"), "baidu": (200, 282000), "tei": (415, "Validation")},
+    421: {"paddlehub": (421, "101"), "baidu": (200, 6), "tei": (421, "Validation")},
     422: {"paddlehub": (422, "101"), "baidu": (200, 282004), "tei": (422, "Validation")},
     429: {"paddlehub": (429, "101"), "baidu": (200, 18), "tei": (429, "Overloaded")},
     500: {"paddlehub": (500, "101"), "baidu": (200, 282000), "tei": (424, "Backend")},
@@ -652,7 +654,7 @@ def test_a_full_queue_in_each_form(tiny_artifact: Path) -> None:
             refused = client.post(form.path, json=form.body)
             assert_said(form, refused, 429, "try again")
             assert refused.headers["retry-after"] == "1"
-        assert client.get("/v2/health/ready").status_code == 503
+        assert client.get("/v2/health/ready").status_code == 200
         engine.released.set()
         sends.join()
         refusals = f'sentiment_refusals_total{{reason="queue_full"}} {len(FORMS)}.0'
@@ -665,3 +667,18 @@ def test_a_deadline_in_each_form(tiny_artifact: Path) -> None:
             assert_said(form, client.post(form.path, json=form.body), 504, "no answer within 0.1 s")
         refusals = f'sentiment_refusals_total{{reason="deadline"}} {len(FORMS)}.0'
         assert refusals in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("adapter", "path"),
+    [
+        ("paddlehub", "/predict/%0a"),
+        ("baidu", "/rpc/2.0/%0A"),
+        ("oip", "/v2/models/a%0Ab/infer"),
+    ],
+)
+def test_a_path_with_a_line_feed_is_still_its_adapters(
+    client: TestClient, adapter: str, path: str
+) -> None:
+    form = next(form for form in FORMS if form.adapter == adapter)
+    assert_said(form, client.post(path, json=form.body), 404)

@@ -1,6 +1,6 @@
 """Requests made from the API document, adapters' endpoints included, right and wrong alike.
 
-``make fuzz`` sends many more.
+With them come headers that no document names. ``make fuzz`` sends many more.
 """
 
 import json
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import settings
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
 from schemathesis.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -74,8 +75,62 @@ def first_line(context: schemathesis.DeserializationContext, response: Any) -> A
     return json.loads(response.content.splitlines()[0])
 
 
+# Those that something reads on the way, or that somebody could think so of.
+NAMES = (
+    *("Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie"),
+    *("Content-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "Origin", "Priority"),
+    *("Range", "Referer", "Traceparent", "Tracestate", "User-Agent", "X-Forwarded-For"),
+    *("X-Forwarded-Host", "X-Forwarded-Proto", "X-HTTP-Method-Override", "X-Request-ID"),
+)
+VALUES = (
+    *("*/*", "text/plain", "text/plain;version=x", "application/openmetrics-text;version=1.x"),
+    *("text/html;q=a", "gzip", "identity;q=0", "bytes=0-,0-,-1", "null", "http://localhost"),
+    *(
+        "Bearer",
+        "Bearer a",
+        "Basic a",
+        "00-0-0-0",
+        "for=[::1",
+        "999",
+        ",;=,",
+        "W/",
+        '"',
+        "a" * 4000,
+    ),
+)
+any_headers = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.sampled_from(VALUES)
+    | st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=40).map(
+        lambda value: "".join(filter(str.isprintable, value)).strip()
+    ),
+    max_size=4,
+)
+
+
+def check(case: schemathesis.Case[Any], address: str, headers: dict[str, str]) -> None:
+    excluded = [negative_data_rejection] if case.operation.path in ANSWERED else []
+    case.call_and_validate(
+        base_url=address,
+        checks=CHECKS,
+        excluded_checks=excluded,
+        headers=headers,
+        timeout=60,
+    )
+
+
 @schema.parametrize()
 @settings(max_examples=max(10, settings().max_examples // 10))
 def test_answers_are_as_the_document_says(case: schemathesis.Case[Any], address: str) -> None:
-    excluded = [negative_data_rejection] if case.operation.path in ANSWERED else []
-    case.call_and_validate(base_url=address, checks=CHECKS, excluded_checks=excluded, timeout=60)
+    check(case, address, {})
+
+
+@schema.given(headers=any_headers)
+@schema.parametrize()
+@settings(
+    max_examples=max(10, settings().max_examples // 10), phases=(Phase.generate, Phase.shrink)
+)
+def test_answers_are_as_the_document_says_whatever_the_headers(
+    case: schemathesis.Case[Any], address: str, headers: dict[str, str]
+) -> None:
+    check(case, address, headers)

@@ -235,7 +235,7 @@ def test_without_a_good_key_there_is_no_answer(
     [
         *[("GET", path) for path in ("/v1/model", "/v2", "/nothing", "/web", "/v2/models/custom")],
         *[("POST", path) for path in ("/livez", "/docs", "/web/page/main.js", "/v1/explain")],
-        *[("HEAD", "/v1/model"), ("OPTIONS", "/v1/predict"), ("DELETE", "/metrics")],
+        *[("HEAD", "/v1/model"), ("PUT", "/v1/predict"), ("DELETE", "/metrics")],
     ],
 )
 def test_what_is_not_open_needs_a_key(client: TestClient, method: str, path: str) -> None:
@@ -507,8 +507,9 @@ def preflight(client: TestClient, origin: str) -> Any:
 def test_no_page_of_another_origin_may_ask_unless_it_is_named(client: TestClient) -> None:
     answer = predict(client, origin="https://a.example", **bearer(SHOP))
     assert not [name for name in answer.headers if name.startswith("access-control")]
+    # Which methods there are it may know; without such headers a browser goes no further.
     refused = preflight(client, "https://a.example")
-    assert refused.status_code == 401
+    assert refused.status_code == 204
     assert not [name for name in refused.headers if name.startswith("access-control")]
 
 
@@ -628,6 +629,52 @@ def test_failures_have_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     answer = client.get("/health")
     assert answer.status_code == 500
     assert_secure(answer)
+
+
+# What other services were opened by: names and targets that a framework reads into a URL of its own
+
+
+@pytest.mark.parametrize(
+    "host", ["x/livez?", "localhost/livez?", "a@localhost", "localhost#", "\\\\x"]
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/model"), ("POST", "/v1/predict")])
+def test_no_host_makes_a_path_an_open_one(
+    client: TestClient, host: str, method: str, path: str
+) -> None:
+    answer = client.request(method, path, headers={"host": host})
+    assert_problem(answer, 400, "Host")
+    assert answer.json()["instance"] == path
+    # And one that is valid needs its key all the same.
+    assert_problem(client.request(method, path, headers={"host": "livez"}), 401)
+
+
+@pytest.mark.parametrize("target", ["@livez", "@localhost/livez", "//livez", "/v1/model@/livez"])
+def test_no_target_is_an_open_path_but_one(
+    tiny_artifact: Path, keys_file: Path, target: str
+) -> None:
+    app = create_app(load_settings(model=tiny_artifact, api_keys_file=keys_file))
+    assert asyncio.run(post(app, unreadable, target)) == 401
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    ["bytes=" + "0-," * 5000 + "0-", "bytes=" + "-," * 5000, "bytes=0-99999999999999999999", "x"],
+)
+def test_no_range_makes_a_file_cost_more(client: TestClient, ranges: str) -> None:
+    whole = client.get("/web/page/main.js")
+    began = time.process_time()
+    answer = client.get("/web/page/main.js", headers={"range": ranges})
+    assert time.process_time() - began < 0.5
+    assert (answer.status_code, answer.content) == (200, whole.content)
+
+
+def test_options_need_no_key_and_tell_methods_alone(client: TestClient) -> None:
+    for path in ("/", "/livez", "/v1/predict", "/web/page/main.js"):
+        answer = client.options(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert "OPTIONS" in answer.headers["allow"]
+        assert_secure(answer)
+    assert_problem(client.options("/nothing"), 404)
 
 
 # Metrics on a port of their own, and a service that is open to everybody

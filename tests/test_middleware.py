@@ -63,7 +63,8 @@ async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **head
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()],
+        "headers": [(b"host", b"a")]
+        + [(name.encode(), value.encode()) for name, value in all_headers.items()],
         "client": (f"client-{next(_numbers)}", 1),
         "server": ("127.0.0.1", 80),
     }

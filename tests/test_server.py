@@ -72,6 +72,11 @@ def wait_ready(address: str) -> None:
     wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
 
 
+def status(address: str) -> str:
+    """What ``/health`` says of a service that is there."""
+    return str(httpx2.get(f"{address}/health").json()["status"])
+
+
 def answers(url: str) -> bool:
     """Whether something listens already and says 200."""
     try:
@@ -170,11 +175,22 @@ def test_requests_in_flight_at_a_signal_are_answered(tiny_artifact: Path, tmp_pa
 
         sender = threading.Thread(target=send)
         sender.start()
-        wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 503)
+        wait_for(lambda: status(address) == "saturated")
         process.terminate()
         sender.join()
         assert statuses == [200]
         assert process.wait(10) == 0
+
+
+def test_a_limit_of_files_leaves_a_number_of_connections_that_is_one(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    fewer = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]
+    with served(tiny_artifact, tmp_path / "log", fewer) as (_, address):
+        wait_ready(address)
+        assert httpx2.post(f"{address}/v1/predict", json={"text": "好"}).status_code == 200
+    warnings = [line["message"] for line in log_lines(tmp_path / "log") if "files" in str(line)]
+    assert warnings == ["connections are limited to 1: the system allows 64 files"]
 
 
 def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -184,8 +200,8 @@ def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
-                b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 100\r\n\r\n{"
+                b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
             )
             time.sleep(0.2)
             process.terminate()
@@ -201,8 +217,8 @@ def test_a_body_that_stalls_is_a_408_and_its_connection_is_closed(
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=15) as connection:
             connection.sendall(
-                b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 100\r\n\r\n{"
+                b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
             )
             answer = b""
             while received := connection.recv(4096):  # until the service closes
@@ -276,7 +292,7 @@ def test_the_log_level_silences_the_line_of_each_request(
 def test_an_offer_to_upgrade_is_passed_over(tiny_artifact: Path, tmp_path: Path) -> None:
     body = json.dumps({"text": "房间很好"}).encode()
     head = (
-        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n%s\r\n"
     )
     offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
@@ -296,7 +312,7 @@ def test_a_head_may_come_in_pieces_and_garbage_is_still_refused(
 ) -> None:
     body = json.dumps({"text": "房间很好"}).encode()
     head = (
-        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
     ).encode()
     with served(tiny_artifact, tmp_path / "log") as (_, address):
@@ -318,10 +334,10 @@ def test_a_head_may_come_in_pieces_and_garbage_is_still_refused(
 def test_an_offer_to_upgrade_behind_another_request_is_refused(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
-    smuggled = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+    smuggled = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     sent = (
-        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-        "POST /v1/predict HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
         f"Content-Length: {len(smuggled)}\r\n\r\n"
     ).encode()
     with served(tiny_artifact, tmp_path / "log") as (_, address):
@@ -350,7 +366,9 @@ def test_a_body_that_looks_like_a_head_is_a_body(
         wait_ready(address)
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as connection:
-            head = f"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = (
+                f"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
             connection.sendall(head.encode())
             reply = HTTPResponse(connection)
             reply.begin()
@@ -358,7 +376,7 @@ def test_a_body_that_looks_like_a_head_is_a_body(
             connection.sendall(body)
             for _ in range(3):  # were a byte of the body missing, these would fill it
                 time.sleep(0.05)
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 reply = HTTPResponse(connection)
                 reply.begin()
                 assert (reply.status, json.loads(reply.read())) == (200, {"status": "alive"})

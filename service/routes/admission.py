@@ -25,9 +25,39 @@ STATUSES = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 PROBLEMS = responses(*STATUSES)
 
 _WATCHED_AFTER_SECONDS = 0.05
-_JSON = re.compile(
-    r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
-)
+_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json", re.IGNORECASE)
+_CHARSET = re.compile(r";[ \t]*charset=[\"']?([^\"';\s]*)", re.IGNORECASE)
+_UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})  # the last of which are a part of it
+
+
+def check_media_type(request: Request, media_type: re.Pattern[str], *names: str) -> None:
+    """Returns if a body is declared as ``media_type``, whatever its parameters, and in UTF-8.
+
+    Raises:
+        UnsupportedMediaTypeError: it is not, or it is compressed; it names what can be sent.
+    """
+    declared = request.headers.get("content-type", "")
+    readable = {"accept-post": ", ".join(names)}
+    if not media_type.fullmatch(declared.partition(";")[0].strip()):
+        raise UnsupportedMediaTypeError(f"send the body as content-type {names[0]}", readable)
+    charset = _CHARSET.search(declared)
+    if charset and charset[1].lower() not in _UTF8:
+        raise UnsupportedMediaTypeError(
+            "send the body in UTF-8; its content-type names another charset", readable
+        )
+    check_encoding(request)
+
+
+def check_encoding(request: Request) -> None:
+    """Returns if a body is not compressed.
+
+    Raises:
+        UnsupportedMediaTypeError: it is.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError(
+            "send the body without a content-encoding", {"accept-encoding": "identity"}
+        )
 
 
 class AdmittedRoute(APIRoute):
@@ -35,8 +65,7 @@ class AdmittedRoute(APIRoute):
 
     def check_head(self, request: Request) -> None:
         """Refuses by its head a body that the route cannot read."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMediaTypeError("send the body without a content-encoding")
+        check_encoding(request)
 
     def check_body(self, body: bytes) -> None:
         """Refuses a body that the route cannot read, before it is parsed."""
@@ -74,11 +103,7 @@ class AdmittedJsonRoute(AdmittedRoute):
 
     def check_head(self, request: Request) -> None:
         """See ``AdmittedRoute.check_head``."""
-        if not _JSON.fullmatch(request.headers.get("content-type", "")):
-            raise UnsupportedMediaTypeError(
-                "send the body as content-type application/json, in UTF-8"
-            )
-        super().check_head(request)
+        check_media_type(request, _JSON, "application/json")
 
     def check_body(self, body: bytes) -> None:
         """See ``AdmittedRoute.check_body``."""

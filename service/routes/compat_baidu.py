@@ -74,9 +74,11 @@ class _AsciiResponse(JSONResponse):
 _CODES = {
     400: 282002,  # input encoding error
     401: 110,  # access token invalid
+    403: 6,  # no permission
     404: 3,  # unsupported method
     405: 3,
     413: 282131,  # text too long
+    421: 6,
     422: 282004,  # invalid parameter
     429: 18,  # too many requests a second
     503: 2,  # temporarily unavailable
@@ -145,7 +147,7 @@ async def token(request: Request, service: CurrentService) -> BaiduToken:
 
 ADAPTER = Adapter(
     (router, tokens),
-    re.compile(r"/(?:rpc|oauth)/2\.0/.*"),
+    re.compile(r"/(?:rpc|oauth)/2\.0/.*", re.DOTALL),
     _error,
     key_parameters=("access_token", "client_secret"),
 )

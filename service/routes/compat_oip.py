@@ -310,7 +310,7 @@ async def live() -> Live:
 
 
 def _check_ready(service: Service) -> None:
-    if service.status != "ready":
+    if not service.takes_requests:
         raise NotReadyError(service.describe())
 
 
@@ -371,4 +371,4 @@ async def model_ready_version(name: str, version: str, service: CurrentService) 
     return _model_ready(service, name, version)
 
 
-ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?"), _error)
+ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)

@@ -79,4 +79,4 @@ async def predict(body: SentaRequest, request: Request, response: Response) -> S
     return SentaResponse(results=results)
 
 
-ADAPTER = Adapter((router,), re.compile(r"/predict/.*"), _error)
+ADAPTER = Adapter((router,), re.compile(r"/predict/.*", re.DOTALL), _error)

@@ -20,8 +20,8 @@ async def livez() -> Alive:
 
 @router.get("/readyz", responses=responses(413, 500, 503))
 async def readyz(service: CurrentService) -> Health:
-    """Requests may come: loaded, warmed up, not saturated, not draining."""
-    if service.status != "ready":
+    """Requests may come: loaded, warmed up, not draining; a full queue answers them with 429."""
+    if not service.takes_requests:
         raise NotReadyError(service.describe())
     return service.health()
 
@@ -31,8 +31,8 @@ async def readyz(service: CurrentService) -> Health:
     responses=responses(413, 500) | {503: {"model": Health, "description": "Not ready"}},
 )
 async def health(service: CurrentService, response: Response) -> Health:
-    """Readiness with a body that says why, for health checks and monitors."""
-    if service.status != "ready":
+    """Readiness with a body that says why, and whether the queue is full."""
+    if not service.takes_requests:
         response.status_code = 503
     return service.health()
 

@@ -16,8 +16,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from model.config import LABELS
 from model.errors import SentimentError
-from service.errors import Problem, UnsupportedMediaTypeError, problem, responses, text_problem
+from service.errors import Problem, problem, responses, text_problem
 from service.models import LoadedModel
+from service.routes.admission import check_media_type
 from service.routes.predict import invalid
 from service.schemas import (
     BatchFailure,
@@ -48,9 +49,7 @@ _CHUNKS = 8
 # on it would reset the connection, perhaps before its client has read the end.
 _LINGER_SECONDS = 1.0
 
-_MEDIA_TYPE = re.compile(
-    rf"(?:{'|'.join(MEDIA_TYPES)})\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
-)
+_MEDIA_TYPE = re.compile("|".join(MEDIA_TYPES), re.IGNORECASE)
 _ITEM: TypeAdapter[BatchItem | InvalidItem] = TypeAdapter(CheckedItem)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -299,12 +298,7 @@ async def predict_stream(request: Request) -> Response:
     Each line gets its line, in order: an answer, or an error that fails none of the others. Blank
     lines get none. The last line is the summary.
     """
-    if not _MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")):
-        raise UnsupportedMediaTypeError(
-            f"send the body as content-type {MEDIA_TYPES[0]}, in UTF-8, a JSON object a line"
-        )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaTypeError("send the body without a content-encoding")
+    check_media_type(request, _MEDIA_TYPE, *MEDIA_TYPES)
     service = service_of(request)
     model = service.ready_model(request.state.head.parameter("model", blank=True))
     client = client_of(request.scope)
