@@ -110,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._in_message:
             self._unset_keepalive_if_required()
             came, data = data, self._head + data
-            end = _END.search(data)
+            end = _END.search(data, max(0, len(self._head) - 3))
             if (end.start() if end else len(data)) > _LONGEST_HEAD:
                 self._refuse_length()
                 return

@@ -513,7 +513,7 @@ def test_whoever_leaves_is_not_worked_for(
 ) -> None:
     async def scenario() -> None:
         async with (
-            held_app(tiny_artifact) as (app, service, engine),
+            held_app(tiny_artifact, queue_texts=8) as (app, service, engine),
             listening(app) as target,
             connected(target) as connection,
         ):

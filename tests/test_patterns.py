@@ -100,7 +100,9 @@ class Pieces:
         source = pattern.pattern
         if isinstance(source, bytes):
             source = source.decode("latin-1")
-        self._tree = parser.parse(source, pattern.flags & ~re.LOCALE | re.UNICODE)
+        self._tree = parser.parse(
+            source, pattern.flags & ~re.LOCALE | (0 if pattern.flags & re.ASCII else re.UNICODE)
+        )
         self._groups: dict[int, str] = {}
         self._alphabet = sorted({*self._characters(self._tree), *"a好0_ .!\x00\n"})
         if isinstance(pattern.pattern, bytes):
