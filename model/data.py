@@ -14,10 +14,9 @@ import numpy as np
 
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
 from model.errors import DataError
+from model.files import csv_rows
 
 logger = logging.getLogger(__name__)
-
-csv.field_size_limit(16 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
-            reader = csv.reader(_decoded_lines(file, path), strict=True)
+            reader = csv_rows(_decoded_lines(file, path))
             header = next(reader, [])
             if "text" not in header:
                 raise DataError(f"{path} line 1: the header must name a column text")

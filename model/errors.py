@@ -1,5 +1,25 @@
 """The errors that this package raises on purpose; each says in one sentence what is wrong."""
 
+from typing import Final
+
+_MOST_SHOWN: Final = 200
+
+
+def shown(text: str) -> str:
+    """What a file says, fit to stand in a sentence: one short line without control characters."""
+    kept = text[:_MOST_SHOWN]
+    kept = kept if kept.isprintable() else repr(kept)
+    return kept if len(text) <= _MOST_SHOWN else f"{kept}…"
+
+
+def printable(text: str) -> str:
+    """A text with its control characters spelt out, so that it steers no terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text
+    )
+
 
 class SentimentError(Exception):
     """Base of every error that a caller may expect and handle."""

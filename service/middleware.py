@@ -262,7 +262,7 @@ class AdmissionLayer:
         receive_body = receive
         try:
             if self._service.keys and needs_key(head.method, head.path):
-                await self._check_key(self._service.keys, head, scope["state"])
+                self._check_key(self._service.keys, head, scope["state"])
             announced = self._refuse(head.headers, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
@@ -278,7 +278,7 @@ class AdmissionLayer:
             self._bytes -= held
             self._stream_bytes -= held if streamed else 0
 
-    async def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
+    def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
         """Returns if the request has a key that may ask now; the log gets its name."""
         given = head.key
         if given is None:
@@ -290,7 +290,7 @@ class AdmissionLayer:
         if key.expired:
             raise BadKeyError("the key has expired")
         if self._service.rate_limit:
-            await self._service.rate_limit.count(key.name, state["headers"])
+            self._service.rate_limit.count(key.name, state["headers"])
 
     def _refuse(
         self, headers: Mapping[bytes, str], *, to_model: bool, streamed: bool
