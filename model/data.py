@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
-from model.errors import DataError
+from model.errors import DataError, shown
 from model.files import csv_rows
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,9 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
         if column == "polarity" and (not label or not row["text"].strip()):
             continue
         if label not in known:
-            raise DataError(f"{path} line {line}: label {label!r} is not one of {', '.join(known)}")
+            raise DataError(
+                f"{path} line {line}: label {shown(repr(label))} is not one of {', '.join(known)}"
+            )
         if not row["text"].strip():
             raise DataError(f"{path} line {line}: the text is blank")
         examples.append(Example(row["text"], LABELS.index(label), source.name))

@@ -1,8 +1,14 @@
 """The errors that this package raises on purpose; each says in one sentence what is wrong."""
 
-from typing import Final
+import json
+from typing import Any, Final
 
 _MOST_SHOWN: Final = 200
+# Those that JSON allows in a string as they are: what steers a terminal, and halves of characters,
+# which no encoding can write.
+_SPELT_OUT: Final = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0xD800, 0xE000))
+}
 
 
 def shown(text: str) -> str:
@@ -19,6 +25,11 @@ def printable(text: str) -> str:
     return "".join(
         sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text
     )
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line that steers no terminal."""
+    return json.dumps(value, ensure_ascii=False).translate(_SPELT_OUT)
 
 
 class SentimentError(Exception):
