@@ -31,6 +31,7 @@ from service.routes import (
 )
 from service.routes.admission import AdmittedRoute
 from service.routes.compat import Adapter
+from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
 
@@ -58,12 +59,16 @@ DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
 class _Api(FastAPI):
-    """Says in its document which operations may need a key; the outermost layer asks for it."""
+    """Says in its document what the framework cannot know.
+
+    Which operations may need a key, for which the outermost layer asks, and the limits in force.
+    """
 
     def openapi(self) -> dict[str, Any]:
         """See ``FastAPI.openapi``."""
         if not self.openapi_schema:
             document = super().openapi()
+            _complete(document, document["components"]["schemas"], self.state.service.settings)
             document["components"]["securitySchemes"] = {
                 "key": {"type": "http", "scheme": "bearer"}
             }
@@ -73,6 +78,17 @@ class _Api(FastAPI):
                         # Or none, where SENTIMENT_API_KEYS_FILE asks for none.
                         operation["security"] = [{"key": []}, {}]
         return super().openapi()
+
+
+def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
+    """Puts the limits in force into a part of the document, and its definitions to the others."""
+    if isinstance(part, dict):
+        schemas |= part.pop("$defs", {})
+        for bound, setting in part.pop(LIMITED_BY, {}).items():
+            part[bound] = getattr(settings, setting)
+    for inner in list(part.values() if isinstance(part, dict) else part):
+        if isinstance(inner, (dict, list)):
+            _complete(inner, schemas, settings)
 
 
 def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:
