@@ -3,9 +3,9 @@
     .venv/bin/python -m bench.fuzz [--requests 100000] [--seed 0] [--clients 4]
 
 Each is a valid request to one of all endpoints, adapters' included, that is then broken: mostly the
-structure and the values of its JSON, sometimes bytes of its body, sometimes bytes of its head. It
-ends with 1, and prints them, if any is answered with a 5xx, or with an error whose body is none of
-ours.
+structure and the values of its JSON, sometimes bytes of its body, sometimes bytes of its head. Half
+of them have headers of any kind and value. It ends with 1, and prints them, if any is answered with
+a 5xx, or with an error whose body is none of ours.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from http.client import HTTPException, HTTPResponse
 from itertools import repeat
@@ -43,8 +44,9 @@ POSTS: tuple[tuple[str, Any], ...] = (
     ("/v2/models/zh-general/infer", {"id": "a", "inputs": [_OIP_INPUT]}),
 )
 GETS = (
-    *("/livez", "/readyz", "/health", "/v1/model", "/info", "/v2", "/v2/health/ready"),
-    *("/v2/models/zh-general", "/v2/models/zh-general/ready", "/web/docs.js"),
+    *("/livez", "/readyz", "/health", "/metrics", "/v1/model", "/info", "/v2", "/v2/health/ready"),
+    *("/v2/models/zh-general", "/v2/models/zh-general/ready", "/web/docs.js", "/", "/docs"),
+    *("/openapi.json", "/oauth/2.0/token"),
 )
 _VALUES: tuple[Any, ...] = (
     *(
@@ -67,15 +69,51 @@ _VALUES: tuple[Any, ...] = (
     *("\u202e\u2066", "👨‍💻", "\ufdfa" * 50, "e\u0301" * 50, [], {}, [[]], {"": {}}, ["好", 1]),
     *(float("nan"), float("inf"), "<a href='x'>", "@a ", "zh-general@9", "../..", "\ud83d"),
 )
-_HEADERS = (
-    *("Content-Encoding: gzip", "Expect: 100-continue", "X-Request-ID: \xff", "Accept: text/xml"),
-    *("traceparent: 00-0-0-00", "X-Forwarded-For: ::1, \x01", "Connection: upgrade"),
-    *("Transfer-Encoding: chunked", "Content-Length: 3", "Content-Type: text/plain", "Range: a"),
-    *("Accept: text/plain;version=x", "Accept: application/openmetrics-text;version=1.x;a=,"),
-    *("Host: a b", "Host: evil.example", "Origin: null", "Origin: https://evil.example"),
-    *("Content-Type: application/json; charset=gbk;", "Content-Type: ;charset='", "Cookie: =;=,"),
-    *("Authorization: Bearer", "Authorization: a", "Range: bytes=0-,0-,-1", "If-None-Match: W/"),
-    *("Transfer-Encoding: gzip, chunked", "X-Forwarded-Proto: \xe9", "Accept-Encoding: ;q=a"),
+# Headers that may say anything without a word about where a request ends, and values that are meant
+# for some of them.
+_VALUES_OF: dict[str, tuple[str, ...]] = {
+    "Accept": (
+        *("*/*", "text/xml", "text/plain;version=x", "application/openmetrics-text; version=9"),
+        *("application/openmetrics-text;version=1.0.0;escaping=x", "text/html;q=,;", ";", ",,,"),
+        *("text/plain;version=1.0.0;escaping=underscores", "text/plain;version=", "a/b;version"),
+    ),
+    "Accept-Encoding": ("gzip;q=0, *;q=0", "br", "identity;q=0"),
+    "Accept-Language": ("zh-CN,zh;q=2", "*", "a" * 4000),
+    "Authorization": ("Bearer", "Bearer x", "Basic Og==", "Bearer  a b", "bearer \t"),
+    "Cookie": ("a=b", "=;;=", "a=" * 300),
+    "If-Modified-Since": ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Foo 0", "0"),
+    "If-None-Match": ("*", '"a"', 'W/"a"', '"'),
+    "If-Range": ('"a"', "Thu, 01 Jan 1970 00:00:00 GMT", "0"),
+    "Origin": ("null", "https://evil.example", "https://[::1"),
+    "Range": (
+        *("bytes=0-0", "bytes=-1", "bytes=9-1", "bytes=99999999999-", "bytes=" + "0-0," * 2000),
+        *("bytes=a-b", "bytes=", "bytes", "a=0-1", "bytes=0-1,5-6", "bytes=-", "bytes=0-\xb2"),
+    ),
+    "X-Forwarded-For": ("::1, \x22", "127.0.0.1", "for"),
+    "X-Forwarded-Proto": ("https", "ws", "a b"),
+    "X-HTTP-Method-Override": ("DELETE",),
+    "traceparent": (f"00-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'0' * 16}-00", "ff-0-0-0"),
+    "tracestate": ("a=1,b=2", "=,", "a=" * 300),
+}
+FREE_HEADERS = (
+    *_VALUES_OF,
+    *("Accept-Charset", "Cache-Control", "Forwarded", "If-Match", "If-Unmodified-Since", "Prefer"),
+    *("Priority", "Referer", "TE", "User-Agent", "Via", "X-Real-IP", "X-Request-ID"),
+)
+_READ_BY_GET = ("Accept", "If-Modified-Since", "If-None-Match", "If-Range", "Range")
+HEADER_VALUES = (
+    *(value for values in _VALUES_OF.values() for value in values),
+    *("", "=", "utf-16", "no-cache, max-age=-1", "trailers", "u=9, i", 'for="[::1'),
+    *("a" * 4000, "%00%ff", "${jndi:ldap://a}", "' OR 1=1 --", "<script>", "\t"),
+)
+_BREAKING_HEADERS = (
+    *("Content-Encoding: gzip", "Expect: 100-continue", "X-Request-ID: \xff", "Accept: \x01"),
+    *("Connection: upgrade", "Connection: close", "Upgrade: h2c", "Content-Type: text/plain"),
+    *("Transfer-Encoding: chunked", "Content-Length: 3", "Content-Type: application/json; x=y"),
+    *("Content-Type: multipart/form-data; boundary=a", "Content-Type: ", "Trailer: a"),
+    *("Inference-Header-Content-Length: 5", "Inference-Header-Content-Length: -1"),
+    *("Host: a b", "Host: evil.example", "Transfer-Encoding: gzip, chunked", "Accept: \xe9"),
+    *("Content-Type: application/json; charset=gbk;", "Content-Type: ;charset='"),
 )
 # Codings and versions that it does not know (RFC 9110, 15.6.2 and 15.6.6): no failure.
 _NOT_SPOKEN = frozenset({501, 505})
@@ -132,12 +170,25 @@ def _broken_bytes(data: bytes, chance: random.Random) -> bytes:
     return bytes(broken)
 
 
+def _header(chance: random.Random, names: Sequence[str] = FREE_HEADERS) -> str:
+    name = chance.choice(names)
+    values = _VALUES_OF.get(name, HEADER_VALUES) if chance.random() < 0.7 else HEADER_VALUES
+    value = chance.choice(values)
+    if chance.random() < 0.3 and len(value) < 100:  # one beside another, or with a sign in it
+        place = chance.randrange(len(value) + 1)
+        inserted = chance.choice((chr(chance.randrange(32, 256)), chance.choice(HEADER_VALUES)))
+        value = value[:place] + inserted + value[place:]
+    return f"{name}: {value}"
+
+
 def random_request(chance: random.Random) -> tuple[bytes, bool]:
     """What is sent, and whether its framing is whole, so that an answer is due."""
     framed = True
     lines = ["Host: localhost"]
-    if chance.random() < 0.1:
+    if chance.random() < 0.2:
         method, path, body = chance.choice(("GET", "HEAD")), chance.choice(GETS), b""
+        if chance.random() < 0.5:
+            lines += [_header(chance, _READ_BY_GET) for _ in range(chance.randint(1, 2))]
     else:
         path, value = chance.choice(POSTS)
         method = "POST"
@@ -153,8 +204,11 @@ def random_request(chance: random.Random) -> tuple[bytes, bool]:
         lines.append(f"Content-Length: {len(body)}")
     if chance.random() < 0.05:
         method = chance.choice(_METHODS)
-    if chance.random() < 0.3:
-        lines += chance.choices(_HEADERS, k=chance.randint(1, 3))
+    if chance.random() < 0.5:
+        for _ in range(chance.randint(1, 4)):
+            lines.append(_header(chance))
+    if chance.random() < 0.05:
+        lines.append(chance.choice(_BREAKING_HEADERS))
         framed = False
     if chance.random() < 0.05:
         path += chance.choice(("/", "?a=%ff", "/..", "%00", "?model=x", ";", "#", "/%2e%2e"))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import reprlib
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from safetensors.numpy import save as save_tensors
 
 from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.encoding import Encoder
-from model.errors import ArtifactError
+from model.errors import ArtifactError, shown
+from model.files import read_file
 from model.graph import check_graph
 from model.text import TextPipeline, is_cjk
 from model.vocab import Vocabulary
@@ -267,7 +267,7 @@ def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: 
     try:
         tensors: dict[str, NDArray[Any]] = load_tensors(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} holds no tensors: {_shown(str(error))}") from None
+        raise ArtifactError(f"{path} holds no tensors: {shown(str(error))}") from None
     if tensors.keys() != shapes.keys():
         raise ArtifactError(f"{path} must hold {', '.join(shapes)} and nothing else")
     for name, tensor in tensors.items():
@@ -297,7 +297,7 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtifactError(f"{path}: {_shown(place)}: {first['msg']}") from None
+        raise ArtifactError(f"{path}: {shown(place)}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from None
     if manifest.labels != LABELS:
@@ -313,12 +313,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _shown(text: str) -> str:
-    """What a file says, fit to stand in a sentence: one line without control characters."""
-    shown = text if text.isprintable() else repr(text)
-    return shown if len(shown) <= 200 else f"{shown[:200]}…"
-
-
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number there")
 
@@ -329,20 +323,9 @@ def _read(directory: Path, name: str) -> bytes:
     if not Path(os.path.realpath(path)).is_relative_to(directory):
         raise ArtifactError(f"{path} leads out of the directory of the artifact")
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ArtifactError(f"{path} is not a file")
-            if status.st_size > limit:
-                raise ArtifactError(f"{path} has {status.st_size} bytes; at most {limit} are read")
-            return file.read()
+        return read_file(path, limit)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file; a FIFO in its place would otherwise wait for whoever writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read_checked(directory: Path, name: str, sha256: str) -> bytes:

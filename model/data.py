@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
-from model.errors import DataError
+from model.errors import DataError, shown
+from model.files import csv_rows
 
 logger = logging.getLogger(__name__)
-
-csv.field_size_limit(16 * 1024 * 1024)
 
 _NO_LETTER = re.compile(r"[\W_]+")
 
@@ -69,7 +68,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
-            reader = csv.reader(_decoded_lines(file, path), strict=True)
+            reader = csv_rows(_decoded_lines(file, path))
             header = next(reader, [])
             if "text" not in header:
                 raise DataError(f"{path} line 1: the header must name a column text")
@@ -120,7 +119,9 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
         if column == "polarity" and (not label or not row["text"].strip()):
             continue
         if label not in known:
-            raise DataError(f"{path} line {line}: label {label!r} is not one of {', '.join(known)}")
+            raise DataError(
+                f"{path} line {line}: label {shown(repr(label))} is not one of {', '.join(known)}"
+            )
         if not row["text"].strip():
             raise DataError(f"{path} line {line}: the text is blank")
         examples.append(Example(row["text"], LABELS.index(label), source.name))

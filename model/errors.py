@@ -1,5 +1,36 @@
 """The errors that this package raises on purpose; each says in one sentence what is wrong."""
 
+import json
+from typing import Any, Final
+
+_MOST_SHOWN: Final = 200
+# Those that JSON allows in a string as they are: what steers a terminal, and halves of characters,
+# which no encoding can write.
+_SPELT_OUT: Final = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0xD800, 0xE000))
+}
+
+
+def shown(text: str) -> str:
+    """What a file says, fit to stand in a sentence: one short line without control characters."""
+    kept = text[:_MOST_SHOWN]
+    kept = kept if kept.isprintable() else repr(kept)
+    return kept if len(text) <= _MOST_SHOWN else f"{kept}…"
+
+
+def printable(text: str) -> str:
+    """A text with its control characters spelt out, so that it steers no terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text
+    )
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line that steers no terminal."""
+    return json.dumps(value, ensure_ascii=False).translate(_SPELT_OUT)
+
 
 class SentimentError(Exception):
     """Base of every error that a caller may expect and handle."""

@@ -12,8 +12,6 @@ that is broken is then one row, too.
 """
 
 import csv
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -30,7 +28,9 @@ import numpy as np
 from model.classifier import CHUNK_TEXTS, Classifier, Prediction
 from model.cluster import ClusterClassifier, Shares
 from model.config import LABELS, Label
-from model.errors import DataError
+from model.errors import DataError, shown
+from model.files import csv_rows
+from model.outputs import Outputs, commit
 from model.progress import Progress
 
 COLUMN: Final = "text"
@@ -41,7 +41,6 @@ _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
 SUFFIXES: Final = (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BYTE_ORDER_MARK = "\ufeff"
 BLANK: Final = "the text is empty or blank"
 _NOT_UTF8 = "it is not UTF-8"
@@ -76,7 +75,7 @@ class Table(Protocol):
         """All rows, from the first on."""
         ...
 
-    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
         """Writes the rows that have a text, each with the next answer."""
         ...
 
@@ -130,7 +129,6 @@ def label_table(
     """
     output = output or path.with_name(f"{path.stem}.labelled{path.suffix}")
     errors = output.with_name(f"{output.stem.removesuffix('.labelled')}.errors.jsonl")
-    partial = output.with_name(f"{output.name}.partial")
     if _kind(output) != _kind(path):
         raise DataError(
             f"{output} is of another kind than {path}, and tables are not converted; name it "
@@ -138,7 +136,9 @@ def label_table(
         )
     if not path.is_file():
         raise DataError(f"{path} does not exist")
-    _check_free(path, (output, errors), partial, resume=resume, force=force)
+    for file in (output, errors):
+        if file.exists() and file.samefile(path):
+            raise DataError(f"{file} is the table itself; name another output")
     table = open_table(path, column)
     before = path.stat()
     run = {
@@ -148,25 +148,17 @@ def label_table(
         "engine": classifier.engine_name,
         "words": hashlib.sha256(repr(astuple(classifier.words)).encode()).hexdigest(),
     }
-    unfinished = output.with_name(f"{output.name}.unfinished")
     labels = Counter(dict.fromkeys(LABELS, 0))
-    with (
-        _room(output, unfinished),
-        partial.open("r+b" if partial.exists() else "w+b") as answers,
-    ):
-        try:
-            fcntl.flock(answers, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(f"another run is writing {partial}; let it end") from None
-        _begin(answers, run)  # before anything else is written
-        total, failed = _survey(table, errors)
-        _answer(classifier, table, answers, total)
+    with Outputs(output, errors, run, resume=resume, force=force) as outputs:
+        total, failed = _survey(table, outputs)
+        _answer(classifier, table, outputs.answers, total)
         now = path.stat()
         if [now.st_size, now.st_mtime_ns] != run["file"]:
             raise DataError(f"{path} has changed while it was read; begin anew with --force")
-        table.write(unfinished, _count(_read_answers(answers), labels))
-    unfinished.replace(output)
-    partial.unlink()
+        with outputs.new_output() as unfinished:
+            table.write(unfinished, _count(_read_answers(outputs.answers), labels))
+            commit(unfinished)
+        outputs.finish()
     return Summary(labels, failed, output, errors)
 
 
@@ -191,70 +183,10 @@ def _kind(path: Path) -> str:
     return _JSON_LINES[0] if suffix in _JSON_LINES else suffix
 
 
-def _check_free(
-    path: Path, written: tuple[Path, ...], partial: Path, *, resume: bool, force: bool
-) -> None:
-    for file in written:
-        if file.exists() and file.samefile(path):
-            raise DataError(f"{file} is the table itself; name another output")
-    if force:
-        partial.unlink(missing_ok=True)
-    elif partial.exists():
-        if not resume:
-            raise DataError(
-                f"{partial} is left from a run that was interrupted; --resume goes on with it, "
-                "--force begins anew"
-            )
-    else:
-        for file in written:
-            if file.exists():
-                raise DataError(f"{file} exists already; --force replaces it")
-
-
-def _begin(answers: BinaryIO, run: Mapping[str, object]) -> None:
-    """Goes behind the line that says which run the answers are of.
-
-    Raises:
-        DataError: they are of another run.
-    """
-    head = f"{json.dumps(run)}\n".encode()
-    found = answers.readline()
-    if not found.endswith(b"\n"):  # new, or interrupted before the first answer
-        answers.seek(0)
-        answers.truncate()
-        answers.write(head)
-        _commit(answers)
-    elif found != head:
-        earlier = json.loads(found)
-        changed = ", ".join(name for name, value in run.items() if earlier.get(name) != value)
-        raise DataError(
-            f"{answers.name} is of another run, in which this was not the same: {changed}; "
-            "--force begins anew"
-        )
-
-
-@contextmanager
-def _room(output: Path, unfinished: Path) -> Iterator[None]:
-    """Says how to go on where there is no room left for what is written.
-
-    Raises:
-        DataError: there is none.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        unfinished.unlink(missing_ok=True)  # it would keep what room there is
-        raise DataError(
-            f"{output} cannot be written: {error.strerror}; make room and go on with --resume"
-        ) from None
-
-
-def _survey(table: Table, errors: Path) -> tuple[int, int]:
+def _survey(table: Table, outputs: Outputs) -> tuple[int, int]:
     """How many rows can be answered and how many cannot, which are written with their reason."""
     total = failed = 0
-    with errors.open("w", encoding="utf-8") as file:
+    with outputs.new_errors() as file:
         for number, row in enumerate(table.rows(), start=1):
             if row.text is not None:
                 total += 1
@@ -265,9 +197,9 @@ def _survey(table: Table, errors: Path) -> tuple[int, int]:
                 content = content.decode(errors="backslashreplace").rstrip("\r\n")
             line = {"row": number, "reason": row.reason, "content": content}
             # Whatever is no JSON (dates, bytes) is told as Python shows it.
-            file.write(f"{json.dumps(line, ensure_ascii=False, default=str)}\n")
+            file.write(f"{json.dumps(line, ensure_ascii=False, default=str)}\n".encode())
     if not failed:
-        errors.unlink()
+        outputs.drop_errors()
     return total, failed
 
 
@@ -289,13 +221,8 @@ def _answer(
             )
             while chunk := [p.probabilities for p in islice(predictions, CHUNK_TEXTS)]:
                 answers.write(np.array(chunk, np.float64).tobytes())
-                _commit(answers)
+                commit(answers)
     answers.seek(start)
-
-
-def _commit(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _read_answers(answers: BinaryIO) -> Iterator[Answer]:
@@ -329,7 +256,8 @@ def _choose(column: str | None, names: Sequence[str], path: Path) -> str:
     if names.count(chosen) != 1:
         how_often = "more than one column" if chosen in names else "no column"
         raise DataError(
-            f"{path} has {how_often} {chosen}; --column names one of {', '.join(names)}"
+            f"{path} has {how_often} {shown(chosen)}; --column names one of "
+            f"{shown(', '.join(names))}"
         )
     return chosen
 
@@ -397,21 +325,19 @@ class _DelimitedTable:
                 else:
                     yield Row(None, BLANK, raw)
 
-    def write(self, output: Path, answers: Iterator[Answer]) -> None:
-        with output.open("wb") as file:
-            file.write(self._extended(self._head, ADDED))
-            for row in self.rows():
-                if row.text is not None:
-                    label, *numbers = next(answers)
-                    added = [label, *(f"{number:.6f}" for number in numbers)]
-                    file.write(self._extended(row.content, added))
-            _commit(file)
+    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+        file.write(self._extended(self._head, ADDED))
+        for row in self.rows():
+            if row.text is not None:
+                label, *numbers = next(answers)
+                added = [label, *(f"{number:.6f}" for number in numbers)]
+                file.write(self._extended(row.content, added))
 
     def _records(self, file: BinaryIO) -> Iterator[tuple[bytes, list[str] | str]]:
         """Each row's own bytes, and its fields or the reason why it has none; no blank lines."""
         lines = _Lines(file)
         # Strict: a quote that is never closed is an error and does not swallow the rest.
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        reader = csv_rows(lines, self._delimiter)
         while True:
             lines.begin()
             try:
@@ -486,15 +412,14 @@ class _JsonTable:
     def rows(self) -> Iterator[Row]:
         return (json_row(line, self._column) for line in self._lines())
 
-    def write(self, output: Path, answers: Iterator[Answer]) -> None:
-        with output.open("wb") as file, self._path.open("rb") as own:
-            mark = _BYTE_ORDER_MARK.encode()
+    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+        mark = _BYTE_ORDER_MARK.encode()
+        with self._path.open("rb") as own:
             if own.read(len(mark)) == mark:
                 file.write(mark)
-            for row in self.rows():
-                if row.text is not None:
-                    file.write(extended_json(row.content, next(answers)))
-            _commit(file)
+        for row in self.rows():
+            if row.text is not None:
+                file.write(extended_json(row.content, next(answers)))
 
     def _lines(self) -> Iterator[bytes]:
         """Those that are not blank."""
@@ -523,32 +448,31 @@ class _ParquetTable:
         if pyarrow.types.is_dictionary(kind):
             kind = kind.value_type
         if kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
-            raise DataError(f"the column {self._column} of {path} holds no strings but {kind}")
+            name = shown(self._column)
+            raise DataError(f"the column {name} of {path} holds no strings but {shown(str(kind))}")
 
     def rows(self) -> Iterator[Row]:
         for batch in self._batches():
             for index, (text, reason) in enumerate(self._texts(batch)):
                 yield Row(text, reason, None if text else self._shown(batch, index))
 
-    def write(self, output: Path, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
         arrow = self._arrow
         kinds = [arrow.string(), *[arrow.float64()] * (len(ADDED) - 1)]
         added = [arrow.field(name, kind) for name, kind in zip(ADDED, kinds, strict=True)]
         schema = self._schema
         for field in added:
             schema = schema.append(field)
-        with output.open("wb") as file:
-            with arrow.parquet.ParquetWriter(file, schema) as writer:
-                for batch in self._batches():
-                    readable = [text is not None for text, _ in self._texts(batch)]
-                    kept = batch.filter(arrow.array(readable))
-                    if not kept.num_rows:
-                        continue
-                    columns = zip(*islice(answers, kept.num_rows), strict=True)
-                    for field, values in zip(added, columns, strict=True):
-                        kept = kept.append_column(field, arrow.array(values, field.type))
-                    writer.write_batch(kept)
-            _commit(file)
+        with arrow.parquet.ParquetWriter(file, schema) as writer:
+            for batch in self._batches():
+                readable = [text is not None for text, _ in self._texts(batch)]
+                kept = batch.filter(arrow.array(readable))
+                if not kept.num_rows:
+                    continue
+                columns = zip(*islice(answers, kept.num_rows), strict=True)
+                for field, values in zip(added, columns, strict=True):
+                    kept = kept.append_column(field, arrow.array(values, field.type))
+                writer.write_batch(kept)
 
     def _texts(self, batch: Any) -> Iterator[tuple[str | None, str]]:
         """Each row's text, or ``None`` and the reason why it has none."""
@@ -600,4 +524,4 @@ class _ParquetTable:
             yield
         except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             problem = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-            raise DataError(f"{self._path} cannot be read as Parquet: {problem}") from None
+            raise DataError(f"{self._path} cannot be read as Parquet: {shown(problem)}") from None

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import ConfigError
+from model.files import read_file
 from model.text import TextPipeline, normalize
 
 logger = logging.getLogger(__name__)
 
+_MOST_BYTES = 32 * 1024**2
 # Of words that match nothing, how many a line of the log names.
 _MOST_NAMED = 10
 
@@ -82,7 +84,7 @@ def _lines(path: Path | None) -> Iterator[str]:
     if path is None:
         return iter(())
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(path, _MOST_BYTES).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -33,6 +33,7 @@ from service.routes import (
 )
 from service.routes.admission import AdmittedRoute
 from service.routes.compat import Adapter
+from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
 
@@ -63,12 +64,16 @@ DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
 class _Api(FastAPI):
-    """Says in its document what the outermost layer asks for before any route is asked."""
+    """Says in its document what the framework cannot know.
+
+    Which operations may need a key, for which the outermost layer asks, and the limits in force.
+    """
 
     def openapi(self) -> dict[str, Any]:
         """See ``FastAPI.openapi``."""
         if not self.openapi_schema:
             document = super().openapi()
+            _complete(document, document["components"]["schemas"], self.state.service.settings)
             document["components"]["securitySchemes"] = {
                 "key": {"type": "http", "scheme": "bearer"}
             }
@@ -89,6 +94,17 @@ def _add_head_errors(method: str, responses: dict[str, Any]) -> None:
     for status in _HEAD_STATUSES:
         if method == "post" or status is not HTTPStatus.FORBIDDEN:
             responses.setdefault(str(status.value), {**form, "description": status.phrase})
+
+
+def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
+    """Puts the limits in force into a part of the document, and its definitions to the others."""
+    if isinstance(part, dict):
+        schemas |= part.pop("$defs", {})
+        for bound, setting in part.pop(LIMITED_BY, {}).items():
+            part[bound] = getattr(settings, setting)
+    for inner in list(part.values() if isinstance(part, dict) else part):
+        if isinstance(inner, (dict, list)):
+            _complete(inner, schemas, settings)
 
 
 def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from model.engines import EngineChoice
-from model.errors import DataError, SentimentError
+from model.errors import DataError, SentimentError, json_line, printable
 from service.health import health
 from service.keys import new_key
+from service.logs import PlainFormatter
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class _Group(click.Group):
                 f"the package {error.name} is missing; run make {target}, or "
                 f"pip install 'zh-sentiment[{extra}]'"
             )
-        click.echo(f"sentiment: {problem}", err=True)
+        except click.UsageError as error:  # which repeats arguments: names of files, perhaps
+            raise click.UsageError(printable(error.format_message()), error.ctx) from None
+        click.echo(f"sentiment: {printable(problem)}", err=True)
         return context.exit(2)
 
 
@@ -97,7 +100,8 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
         from service.models import load_classifiers
 
         for name in unknown_variables():
-            click.echo(f"sentiment: {name} is no setting and changes nothing", err=True)
+            warning = f"sentiment: {printable(name)} is no setting and changes nothing"
+            click.echo(warning, err=True)
         manifests = [each.artifact.manifest for each, _ in load_classifiers(settings)]
         served = ", ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
         click.echo(f"the settings fit, and {served} can be served")
@@ -176,7 +180,7 @@ def predict(
                 raise DataError(
                     f"{error.filename or texts[0]}: {error.strerror or error}"
                 ) from None
-        click.echo(summary.report())
+        click.echo(printable(summary.report()))
         return
     classifier = Classifier.load(model, engine=engine, words=words)
     if texts in ((), ("-",)):
@@ -226,7 +230,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
             if text.strip()
             else {"error": problem(422, BLANK).model_dump(exclude_none=True)}
         )
-        sys.stdout.write(f"{json.dumps({'input': text, **answer}, ensure_ascii=False)}\n")
+        sys.stdout.write(f"{json_line({'input': text, **answer})}\n")
     sys.stdout.flush()
 
 
@@ -239,7 +243,7 @@ def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column:
     for row in rows:
         if row.text is None:
             error = problem(422, row.reason).model_dump(exclude_none=True)
-            line = json.dumps({"error": error}, ensure_ascii=False)
+            line = json_line({"error": error})
         else:
             answer = answer_of(next(predictions).probabilities)
             line = extended_json(row.content, answer).decode().rstrip("\r\n")
@@ -444,4 +448,6 @@ def _data_directory() -> Path:
 
 
 def _log_to_terminal() -> None:
-    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level="INFO", handlers=[handler])

@@ -18,7 +18,9 @@ from starlette.routing import Match, Mount
 
 from model.errors import BlankTextError, SentimentError, TextLimitError
 
+# Of one answer, and the longest that one of them says of where and what.
 _MOST_FIELD_ERRORS = 16
+_LONGEST_FIELD_ERROR = 256
 
 MEDIA_TYPE = "application/problem+json"
 # No client sees it; logs and metrics of web servers know it by this number.
@@ -210,8 +212,10 @@ def field_errors(errors: Sequence[Any]) -> list[FieldError]:
     """Pydantic's errors without the values that were sent: an error repeats no user text."""
     return [
         FieldError(
-            field=".".join(str(part) for part in error["loc"] if part != "body"),
-            message=error["msg"],
+            field=".".join(str(part) for part in error["loc"] if part != "body")[
+                :_LONGEST_FIELD_ERROR
+            ],
+            message=error["msg"][:_LONGEST_FIELD_ERROR],
             type=error["type"],
         )
         for error in errors[:_MOST_FIELD_ERRORS]

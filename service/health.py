@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from model.errors import printable
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -34,5 +36,5 @@ def health(host: str, port: int, timeout: float) -> None:
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         click.echo(f"sentiment: no service answers on {host}:{port}: {error!r}", err=True)
         sys.exit(1)
-    click.echo(body)
+    click.echo(printable(body))
     sys.exit(0 if status in ("ready", "saturated") else 1)

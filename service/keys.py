@@ -1,21 +1,26 @@
 """Who may ask: a file of names, the hash of each one's key and, perhaps, its last day.
 
 The hash is plain SHA-256. A salt and a slow function are against guessing, and a key of 256 random
-bits cannot be guessed at any speed; they would only make each request dear.
+bits cannot be guessed at any speed; they would only make each request dear. A key is found by its
+hash in a dictionary: how long that takes tells at most something of the hash of what was sent, of
+which nobody can choose the digits.
 """
 
 import hashlib
-import hmac
+import io
 import logging
 import math
 import re
 import secrets
+import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from model.errors import ConfigError
+from model.files import read_file
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +28,10 @@ logger = logging.getLogger(__name__)
 _PREFIX = "zhs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+# Of new keys, how many a line of the log names.
+_MOST_NAMED = 100
+# A hundred thousand keys; a file that has more is another file.
+_MOST_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +60,40 @@ class Keys:
         self._path = path
         self._seen = self._state()
         self._keys = read_keys(path)
+        self._reading: threading.Thread | None = None
 
     def find(self, given: bytes) -> Key | None:
         """The key that was given, if there is such a one."""
-        digest = hashlib.sha256(given).digest()
-        found = None
-        for key in self._keys:  # all of them: how long it takes tells nothing
-            if hmac.compare_digest(key.digest, digest):
-                found = key
-        return found
+        return self._keys.get(hashlib.sha256(given).digest())
 
     def refresh(self) -> None:
-        """Reads the file again if it has changed; one that cannot be used changes nothing."""
+        """Has a thread read the file again if it has changed, and returns at once.
+
+        The keys stay as they were until it is read, and if it cannot be used.
+        """
+        if self._reading and self._reading.is_alive():
+            return
         state = self._state()
         if state == self._seen:
             return
         self._seen = state
+        self._reading = threading.Thread(target=self._read, name="keys", daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
         try:
-            self._keys = read_keys(self._path)
+            keys = read_keys(self._path)
         except ConfigError as error:
             logger.error("the keys stay as they were: %s", error)
-        else:
-            logger.info("the keys are now those of: %s", ", ".join(key.name for key in self._keys))
+            return
+        self._keys = keys
+        names = [key.name for key in keys.values()]
+        more = len(names) - _MOST_NAMED
+        logger.info(
+            "the keys are now those of: %s%s",
+            ", ".join(names[:_MOST_NAMED]),
+            f" and {more} more" if more > 0 else "",
+        )
 
     def _state(self) -> tuple[int, int, int] | None:
         try:
@@ -97,20 +118,21 @@ def new_key(name: str, expires: date | None) -> tuple[str, str]:
     return key, " ".join(fields)
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
-    """The keys of a file, at least one.
+def read_keys(path: Path) -> Mapping[bytes, Key]:
+    """The keys of a file by their SHA-256, at least one.
 
     Raises:
         ConfigError: says where the file is wrong, and repeats none of it.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        content = read_file(path, _MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"SENTIMENT_API_KEYS_FILE {path} cannot be read: {reason}") from None
-    keys: list[Key] = []
-    for number, line in enumerate(lines, 1):
-        fields = line.partition("#")[0].split()
+    keys: dict[bytes, Key] = {}
+    names: set[str] = set()
+    for number, line in enumerate(io.StringIO(content, newline=None), 1):
+        fields = line.partition("#")[0].split(maxsplit=3)
         if not fields:
             continue
         key = _key(fields)
@@ -119,17 +141,18 @@ def read_keys(path: Path) -> tuple[Key, ...]:
                 f"line {number} of SENTIMENT_API_KEYS_FILE {path} is not a name, a SHA-256 and, "
                 "perhaps, a date; make one with: sentiment key NAME"
             )
-        if any(key.name == other.name or key.digest == other.digest for other in keys):
+        if key.name in names or key.digest in keys:
             raise ConfigError(
                 f"line {number} of SENTIMENT_API_KEYS_FILE {path} has the name or the key of "
                 "another; give each its own"
             )
-        keys.append(key)
+        names.add(key.name)
+        keys[key.digest] = key
     if not keys:
         raise ConfigError(
             f"SENTIMENT_API_KEYS_FILE {path} holds no key; make one with: sentiment key NAME"
         )
-    return tuple(keys)
+    return keys
 
 
 def _key(fields: list[str]) -> Key | None:

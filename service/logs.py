@@ -1,10 +1,11 @@
 """Logs as JSON lines on standard error. They never hold the text of a request."""
 
-import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+
+from model.errors import json_line, printable
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,7 +30,15 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return json.dumps(line, ensure_ascii=False)
+        return json_line(line)
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines for a terminal, which nothing that they repeat can steer."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter.format``."""
+        return printable(super().format(record))
 
 
 def configure_logging(level: str) -> None:

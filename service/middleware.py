@@ -305,7 +305,7 @@ class AdmissionLayer:
                 await Response(status_code=204, headers=_ALL_METHODS)(scope, receive, send)
                 return
             if self._service.keys and needs_key(head.method, head.path):
-                await self._check_key(self._service.keys, head, scope["state"])
+                self._check_key(self._service.keys, head, scope["state"])
             announced = self._refuse(scope, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
@@ -323,7 +323,7 @@ class AdmissionLayer:
             if streamed:
                 self._streams.give_back(client, held)
 
-    async def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
+    def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
         """Returns if the request has a key that may ask now; the log gets its name."""
         given = head.key
         if given is None:
@@ -335,7 +335,7 @@ class AdmissionLayer:
         if key.expired:
             raise BadKeyError("the key has expired")
         if self._service.rate_limit:
-            await self._service.rate_limit.count(key.name, state["headers"])
+            self._service.rate_limit.count(key.name, state["headers"])
 
     def _refuse(self, scope: Scope, *, to_model: bool, streamed: bool) -> int | None:
         """The bytes that the body of a request which is not refused will be, if that is known."""

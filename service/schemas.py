@@ -1,7 +1,7 @@
 """The wire format of the API."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -37,11 +37,27 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
+# Where a schema names the setting that bounds it.
+LIMITED_BY: Final = "x-limited-by"
+
+
+def _limited_by(bound: str, setting: str) -> Any:
+    """Has the document state a setting as a bound.
+
+    It is not for the schema to check: what is beyond a setting is said as such, a text by a 413 and
+    in a batch without failing the others. Whoever makes the document puts in what is in force.
+    """
+    return Field(json_schema_extra={LIMITED_BY: {bound: setting}})
+
+
+LIMITED_ITEMS = _limited_by("maxItems", "max_items")
+
 # JSON can spell half of a character, which no encoding can carry any further.
 Text = Annotated[
     str,
     AfterValidator(_without_lone_surrogates),
     Field(description="A text that is not blank."),
+    _limited_by("maxLength", "max_text_characters"),
 ]
 
 
@@ -52,7 +68,7 @@ class _Request(BaseModel):
     @classmethod
     def _has_known_fields_alone(cls, value: Any) -> Any:
         """Refuses other fields in one error that repeats none of them, however many there are."""
-        if isinstance(value, dict) and value.keys() - cls.model_fields.keys():
+        if isinstance(value, dict) and any(key not in cls.model_fields for key in value):
             raise PydanticCustomError(
                 "extra_forbidden",
                 "Unknown field; the known ones are {known}",
@@ -115,7 +131,9 @@ class BatchRequest(_Request):
     """Several texts, answered in their order."""
 
     # A bound on what is looked at; the setting that clients see lies below it.
-    items: Annotated[list[CheckedItem], Field(min_length=1, max_length=LARGEST_BATCH)]
+    items: Annotated[
+        list[CheckedItem], Field(min_length=1, max_length=LARGEST_BATCH), LIMITED_ITEMS
+    ]
     model: ModelName | None = None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 from starlette.types import Scope
@@ -19,11 +19,9 @@ from service.errors import NotReadyError, QueueFullError
 from service.keys import Keys
 from service.metrics import Metrics
 from service.models import LoadedModel, Models, load_classifiers
+from service.rates import RateLimit
 from service.schemas import Health, model_reference
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.rates import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +54,7 @@ class Service:
     pulse: Pulse | None = None
     metrics: Metrics = field(init=False)
     keys: Keys | None = field(init=False, default=None)
-    rate_limit: "RateLimit | None" = field(init=False, default=None)
+    rate_limit: RateLimit | None = field(init=False, default=None)
     # Held for a turn of the event loop by the stream that reads.
     stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     # What reads the bodies of streams.
@@ -77,8 +75,6 @@ class Service:
         if self.settings.api_keys_file:
             self.keys = Keys(self.settings.api_keys_file)
         if self.settings.rate_limit:
-            from service.rates import RateLimit  # a tenth of a second, which few need
-
             self.rate_limit = RateLimit(self.settings.rate_limit)
 
     def tick(self) -> None:

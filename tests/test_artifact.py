@@ -124,7 +124,7 @@ def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
     ("make", "message"),
     [
         (Path.mkdir, "cannot be read: Is a directory"),
-        (os.mkfifo, "is not a file"),
+        (os.mkfifo, "cannot be read: it is not a file"),
         (lambda path: path.symlink_to("/dev/zero"), "leads out of the directory"),
         (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
     ],
@@ -145,7 +145,7 @@ def test_a_device_is_refused(copy: Path) -> None:
         (copy / "vocab.txt").open().close()
     except PermissionError:
         pytest.skip("this user makes no devices")
-    with pytest.raises(ArtifactError, match=r"vocab.txt is not a file"):
+    with pytest.raises(ArtifactError, match=r"vocab.txt cannot be read: it is not a file"):
         artifacts.load(copy)
 
 
@@ -184,7 +184,9 @@ def test_a_file_that_may_not_be_read_is_refused(copy: Path) -> None:
 )
 def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> None:
     os.truncate(copy / name, size + 1)  # a hole: nothing is written
-    with pytest.raises(ArtifactError, match=f"{name} has {size + 1} bytes; at most"):
+    with pytest.raises(
+        ArtifactError, match=f"{name} cannot be read: it has {size + 1} bytes; at most"
+    ):
         artifacts.load(copy)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -380,6 +381,176 @@ def test_what_is_there_is_not_replaced_unasked(tiny_artifact: Path, tmp_path: Pa
     assert "give one at a time" in run(table, tmp_path / "b.tsv").output
 
 
+def options(table: Path, artifact: Path, *more: str) -> tuple[object, ...]:
+    return table, "--model", artifact, *more
+
+
+MADE = ["a.labelled.csv", "a.errors.jsonl", "a.labelled.csv.partial", "a.labelled.csv.unfinished"]
+NOT_OURS: dict[str, Callable[[Path, Path], object]] = {
+    "link": lambda path, target: path.symlink_to(target),
+    "dangling link": lambda path, target: path.symlink_to(target.with_name("none")),
+    "empty file": lambda path, _: path.touch(),
+    "text": lambda path, _: path.write_text("mine\n"),
+    "json": lambda path, _: path.write_text('{"row": 1}\n'),
+    "bytes": lambda path, _: path.write_bytes(b"\xff" * 2_000_000),
+    "pipe": lambda path, _: os.mkfifo(path),
+    "folder": lambda path, _: path.mkdir(),
+}
+
+
+def state(folder: Path) -> dict[str, tuple[object, ...]]:
+    """What stands in a folder."""
+    return {
+        path.name: (
+            path.lstat().st_ino,
+            path.lstat().st_size,
+            path.is_symlink() and path.readlink(),
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in folder.iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("kind", NOT_OURS)
+def test_nothing_is_written_in_the_place_of_what_no_run_has_made(
+    tiny_artifact: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    table = write(tmp_path / "a.csv", 'text\n房间很好\n" "\n')
+    victim = write(tmp_path / "victim", "mine")
+    NOT_OURS[kind](tmp_path / name, victim)
+    before = state(tmp_path)
+    may_be_replaced = not name.endswith((".partial", ".unfinished"))
+    flags = [[], ["--resume"], *([] if may_be_replaced else [["--force"]])]
+    if kind == "empty file" and name.endswith(".partial"):
+        flags = [[]]  # so much a run leaves that ends before its first write
+    for flag in flags:
+        result = run(*options(table, tiny_artifact, *flag))
+        assert result.exit_code == 2, result.output
+        assert len(result.output.splitlines()) == 1
+        assert str(tmp_path / name) in result.output
+        assert state(tmp_path) == before
+    if may_be_replaced:
+        result = run(*options(table, tiny_artifact, "--force"))
+        assert result.exit_code == (2 if kind == "folder" else 0), result.output
+        assert (tmp_path / name).is_symlink() is False
+        assert victim.read_text() == "mine"
+        assert not (tmp_path / "none").exists()
+
+
+def test_what_comes_between_an_interruption_and_its_end_stays(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    interrupted(tiny_classifier, table, monkeypatch, 2)
+    for name in ("a.labelled.csv", "a.errors.jsonl"):
+        (tmp_path / name).unlink(missing_ok=True)
+        write(tmp_path / name, "mine\n")
+        before = state(tmp_path)
+        with pytest.raises(DataError, match=f"{name} exists already"):
+            label_table(tiny_classifier, table, resume=True)
+        assert state(tmp_path) == before
+        (tmp_path / name).unlink()
+    write(tmp_path / "victim", "mine")
+    (tmp_path / "a.labelled.csv.unfinished").unlink()
+    (tmp_path / "a.labelled.csv.unfinished").symlink_to(tmp_path / "victim")
+    label_table(tiny_classifier, table, resume=True)
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "a.labelled.csv").is_symlink()
+
+
+def test_a_run_that_replaces_goes_on_to_replace(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "a.csv"
+    csv_rows(table, many_texts())
+    output = write(tmp_path / "a.labelled.csv", "of yesterday")
+    interrupted(tiny_classifier, table, monkeypatch, 2, force=True)
+    assert output.read_text() == "of yesterday"
+    label_table(tiny_classifier, table, resume=True)
+    assert output.read_text(encoding="utf-8").startswith("n,text,label")
+
+
+def test_an_output_that_appears_meanwhile_is_kept(
+    tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+    answer = model.tables._answer
+
+    def and_write(*arguments: Any) -> None:
+        answer(*arguments)
+        write(tmp_path / "a.labelled.csv", "mine")
+
+    monkeypatch.setattr(model.tables, "_answer", and_write)
+    with pytest.raises(DataError, match="exists already"):
+        label_table(tiny_classifier, table)
+    assert (tmp_path / "a.labelled.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "1", "null", '{"file": [1, 2]}', "[" * 100_000])
+def test_answers_that_no_run_has_written_are_told_in_a_sentence(
+    tiny_artifact: Path, tmp_path: Path, content: str
+) -> None:
+    table = write(tmp_path / "a.csv", "text\n房间很好\n")
+    write(tmp_path / "a.labelled.csv.partial", f"{content}\n")
+    for flag in ("--resume", "--force"):
+        result = run(*options(table, tiny_artifact, flag))
+        assert result.exit_code == 2
+        assert "holds no answers of an earlier run; move it away" in result.output
+        assert len(result.output.splitlines()) == 1
+
+
+def test_nothing_that_a_file_or_its_name_holds_steers_a_terminal(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    steering = "\x1b]0;owned\x07\x9b31m"
+    name = f"a{steering}.csv"
+    header = write(tmp_path / name, f'"{steering}",b\n1,2\n')
+    broken = write(tmp_path / f"b{steering}.csv", f'"{steering}')
+    lines = write(tmp_path / f"c{steering}.jsonl", "1\n")
+    parquet = tmp_path / f"d{steering}.parquet"
+    pq.write_table(pa.table({steering: [{steering: 1}]}), parquet)
+    good = write(tmp_path / f"e{steering}.csv", "text\n房间很好\n")
+    outputs = [
+        run(*options(path, tiny_artifact)) for path in (header, broken, lines, parquet, good)
+    ]
+    outputs.append(run(*options(parquet, tiny_artifact, "--column", steering)))
+    outputs.append(run(*options(good, tiny_artifact, "--column", steering)))
+    outputs.append(run(*options(good, tiny_artifact, "--user-words", steering)))
+    outputs.append(run(f"{steering}.csv", "a"))
+    outputs.append(run("--model", tiny_artifact, content=f"好{steering}".encode()))
+    outputs.append(run("--model", tiny_artifact, f"好{steering}"))
+    for result in outputs:
+        assert "owned" in result.output
+        assert not re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.output), result.output
+        assert "Traceback" not in result.output
+    assert json.loads(outputs[-1].output)["input"] == f"好{steering}"
+
+
+def test_a_header_of_any_length_makes_a_short_sentence(tiny_artifact: Path, tmp_path: Path) -> None:
+    names = ",".join(f"column{number}" for number in range(100_000))
+    result = run(*options(write(tmp_path / "a.csv", f"{names}\n"), tiny_artifact))
+    assert result.exit_code == 2
+    assert "--column names one of column0, column1" in result.output
+    assert len(result.output) < 1000
+
+
+def test_a_process_of_its_own_reads_cells_of_any_sensible_length(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    # Of its own: any import of this one may have set the limit, which is one for a process.
+    note, text = "注" * 1_000_000, "房间很好。" * 40_000
+    table = write(tmp_path / "a.csv", f'text,note\n房间很好,"{note}"\n{text},\n早餐很差,x\n')
+    command = [sys.executable, "-m", "service", "predict", "--model", str(tiny_artifact)]
+    subprocess.run([*command, str(table)], check=True, capture_output=True)
+    lines = (tmp_path / "a.labelled.csv").read_text(encoding="utf-8").splitlines()
+    assert added(lines[1])[0] == f'房间很好,"{note}"'
+    assert added(lines[2])[0] == f"{text},"
+    assert added(lines[3])[0] == "早餐很差,x"
+    assert not (tmp_path / "a.errors.jsonl").exists()
+
+
 def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", "text\n" + "房间很好\n" * 3 + "早餐很差\n" + '" "\n')
     result = run(table, "--model", tiny_artifact)
@@ -452,7 +623,12 @@ def test_a_run_that_is_killed_goes_on_without_a_row_lost_or_doubled(
 
 
 def interrupted(
-    classifier: Classifier, table: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    classifier: Classifier,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    *,
+    force: bool = False,
 ) -> None:
     """A run that ends at one of its writes."""
     writes = iter(range(at))
@@ -466,7 +642,7 @@ def interrupted(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", end)
         with pytest.raises(KeyboardInterrupt):
-            label_table(classifier, table, resume=True)
+            label_table(classifier, table, resume=not force, force=force)
 
 
 def test_wherever_a_run_ends_it_can_go_on(

@@ -1,6 +1,7 @@
 """Words of one's own: what files of them may hold, and which of them change nothing."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_a_file_of_words_that_cannot_be_read_is_named(
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"words {message}"):
         read_own_words(None, None, path)
+
+
+def test_a_pipe_in_the_place_of_a_file_of_words_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "words")
+    with pytest.raises(ConfigError, match="words cannot be read: it is not a file"):
+        read_own_words(tmp_path / "words", None, None)
 
 
 def test_words_that_no_token_is_are_set_aside_and_logged(

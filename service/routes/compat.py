@@ -21,7 +21,7 @@ from service.batcher import answered
 from service.errors import ErrorForm, TooManyItemsError
 from service.models import LoadedModel
 from service.routes.report import report
-from service.schemas import Text
+from service.schemas import LIMITED_ITEMS, Text
 from service.settings import LARGEST_BATCH
 from service.state import client_of, service_of
 
@@ -38,8 +38,13 @@ def _only(value: Any) -> Any:
 
 # Where a protocol has lists in its list, each holds one text.
 Texts = Annotated[
-    list[Annotated[Text, BeforeValidator(_only)]], Field(min_length=1, max_length=LARGEST_BATCH)
+    list[Annotated[Text, BeforeValidator(_only)]],
+    Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
+    LIMITED_ITEMS,
 ]
+
+# What a number is at most where its protocol has no limit.
+LARGEST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,14 @@ def parse(kind: type[_Body], content: str | bytes) -> _Body:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from None
+        # Without what was sent, which would be copied.
+        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        raise RequestValidationError(errors) from None
+
+
+def request_schema(kind: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a body that ``parse`` reads, for the document."""
+    return kind.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
 def of_two(prediction: Prediction) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from model.config import Label
 from service.errors import Problem, UnreadableBodyError
 from service.routes.admission import AdmittedRoute
-from service.routes.compat import Adapter, classify, of_two, parse
+from service.routes.compat import Adapter, classify, of_two, parse, request_schema
 from service.schemas import Probability, Text
 from service.state import CurrentService, service_of
 
@@ -118,7 +118,7 @@ def _text(body: bytes, charset: str | None) -> str:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": BaiduRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": request_schema(BaiduRequest)}},
         },
     },
 )

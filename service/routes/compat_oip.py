@@ -5,16 +5,25 @@ import struct
 from importlib.metadata import version as installed_version
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from model.classifier import Prediction
 from model.config import LABELS
-from service.errors import NotReadyError, Problem, UnreadableBodyError
+from service.errors import NotReadyError, Problem, TooManyItemsError, UnreadableBodyError
 from service.models import LoadedModel
 from service.routes.admission import STATUSES, AdmittedRoute
-from service.routes.compat import Adapter, Texts, classify, error_responses, parse
+from service.routes.compat import (
+    LARGEST_NUMBER,
+    Adapter,
+    Texts,
+    classify,
+    error_responses,
+    parse,
+    request_schema,
+)
+from service.settings import LARGEST_BATCH
 from service.state import CurrentService, Service, service_of
 
 _HEADER = "inference-header-content-length"
@@ -30,13 +39,15 @@ class _InferRoute(AdmittedRoute):
 router = APIRouter(prefix="/v2", tags=["oip"], route_class=_InferRoute)
 about = APIRouter(prefix="/v2", tags=["oip"])
 
+PathName = Annotated[str, Path(max_length=256)]
+
 OutputName = Literal["label", "probabilities"]
 
 
 class InputParameters(BaseModel):
     """How the data of an input comes."""
 
-    binary_data_size: Annotated[int, Field(ge=0)] | None = Field(
+    binary_data_size: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None = Field(
         default=None, description="Bytes behind the JSON, instead of `data`."
     )
 
@@ -45,7 +56,10 @@ class InferInput(BaseModel):
     """The one input: n texts."""
 
     name: Literal["text"]
-    shape: list[int] = Field(description="[n], or [n, 1]")
+    shape: Annotated[
+        list[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]],
+        Field(min_length=1, max_length=2, fail_fast=True, description="[n], or [n, 1]"),
+    ]
     datatype: Literal["BYTES"]
     data: Texts | None = None
     parameters: InputParameters = InputParameters()
@@ -78,7 +92,9 @@ class RequestParameters(BaseModel):
 class InferRequest(BaseModel):
     """Texts, and which outputs are wanted: all, unless some are named."""
 
-    id: str | None = None
+    id: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Returned with the outputs."
+    )
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1)]
     outputs: Annotated[list[RequestedOutput], Field(max_length=2)] = []
     parameters: RequestParameters = RequestParameters()
@@ -193,9 +209,11 @@ def _texts(wanted: InferInput, binary: bytes) -> list[str]:
 
 def _unpack(binary: bytes) -> list[str]:
     """Elements of type BYTES: the length of each in four bytes, little-endian, before it."""
-    texts = []
+    texts: list[str] = []
     start = 0
     while start < len(binary):
+        if len(texts) == LARGEST_BATCH:
+            raise TooManyItemsError(f"more than {LARGEST_BATCH} texts were sent")
         end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         if end > len(binary):
             raise UnreadableBodyError("the binary data ends inside a text")
@@ -259,11 +277,19 @@ async def _infer(name: str, version: str | None, request: Request, response: Res
 
 
 _INFER = {
+    "parameters": [
+        {
+            "name": _HEADER,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER},
+            "description": "Bytes of the JSON, where binary data follow it.",
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"type": "object"},
+                "schema": request_schema(InferRequest),
                 "example": {
                     "inputs": [
                         {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["房间很好"]}
@@ -271,7 +297,7 @@ _INFER = {
                 },
             }
         },
-    }
+    },
 }
 _ERRORS = error_responses(InferError, 404, *STATUSES)
 
@@ -279,7 +305,7 @@ _ERRORS = error_responses(InferError, 404, *STATUSES)
 @router.post(
     "/models/{name}/infer", response_model=InferResponse, responses=_ERRORS, openapi_extra=_INFER
 )
-async def infer(name: str, request: Request, response: Response) -> Response:
+async def infer(name: PathName, request: Request, response: Response) -> Response:
     """Labels and probabilities (positive, neutral, negative) of texts."""
     return await _infer(name, None, request, response)
 
@@ -290,7 +316,9 @@ async def infer(name: str, request: Request, response: Response) -> Response:
     responses=_ERRORS,
     openapi_extra=_INFER,
 )
-async def infer_version(name: str, version: str, request: Request, response: Response) -> Response:
+async def infer_version(
+    name: PathName, version: PathName, request: Request, response: Response
+) -> Response:
     """The same by a version of the model."""
     return await _infer(name, version, request, response)
 
@@ -341,32 +369,36 @@ def _model_ready(service: Service, name: str, version: str | None) -> ModelReady
     return ModelReady(name=model.reference.name)
 
 
-# By kind, or the framework would add an error that a name in a path cannot meet.
+# By kind, or the framework would add an error of its own form.
 _ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
     kind: {"model": InferError, "description": "An error"} for kind in ("4XX", "5XX")
 }
 
 
 @about.get("/models/{name}", responses=_ABOUT_ERRORS)
-async def metadata(name: str, service: CurrentService) -> ModelMetadata:
+async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
     """What a model takes and gives."""
     return _metadata(service, name, None)
 
 
 @about.get("/models/{name}/versions/{version}", responses=_ABOUT_ERRORS)
-async def metadata_version(name: str, version: str, service: CurrentService) -> ModelMetadata:
+async def metadata_version(
+    name: PathName, version: PathName, service: CurrentService
+) -> ModelMetadata:
     """The same of a version of it."""
     return _metadata(service, name, version)
 
 
 @about.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
-async def model_ready(name: str, service: CurrentService) -> ModelReady:
+async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
     """Requests to a model may come."""
     return _model_ready(service, name, None)
 
 
 @about.get("/models/{name}/versions/{version}/ready", responses=_ABOUT_ERRORS)
-async def model_ready_version(name: str, version: str, service: CurrentService) -> ModelReady:
+async def model_ready_version(
+    name: PathName, version: PathName, service: CurrentService
+) -> ModelReady:
     """Requests to a version of it may come."""
     return _model_ready(service, name, version)
 

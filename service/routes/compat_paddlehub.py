@@ -11,7 +11,7 @@ from model.config import NEUTRAL
 from service.errors import Problem
 from service.routes.admission import STATUSES, AdmittedJsonRoute
 from service.routes.compat import Adapter, classify, error_responses, of_two
-from service.schemas import Probability, Text
+from service.schemas import LIMITED_ITEMS, Probability, Text
 from service.settings import LARGEST_BATCH
 from service.state import service_of
 
@@ -21,7 +21,11 @@ router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=AdmittedJs
 class SentaRequest(BaseModel):
     """Texts; ``batch_size`` and ``use_gpu`` may be there and change nothing."""
 
-    texts: Annotated[list[Text], Field(min_length=1, max_length=LARGEST_BATCH)]
+    texts: Annotated[
+        list[Text],
+        Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
+        LIMITED_ITEMS,
+    ]
 
 
 class SentaResult(BaseModel):

@@ -13,7 +13,7 @@ from model.classifier import Prediction
 from model.config import LABELS, Label
 from service.errors import Problem
 from service.routes.admission import AdmittedJsonRoute
-from service.routes.compat import Adapter, Texts, classify, error_responses
+from service.routes.compat import LARGEST_NUMBER, Adapter, Texts, classify, error_responses
 from service.schemas import Text
 from service.state import CurrentService, service_of
 
@@ -37,7 +37,7 @@ class HubParameters(BaseModel):
     """What the Hub's client asks for."""
 
     top_k: int | None = Field(
-        default=None, ge=1, strict=True, description="Most labels of an answer."
+        default=None, ge=1, le=LARGEST_NUMBER, strict=True, description="Most labels of an answer."
     )
     function_to_apply: Literal["softmax", "none"] | None = Field(
         default=None, description="`none` gives logarithms of the probabilities."
