@@ -394,7 +394,7 @@ class Batcher:
         Raises:
             QueueFullError: the texts take too long to read, by what is known of them so far.
         """
-        left = sum(map(len, texts))
+        left = self._characters(texts)
         if left <= _CHARACTERS_IN_LOOP:
             return self._encode_each(texts)
         encodings: list[Encoding | SentimentError] = []
@@ -403,7 +403,7 @@ class Batcher:
             self._check_time(client, ids + left * _FEWEST_IDS_PER_CHARACTER, deadline)
             encoded = await self._in_encoding_thread(client, partial(self._encode_each, turn))
             encodings += encoded
-            left -= sum(map(len, turn))
+            left -= self._characters(turn)
             ids += sum(
                 len(window)
                 for encoding in encoded
@@ -417,6 +417,11 @@ class Batcher:
         """What ``work`` returns; work that nobody waits for any more is dropped before its turn."""
         async with _turn(self._encoding_turns, client):
             return await self._loop.run_in_executor(self._encoding, work)
+
+    def _characters(self, texts: Sequence[str]) -> int:
+        """Of those that will be read: a text over its limit costs nothing."""
+        limit = self._settings.max_text_characters
+        return sum(len(text) for text in texts if len(text) <= limit)
 
     def _encode_each(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
         return [self._encode(text) for text in texts]

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from model.classifier import Classifier
+from model.classifier import Classifier, Prediction
 from model.encoding import Encoding
 from model.engines import BATCH_IDS
+from model.errors import TextLimitError
 from service.batcher import Answer, Batcher
 from service.errors import QueueFullError
 from service.inference.throughput import Throughput
@@ -182,6 +183,22 @@ def test_explanations_are_bulk_work_and_refuse_nobody(tiny_classifier: Classifie
         assert not batcher.saturated
         engine.released.set()
         await asyncio.gather(*explaining)
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_texts_over_their_limit_are_refused_as_such_however_long(
+    tiny_classifier: Classifier,
+) -> None:
+    async def scenario() -> None:
+        batcher = Batcher(tiny_classifier, load_settings(), unobserved, known(0.01))
+        answer = await batcher.submit([LONG * 100, SHORT, LONG * 2])
+        assert [type(outcome) for outcome in answer.outcomes] == [
+            TextLimitError,
+            Prediction,
+            TextLimitError,
+        ]
         await batcher.close()
 
     asyncio.run(scenario())
