@@ -6,13 +6,19 @@ the first worker and ``worker_ended`` when one has ended, and a worker begins wi
 ``reserve_files``; each worker's ``/metrics`` then answers for all of them.
 """
 
+import asyncio
+import logging
 import os
+import struct
 import sys
+import time
+from collections import Counter as Sums
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +29,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -34,6 +41,8 @@ from model.reference import Observation, measure, observe, stability
 from service.batcher import STAGES, Answer
 from service.errors import CLIENT_GONE, RateLimitError, UploadsFullError
 
+logger = logging.getLogger(__name__)
+
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 # Answers that the drift gauges look back on, and the fewest that they speak of.
@@ -43,6 +52,12 @@ FEWEST_RECENT_TEXTS: Final = 200
 # Those of a process, by prometheus_client's names, and room enough for each.
 _FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
 _FILE_BYTES = 256 * 1024
+# What stays counted when a worker ends; that of all that have ended is in one file of each kind.
+_LASTING = ("counter", "histogram")
+# There while a worker's file is being added to that one, when what is read may hold it twice.
+_ADDING = "adding"
+_ATTEMPTS = 20
+_ATTEMPT_SECONDS = 0.02
 
 _REFUSALS = {
     400: "unreadable",
@@ -66,8 +81,8 @@ def empty_directory() -> None:
     """Removes what earlier processes left: their counts would be added to those of now."""
     if directory := os.environ.get(DIRECTORY_VARIABLE):
         Path(directory).mkdir(parents=True, exist_ok=True)
-        for file in Path(directory).glob("*.db"):
-            file.unlink()
+        for file in (*Path(directory).glob("*.db"), Path(directory, _ADDING)):
+            file.unlink(missing_ok=True)
 
 
 def reserve_files(process_id: int) -> None:
@@ -94,7 +109,10 @@ def reserve_files(process_id: int) -> None:
 
 
 def worker_ended(process_id: int) -> None:
-    """Drops the gauges of a worker that has ended; what it counted stays counted."""
+    """Drops the gauges of a worker that has ended; what it counted stays counted.
+
+    It is added to what those before it counted, or each scrape would read a file more for each.
+    """
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if not directory:
         return
@@ -106,6 +124,38 @@ def worker_ended(process_id: int) -> None:
             os.truncate(file, used)  # the rest was reserved
         else:  # it ended before it counted anything; an empty file could not be read
             file.unlink()
+    for kind in _LASTING:
+        try:
+            _add_to_ended(Path(directory), kind, process_id)
+        except (OSError, RuntimeError, ValueError, struct.error) as error:
+            # It is counted as well where it is.
+            logger.warning("the file of a worker that has ended stays: %s", error)
+
+
+def _add_to_ended(directory: Path, kind: str, process_id: int) -> None:
+    own, ended = directory / f"{kind}_{process_id}.db", directory / f"{kind}_ended.db"
+    if not own.exists():
+        return
+    files = [file for file in (ended, own) if file.exists()]
+    sums = Sums[str]()
+    for file in files:
+        values: Any = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
+        for key, value, *_ in values:
+            sums[key] += value
+    both = ended.with_suffix(".new")
+    try:
+        # All the room first, as in reserve_files.
+        both.write_bytes(bytes(sum(file.stat().st_size for file in files)))
+        written: Any = MmapedDict(str(both))  # type: ignore[no-untyped-call]
+        for key, value in sums.items():
+            written.write_value(key, value, 0.0)
+        written.close()
+        (directory / _ADDING).touch()
+        both.replace(ended)
+        own.unlink()
+    finally:
+        both.unlink(missing_ok=True)
+        (directory / _ADDING).unlink(missing_ok=True)
 
 
 def expose_workers(accept: str) -> tuple[bytes, str]:
@@ -113,7 +163,20 @@ def expose_workers(accept: str) -> tuple[bytes, str]:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     encode, media_type = _encoder(accept)
+    for _ in range(_ATTEMPTS):
+        before = _files()
+        with suppress(FileNotFoundError):  # it was added to the others meanwhile
+            content = encode(registry)
+            if _files() == before and _ADDING not in before:
+                return content, media_type
+        time.sleep(_ATTEMPT_SECONDS)
     return encode(registry), media_type
+
+
+def _files() -> dict[str, int]:
+    """The files of the workers, by which one can tell that none was added to another meanwhile."""
+    with os.scandir(os.environ[DIRECTORY_VARIABLE]) as entries:
+        return {entry.name: entry.inode() for entry in entries}
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
@@ -129,6 +192,7 @@ class Metrics:
     def __init__(self, queue_texts: int, queue_seconds: float) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
+        self._scraping = asyncio.Lock()
         self._requests = Counter(
             "sentiment_requests", "Requests answered.", ["route", "status"], registry=registry
         )
@@ -324,6 +388,11 @@ class Metrics:
         self._wait.set(wait_seconds)
         self._ready.set(takes_requests)
         self._drift.refresh()
+
+    async def scrape(self, accept: str) -> tuple[bytes, str]:
+        """What ``expose`` says, from a thread; one scrape after another, however many come."""
+        async with self._scraping:
+            return await asyncio.to_thread(self.expose, accept)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All metrics of all workers, in the format that ``accept`` asks for, and its type."""

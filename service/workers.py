@@ -1,5 +1,6 @@
 """Several worker processes on one listening socket, watched by the process that starts them."""
 
+import fcntl
 import logging
 import math
 import multiprocessing
@@ -16,6 +17,7 @@ from ctypes import c_bool, c_double
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
 from types import FrameType
 
 from model.errors import ConfigError
@@ -34,6 +36,8 @@ _RESTART_SECONDS = 1.0
 _START_SECONDS = 120.0
 # Pulses come every second; after so many without one nothing is said of a worker any more.
 _FRESH_SECONDS = 5.0
+
+_DIRECTORY_PREFIX = "sentiment-metrics-"
 
 _spawning = multiprocessing.get_context("spawn")
 
@@ -175,7 +179,7 @@ def supervise(settings: Settings) -> None:
     directory = None
     if DIRECTORY_VARIABLE not in os.environ:
         try:
-            directory = tempfile.mkdtemp(prefix="sentiment-metrics-")
+            directory, _ = _metrics_directory()
         except OSError as error:
             raise ConfigError(
                 f"several workers share a directory for their metrics, and none can be made: "
@@ -188,6 +192,43 @@ def supervise(settings: Settings) -> None:
     finally:
         if directory:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _metrics_directory() -> tuple[str, int | None]:
+    """A directory of this process's own, and the descriptor that keeps it.
+
+    Those of processes that were killed, which nobody keeps any more, are removed.
+    """
+    parent = Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_DIRECTORY_PREFIX}*"):
+        with suppress(OSError):  # another keeps it, or it is nothing of ours
+            descriptor = _keep(left)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+    made = Path(tempfile.mkdtemp(prefix=f".{_DIRECTORY_PREFIX}"))
+    kept = None
+    with suppress(OSError):  # a file system without locks, where none is ever removed
+        kept = _keep(made)
+    # Under a name that others look for, now that it is kept.
+    return str(made.rename(parent / made.name.removeprefix("."))), kept
+
+
+def _keep(directory: Path) -> int:
+    """Locks a directory, for as long as the descriptor is open or the process lives.
+
+    Raises:
+        OSError: another keeps it, or it is no directory.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> None:

@@ -1,14 +1,19 @@
 """``/metrics``: what a scrape of the service holds, with one process and with several."""
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 
 from model import artifact as artifacts
@@ -216,3 +221,128 @@ def test_a_worker_that_counts_nothing_leaves_nothing_that_cannot_be_read(
     metrics.worker_ended(1)
     metrics.expose_workers("")
     assert list(tmp_path.iterdir()) == []
+
+
+def count(directory: Path, process_id: int, requests: float) -> None:
+    """Leaves what a worker would."""
+    key = '["m", "m_total", {"route": "/"}, "Help."]'
+    bucket = '["h", "h_bucket", {"le": "%s"}, "Help."]'
+    for kind, values in {
+        "counter": {key: requests},
+        "histogram": {bucket % 1.0: requests, bucket % "+Inf": 1.0},
+        "gauge_livesum": {key.replace("m", "g"): 1.0},
+    }.items():
+        written: Any = MmapedDict(str(directory / f"{kind}_{process_id}.db"))  # type: ignore[no-untyped-call]
+        for name, value in values.items():
+            written.write_value(name, value, 0.0)
+        written.close()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    return tmp_path
+
+
+def exposed() -> Samples:
+    return samples(metrics.expose_workers("")[0].decode())
+
+
+def test_workers_that_have_ended_cost_no_scrape_a_file(shared: Path) -> None:
+    count(shared, 1000, 5)
+    for process_id in range(100):
+        metrics.reserve_files(process_id)
+        count(shared, process_id, 2)
+        metrics.worker_ended(process_id)
+    found = exposed()
+    assert found["m_total,route=/"] == 205
+    assert (found["h_bucket,le=1.0"], found["h_count"]) == (205, 306)
+    names = {file.name for file in shared.iterdir()}
+    ended = {"counter_ended.db", "histogram_ended.db"}
+    assert names == ended | {
+        f"{kind}_1000.db" for kind in ("counter", "histogram", "gauge_livesum")
+    }
+    metrics.empty_directory()
+    assert not list(shared.iterdir())
+
+
+def test_no_scrape_counts_twice_or_not_at_all_while_a_worker_ends(shared: Path) -> None:
+    ended = threading.Event()
+
+    def end_them() -> None:
+        for process_id in range(60):
+            metrics.worker_ended(process_id)
+        ended.set()
+
+    for process_id in range(60):
+        count(shared, process_id, 1)
+    ending = threading.Thread(target=end_them)
+    ending.start()
+    seen = set()
+    while not ended.is_set():
+        seen.add(exposed()["m_total,route=/"])
+    ending.join()
+    seen.add(exposed()["m_total,route=/"])
+    assert seen == {60}
+
+
+def test_what_is_half_added_is_told_once_it_is_whole(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count(shared, 1, 7)
+    count(shared, 2, 7)  # as if it had been added already
+    (shared / "adding").touch()
+    waits: list[float] = []
+
+    def finish(seconds: float) -> None:
+        waits.append(seconds)
+        (shared / "counter_2.db").unlink()
+        (shared / "adding").unlink()
+
+    monkeypatch.setattr("time.sleep", finish)
+    assert exposed()["m_total,route=/"] == 7
+    assert len(waits) == 1
+    # Whoever was to end it was killed: better told twice than never.
+    (shared / "adding").touch()
+    monkeypatch.setattr("time.sleep", waits.append)
+    assert exposed()["m_total,route=/"] == 7
+
+
+def test_a_disk_without_room_loses_no_count_of_a_worker_that_ends(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    count(shared, 1, 3)
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        write(path, content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    metrics.worker_ended(1)
+    assert "No space left on device" in caplog.text
+    assert exposed()["m_total,route=/"] == 3
+    assert {file.name for file in shared.iterdir()} == {"counter_1.db", "histogram_1.db"}
+
+
+def test_a_scrape_that_takes_long_holds_up_nobody(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    at_once: list[int] = []
+    expose = metrics.Metrics.expose
+
+    def slow(self: metrics.Metrics, accept: str) -> tuple[bytes, str]:
+        at_once.append(1)
+        begun.set()
+        assert may_end.wait(20)
+        return expose(self, accept)
+
+    monkeypatch.setattr(metrics.Metrics, "expose", slow)
+    with ThreadPoolExecutor() as pool:
+        scrapes = [pool.submit(scrape, client) for _ in range(3)]
+        assert begun.wait(20)
+        assert client.get("/livez").status_code == 200
+        assert len(at_once) == 1
+        may_end.set()
+        assert all("sentiment_ready" in each.result() for each in scrapes)

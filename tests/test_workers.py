@@ -31,6 +31,11 @@ def ready_workers(address: str) -> float:
         return 0
 
 
+def counted(address: str) -> float:
+    """Requests that any worker has counted; one does so once its client has the answer."""
+    return samples(httpx2.get(f"{address}/metrics").text)[REQUESTS]
+
+
 def worker_ids(process: subprocess.Popen[bytes]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [
@@ -68,7 +73,7 @@ def test_workers_answer_count_together_and_end_in_exit_code_0(
         wait_for(lambda: ready_workers(address) == 2)
         for _ in range(20):
             predict(address)
-        assert samples(httpx2.get(f"{address}/metrics").text)[REQUESTS] == 20
+        wait_for(lambda: counted(address) == 20)
         assert httpx2.get(f"{address}/v1/model").json()["limits"]["workers"] == 2
         probe = f"http://127.0.0.1:{probe_port}"
         assert httpx2.get(f"{probe}/livez").status_code == 200
@@ -96,10 +101,11 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
         os.kill(first[0], signal.SIGKILL)
         wait_for(lambda: len(set(worker_ids(process)) - set(first)) == 1)
         wait_for(lambda: ready_workers(address) == 2)
-        left = {file.name for file in metrics.glob(f"*_{first[0]}.db")}
-        assert left == {f"counter_{first[0]}.db", f"histogram_{first[0]}.db"}
+        assert not list(metrics.glob(f"*_{first[0]}.*"))
+        left = {file.name for file in metrics.glob("*_ended.db")}
+        assert left == {"counter_ended.db", "histogram_ended.db"}
         predict(address)
-        assert samples(httpx2.get(f"{address}/metrics").text)[REQUESTS] == 2
+        wait_for(lambda: counted(address) == 2)
         process.terminate()
         assert process.wait(20) == 0
     assert any("ended with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log"))
@@ -125,11 +131,40 @@ def test_a_worker_that_still_imports_outlives_a_reload(tiny_artifact: Path, tmp_
 
 
 def test_workers_do_not_outlive_their_supervisor(tiny_artifact: Path, tmp_path: Path) -> None:
-    with served(tiny_artifact, tmp_path / "log", SENTIMENT_WORKERS="2") as (process, address):
+    settings = {"SENTIMENT_WORKERS": "2", "TMPDIR": str(tmp_path)}
+    with served(tiny_artifact, tmp_path / "log", **settings) as (process, address):
         wait_for(lambda: ready_workers(address) == 2)
         workers = worker_ids(process)
         process.kill()
         wait_for(lambda: not any(map(runs, workers)))
+    (left,) = tmp_path.glob("sentiment-metrics-*")
+    with served(tiny_artifact, tmp_path / "log2", **settings) as (process, address):
+        wait_for(lambda: ready_workers(address) == 2)
+        (directory,) = tmp_path.glob("sentiment-metrics-*")
+        assert directory != left
+
+
+def test_a_directory_of_metrics_is_removed_when_nobody_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, kept = workers._metrics_directory()
+    second, _ = workers._metrics_directory()
+    (Path(first) / "counter_1.db").touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / "sentiment-metrics-link").symlink_to(tmp_path / "mine")
+    (tmp_path / "sentiment-metrics-file").touch()
+    workers._metrics_directory()
+    assert Path(first).is_dir()
+    assert kept is not None
+    os.close(kept)
+    workers._metrics_directory()
+    assert not Path(first).exists()
+    assert Path(second).is_dir()
+    assert (tmp_path / "mine" / "file").exists()
+    assert (tmp_path / "sentiment-metrics-file").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ async def metrics(request: Request, service: CurrentService) -> Response:
     if not service.settings.public_metrics:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     service.tick()
-    content, media_type = service.metrics.expose(request.headers.get("accept", ""))
+    content, media_type = await service.metrics.scrape(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)
 
 
