@@ -4,15 +4,12 @@ import math
 import re
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 
@@ -199,32 +196,3 @@ def test_the_manifests_find_each_other() -> None:
     # The alerts know the service by this name, here as under compose.
     job = found["Service"]["metadata"]["labels"][found["ServiceMonitor"]["spec"]["jobLabel"]]
     assert f'job="{job}"' in (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
-
-
-def test_the_default_image_leaves_out_what_torch_alone_needs() -> None:
-    without = needed("zh-sentiment", {"torch"})
-    names = set((ROOT / "requirements/torch-only.txt").read_text(encoding="utf-8").split())
-    assert names | {"torch"} == needed("zh-sentiment", set()) - without
-
-
-def needed(root: str, left_out: set[str]) -> set[str]:
-    """The names of a distribution's requirements, and of theirs."""
-    found: set[str] = set()
-    waiting = [Requirement(root)]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if name in left_out | found:
-            continue
-        found.add(name)
-        try:
-            further = map(Requirement, requires(name) or [])
-        except PackageNotFoundError:  # of another system
-            continue
-        waiting += [
-            one
-            for one in further
-            if one.marker is None
-            or any(one.marker.evaluate({"extra": e}) for e in requirement.extras or {""})
-        ]
-    return found
