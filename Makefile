@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
+.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
 
 help: ## Show this
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
+
+test-fast: .venv/dev.installed ## Run those that start no process and no browser: under a minute
+	$(BIN)/pytest -m "not slow and not process"
 
 test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow

@@ -3,9 +3,10 @@
 import csv
 import itertools
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,28 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", _PATIENT, derandomize=True, database=None)
 settings.register_profile("fuzz", _PATIENT, max_examples=20_000, print_blob=True)
 settings.load_profile("ci")
+
+# Whether the test that runs has said that it starts processes.
+_may_start_processes = True
+
+
+def _refuse_processes(event: str, _: object) -> None:
+    if event in {"subprocess.Popen", "os.fork", "os.posix_spawn"} and not _may_start_processes:
+        pytest.fail("it starts a process: mark it by pytest.mark.process", pytrace=False)
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    global _may_start_processes
+    _may_start_processes = item.get_closest_marker("process") is not None
+    try:
+        return (yield)
+    finally:
+        _may_start_processes = True
+
 
 _SUBJECTS = [
     "房间",
@@ -69,6 +92,14 @@ def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     for name in os.environ:
         if name.startswith("SENTIMENT_") and name != "SENTIMENT_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _training_takes_one_thread() -> Iterator[None]:
+    """Since networks are tiny here, and threads that wait for each other stand still under load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.train.available_cpus", lambda: 1)
+        yield
 
 
 class HeldEngine:

@@ -494,6 +494,7 @@ def test_an_engine_that_gives_no_finite_answer_does_not_start(tiny_artifact: Pat
         start_engine(replace(artifact, onnx=model.SerializeToString))
 
 
+@pytest.mark.process
 def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
     model = graph_of(copy)
     never_end(model)
@@ -515,6 +516,7 @@ def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
         )
 
 
+@pytest.mark.process
 def test_a_service_with_a_broken_artifact_says_why_and_is_never_ready(copy: Path) -> None:
     edit_manifest(copy, "temperature", 0)
     with served(copy, copy.parent / "log") as (process, address):

@@ -23,6 +23,8 @@ from bench.attacks.wire import Target, answers, connected
 from bench.serving.servers import kibibytes
 from tests.test_server import log_lines, served, wait_for, wait_ready
 
+pytestmark = pytest.mark.process
+
 GROUPS = list(dict.fromkeys(shape.group for shape in SHAPES))
 FLOODS = [attack for attack in ATTACKS if attack.name not in GROUPS]
 # The defaults but for time, since a machine that runs tests may be slow.

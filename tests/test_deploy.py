@@ -13,6 +13,8 @@ import yaml
 
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 
 

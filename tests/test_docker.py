@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.process]
 
 ROOT = Path(__file__).parent.parent
 

@@ -164,6 +164,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("section", "language"),
     [

@@ -27,6 +27,8 @@ from tests.test_server import answers, log_lines, served, wait_for, wait_ready
 from tests.test_tables import KINDS, many_texts, run
 from tests.test_workers import ready_workers, worker_ids
 
+pytestmark = pytest.mark.process
+
 LIMIT_SECONDS = 120
 RETRIED = {429, 502, 503, 504}
 MEGABYTE = 2**20

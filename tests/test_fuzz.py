@@ -26,6 +26,8 @@ from service.state import Service
 from tests.conftest import SHIPPED
 from tests.test_server import served, wait_ready
 
+pytestmark = pytest.mark.process
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -338,6 +338,7 @@ def test_an_error_of_the_layers_before_the_framework_is_a_problem_too(
     assert "foresaw" not in answer.text
 
 
+@pytest.mark.process
 def test_baidu_aip_with_a_key(tmp_path: Path, keys_file: Path) -> None:
     aip = pytest.importorskip("aip")
     settings = {"SENTIMENT_API_KEYS_FILE": str(keys_file), "SENTIMENT_COMPAT": "baidu"}
@@ -403,6 +404,7 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_is_not(
     assert (opens(SHOP), opens(DESK)) == (False, True)
 
 
+@pytest.mark.process
 def test_a_running_service_takes_a_new_key_and_drops_an_old_one(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -485,6 +487,7 @@ def test_a_limit_is_refused_in_the_form_of_an_adapter(tiny_artifact: Path, keys_
             assert_said(form, client.post(form.path, json=form.body, headers=headers), 429)
 
 
+@pytest.mark.process
 def test_what_counts_is_imported_only_where_there_is_a_limit() -> None:
     code = "import sys, service.server; sys.exit('limits' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -633,6 +636,7 @@ def test_failures_have_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # Metrics on a port of their own, and a service that is open to everybody
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_metrics_can_be_on_the_probe_port_alone(
     tiny_artifact: Path, tmp_path: Path, workers: str

@@ -132,6 +132,7 @@ def reloads(address: str) -> tuple[float, float]:
     return counted[f"{name}succeeded"], counted[f"{name}failed"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
     tiny_artifact: Path, tmp_path: Path, workers: str
@@ -282,6 +283,7 @@ def test_weights_that_are_gone_leave_nothing_to_explain_by(
         assert client.post("/v1/predict", json=TEXT).status_code == 200
 
 
+@pytest.mark.process
 def test_a_service_whose_artifact_was_broken_comes_back(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

@@ -28,6 +28,8 @@ from service.settings import load_settings
 from tests.conftest import SHIPPED
 from tests.test_server import served, wait_ready
 
+pytestmark = pytest.mark.process
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-quic",

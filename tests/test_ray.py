@@ -14,7 +14,7 @@ from bench.nodes import apart
 from model.cluster import connected
 from model.errors import ClusterError
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.process]
 
 
 @pytest.fixture(scope="module", autouse=True)

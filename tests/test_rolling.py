@@ -24,7 +24,7 @@ from tests.test_models import reloads, turn, version_of
 from tests.test_server import answers, served, wait_for, wait_ready
 from tests.test_workers import ready_workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 CONFIGURATION = Path(__file__).parent.parent / "deploy" / "haproxy" / "haproxy.cfg"
 REQUESTS = 20_000

@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+pytestmark = pytest.mark.process
+
 # A queue of one batch is saturated for as long as that batch runs.
 QUEUE_OF_ONE_BATCH = {
     "SENTIMENT_QUEUE_TEXTS": "80",

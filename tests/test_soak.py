@@ -60,6 +60,7 @@ def test_an_answer_that_should_not_be_is_a_fault() -> None:
     assert soak.faults == ["predict: 2 times 500, unexpected"]
 
 
+@pytest.mark.process
 def test_every_kind_of_traffic_gets_the_answer_that_it_should(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

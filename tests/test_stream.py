@@ -389,6 +389,7 @@ class Connection:
             self.response.close()
 
 
+@pytest.mark.process
 def test_open_streams_leave_half_of_the_uploads_to_others(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -427,6 +428,7 @@ def resident_megabytes(process_id: int) -> float:
     return kibibytes(Path(f"/proc/{process_id}/status"), "VmRSS:") * 1024 / 1e6
 
 
+@pytest.mark.process
 def test_a_client_that_reads_while_it_writes_gets_100_000_lines_in_flat_memory(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -453,6 +455,7 @@ def test_a_client_that_reads_while_it_writes_gets_100_000_lines_in_flat_memory(
         connection.close()
 
 
+@pytest.mark.process
 def test_the_client_of_the_documents_reads_while_it_writes(
     tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -466,6 +469,7 @@ def test_the_client_of_the_documents_reads_while_it_writes(
     assert "'answered': 20000" in lines[-1]
 
 
+@pytest.mark.process
 def test_an_interactive_client_gets_each_answer_before_it_sends_on(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -491,6 +495,7 @@ def endless() -> Iterator[bytes]:
         yield LINE * 100
 
 
+@pytest.mark.process
 def test_a_client_that_aborts_frees_its_places_and_one_that_does_not_read_is_let_go(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -516,6 +521,7 @@ def test_a_client_that_aborts_frees_its_places_and_one_that_does_not_read_is_let
     assert [line for line in log_lines(log) if line["level"] != "info"] == []
 
 
+@pytest.mark.process
 def test_a_slow_reader_holds_up_itself_alone(tiny_artifact: Path, tmp_path: Path) -> None:
     with served(tiny_artifact, tmp_path / "log") as (process, address):
         wait_served(address)
@@ -538,6 +544,7 @@ def test_a_slow_reader_holds_up_itself_alone(tiny_artifact: Path, tmp_path: Path
         slow.close()
 
 
+@pytest.mark.process
 def test_a_signal_ends_a_stream_behind_the_lines_that_were_read(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

@@ -129,12 +129,14 @@ def with_the_lock_of_serving(*command: str, **environment: str) -> tuple[int, st
     return run.returncode, run.stdout, run.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", [["serve", "--check"], ["predict", "房间很好"], ["openapi"]])
 def test_serving_imports_nothing_but_its_lock(command: list[str]) -> None:
     code, _, errors = with_the_lock_of_serving(*command)
     assert (code, errors) == (0, "")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
@@ -195,6 +197,7 @@ def test_the_licences_of_what_serves_are_listed() -> None:
     assert listed == expected | {torch[0]: torch[1]}  # make licences
 
 
+@pytest.mark.process
 def test_a_licence_that_is_not_allowed_fails_the_check() -> None:
     command = [sys.executable, "-m", "piplicenses", "--packages", "fastapi"]
     for options, code in (([], 0), (["--allow-only", "GPL-3.0"], 1)):
@@ -259,6 +262,7 @@ def set_up(checkout: Path, python: Path | str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 def test_a_python_that_is_too_old_is_named_before_anything_is_done(checkout: Path) -> None:
     python = python_of((3, 10, 13), checkout / "old" / "python3")
     run = set_up(checkout, python)
@@ -268,12 +272,14 @@ def test_a_python_that_is_too_old_is_named_before_anything_is_done(checkout: Pat
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.process
 def test_a_python_that_is_not_there_is_named(checkout: Path) -> None:
     run = set_up(checkout, "python9")
     assert (run.returncode, run.stdout) == (2, "")
     assert "and python9 does not run: " in run.stderr
 
 
+@pytest.mark.process
 def test_an_environment_of_a_python_that_is_too_old_or_gone_is_told(checkout: Path) -> None:
     script(checkout / ".venv/bin/pip", "exit 1\n")
     python = python_of((3, 9, 1), checkout / ".venv/bin/python")
@@ -284,6 +290,7 @@ def test_an_environment_of_a_python_that_is_too_old_or_gone_is_told(checkout: Pa
         python.unlink(missing_ok=True)
 
 
+@pytest.mark.process
 def test_two_at_once_install_once(checkout: Path) -> None:
     # A Python that makes the environment of links, and a pip that waits to be let go.
     pip = 'echo "$1" >> calls; while [ ! -e go ]; do sleep 0.05; done\n'
@@ -357,6 +364,7 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     yield address, False
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", ["install-torch.sh", "install.sh"])
 def test_no_file_for_this_python_and_no_index_reached_are_two_messages(
     index: tuple[str, bool], script: str, tmp_path: Path

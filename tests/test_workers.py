@@ -21,6 +21,8 @@ from service.workers import SharedPulse, Supervisor
 from tests.test_server import log_lines, served, wait_for
 from tests.test_service_metrics import samples
 
+pytestmark = pytest.mark.process
+
 REQUESTS = "sentiment_requests_total,route=/v1/predict,status=200"
 
 
