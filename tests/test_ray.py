@@ -72,6 +72,18 @@ def test_a_node_that_dies_costs_no_row_and_changes_no_byte(tmp_path: Path) -> No
     assert run("lose_a_node", tmp_path) == {"same": True, "nodes": 1}
 
 
+def test_who_has_not_the_clusters_token_is_refused_and_without_one_none_starts(
+    tmp_path: Path,
+) -> None:
+    started, other, none, unaware, held = run("without_the_token", tmp_path)
+    assert started[0] != 0
+    assert "no authentication token was found" in started[1]
+    for code, said in (other, none, unaware):
+        assert code == 2
+        assert "token" in said
+    assert held[0] == 0
+
+
 def test_ray_serve_answers_as_the_service_does(tmp_path: Path) -> None:
     ready, predicted, broken, model = run("serve", tmp_path)
     assert (ready[0], ready[1]["status"]) == (200, "ready")
