@@ -125,7 +125,7 @@ def lose_a_node(directory: Path) -> object:
 def ask(path: str, body: bytes | None = None) -> tuple[int, object]:
     request = Request(ADDRESS + path, body, {"content-type": "application/json"})
     try:
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         return error.code, json.load(error)

@@ -525,7 +525,7 @@ def test_a_service_with_a_broken_artifact_says_why_and_is_never_ready(copy: Path
         assert "manifest.json: temperature: Input should be" in health["detail"]
         assert httpx2.get(f"{address}/readyz").status_code == 503
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     log = (copy.parent / "log").read_text()
     assert "temperature: Input should be" in log
     assert "Traceback" not in log

@@ -53,7 +53,7 @@ def log_lines(log: Path) -> list[dict[str, object]]:
 
 
 def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
+    for _ in range(1200):
         for line in log.read_text(encoding="utf-8").splitlines():
             if "running on" in line:
                 return str(json.loads(line)["message"]).split()[3]

@@ -9,7 +9,7 @@ import pytest
 
 from bench.soak import Sample, Soak, draw, report
 from bench.traffic import LEFT, SHARES, Client, Request, Traffic
-from tests.conftest import sentences
+from tests.conftest import PATIENT, sentences
 from tests.test_server import served, wait_ready
 
 
@@ -77,7 +77,7 @@ def test_every_kind_of_traffic_gets_the_answer_that_it_should(
 
     requests = list(islice(Traffic([text for text, _ in sentences()], seed=0), 400))
     assert {request.kind for request in requests} == set(SHARES)
-    with served(tiny_artifact, tmp_path / "log") as (_, address):
+    with served(tiny_artifact, tmp_path / "log", **PATIENT) as (_, address):
         wait_ready(address)
         outcomes = asyncio.run(send(int(address.rsplit(":", 1)[1]), requests))
     for request, outcome in zip(requests, outcomes, strict=True):

@@ -583,7 +583,7 @@ def test_a_line_is_answered_before_the_next_is_typed(tiny_artifact: Path) -> Non
             answer = json.loads(process.stdout.readline())
             assert (answer["input"], answer["label"]) == (text, label)
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_table_is_read_piece_by_piece(
