@@ -12,7 +12,7 @@ COPY service service
 RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
 
 FROM environment AS build
-RUN requirements/finish-image.sh --requirement requirements/torch-only.txt
+RUN requirements/finish-image.sh
 
 FROM environment AS build-torch
 # Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
@@ -22,6 +22,7 @@ ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
 # PIP_EXTRA_ARGS is several words on purpose.
 # hadolint ignore=SC2086
 RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
+ && requirements/install.sh /opt/sentiment/bin/pip requirements/torch.txt \
  && requirements/finish-image.sh
 
 FROM python:3.11-slim AS runtime

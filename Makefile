@@ -1,4 +1,5 @@
 # `make serve` and `make test` set everything up from nothing; what is up to date is left alone.
+# What the virtual environment is made with: 3.11 or newer.
 PYTHON ?= python3
 # Where the CPU build of torch comes from, unless pip finds a wheel on this machine.
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -7,10 +8,10 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
+.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 16
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
 
 serve: .venv/serve.installed ## Answer on port 8000
 	$(BIN)/sentiment serve
@@ -19,6 +20,9 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
+
+test-fast: .venv/dev.installed ## Run those that start no process and no browser: under a minute
+	$(BIN)/pytest -m "not slow and not process"
 
 test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow
@@ -85,23 +89,26 @@ image: ## Build the Docker image
 
 lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UPGRADE= keeps the old
 	$(PIP) install --quiet pip-tools==7.6.2
-	$(LOCK) --output-file requirements/serve.txt pyproject.toml
-	$(LOCK) --constraint requirements/serve.txt --extra train \
+	$(SERVING) --output-file requirements/serve.txt pyproject.toml
+	$(LOCK) --constraint requirements/serve.txt --extra torch \
+	  --output-file requirements/torch.txt pyproject.toml
+	$(LOCK) --constraint requirements/torch.txt --extra train \
 	  --output-file requirements/train.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --extra train --extra peers \
 	  --output-file requirements/peers.txt pyproject.toml
 	$(LOCK) --constraint requirements/peers.txt --extra train --extra peers --extra bench \
 	  --output-file requirements/bench.txt pyproject.toml
-	$(LOCK) --constraint requirements/serve.txt --extra tables \
+	$(SERVING) --constraint requirements/serve.txt --extra tables \
 	  --output-file requirements/tables.txt pyproject.toml
 	$(LOCK) --constraint requirements/train.txt --constraint requirements/tables.txt \
 	  --extra train --extra tables \
 	  --output-file requirements/dev.txt pyproject.toml requirements/dev.in
-	$(LOCK) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
+	$(SERVING) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
 	# Warnings that torch and pip are left out.
-	sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt
+	sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/*.txt
+	rm requirements/*.bak
 
 UPGRADE := --upgrade
 # Hashes are those of every file of a release, whatever system it is for. torch stands in no lock:
@@ -109,22 +116,24 @@ UPGRADE := --upgrade
 # does pip, which is the environment's own.
 LOCK := $(BIN)/pip-compile --quiet $(UPGRADE) --strip-extras --generate-hashes \
   --unsafe-package torch --unsafe-package pip --no-header --no-annotate --no-emit-index-url \
-  --no-emit-trusted-host --no-emit-find-links --constraint requirements/torch.txt
+  --no-emit-trusted-host --no-emit-find-links --constraint requirements/torch.in
+# Serving cuts words by rjieba alone; jieba, which there is as source alone, comes with torch.
+SERVING := $(LOCK) --unsafe-package jieba
 
 licences: .venv/dev.installed ## List the licences of what serves, in docs/licences.md
-	sed -i '/^|/d' docs/licences.md
+	sed -i.bak '/^|/d' docs/licences.md
+	rm docs/licences.md.bak
 	$(BIN)/pip-licenses --order name --format markdown --packages torch \
-	  $$(sed -n 's/==.*//p' requirements/serve.txt) | sed 's/+cpu//' >> docs/licences.md
+	  $$(sed -n 's/==.*//p' requirements/torch.txt) | sed 's/+cpu//' >> docs/licences.md
 
 clean: ## Remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build \
 	  *.egg-info
 
 # One environment; each lock holds the ones before it, so a later one never undoes an earlier.
-.venv/%.installed: requirements/%.txt requirements/torch.txt pyproject.toml
-	@test -x $(PIP) || $(PYTHON) -m venv .venv
-	@echo "installing requirements/$*.txt"
-	@requirements/install-torch.sh $(PIP)
-	@requirements/install.sh $(PIP) requirements/$*.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+.venv/%.installed: requirements/%.txt pyproject.toml
+	@requirements/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
+
+# Those that need torch, which stands in no lock.
+WITH_TORCH := torch train peers bench dev
+$(WITH_TORCH:%=.venv/%.installed): requirements/torch.in

@@ -1,6 +1,7 @@
 """Ray clusters of several nodes on this machine, for measurements and tests."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,14 @@ def apart(module: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def nodes(count: int) -> Iterator["Cluster"]:
-    """A cluster of nodes of one processor each. The first cannot be removed."""
+    """A cluster of nodes of one processor each, which asks for a token as a real one should.
+
+    The first cannot be removed.
+    """
     with TemporaryDirectory(prefix="ray-") as directory:
         # Where Ray notes its clusters, too: no other cluster of this machine is to be found there.
         os.environ.update(RAY_TMPDIR=directory, RAY_USAGE_STATS_ENABLED="0")
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex())
         from ray.cluster_utils import Cluster
 
         head = {**_NODE, "include_dashboard": False}

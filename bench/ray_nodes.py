@@ -11,6 +11,7 @@ import sys
 import time
 from itertools import cycle, islice
 
+from bench.document import machine
 from bench.nodes import apart, nodes
 from bench.serving.texts import load_texts
 from model.cluster import ClusterClassifier, connected
@@ -29,6 +30,7 @@ def rate(count: int, texts: int) -> float:
 
 def main(texts: str) -> None:
     """Measures each cluster in a process and a network of its own, and prints the figures."""
+    print(machine())
     rates = []
     for count in (1, 2):
         command = apart("bench.ray_nodes", texts, str(count))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from bench.document import machine
 from bench.serving.servers import ONNX, Server, kibibytes
 from bench.serving.texts import describe, load_texts
 
@@ -107,7 +108,7 @@ def _parts(texts: list[str], count: int) -> Iterator[bytes]:
 def main(count: int) -> None:
     """Prints the figures."""
     texts = load_texts()
-    print(describe(texts))
+    print(f"{machine()}. {describe(texts)}")
     first: list[float] = []
     with tempfile.TemporaryDirectory() as directory:
         tables = {}

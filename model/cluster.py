@@ -42,6 +42,8 @@ def connected(address: str) -> Iterator[None]:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = str(error).splitlines()[0]
+        if isinstance(error, ConnectionError):  # said of a wrong token, too
+            problem += "; it may ask for a token that is not the one here"
         raise ClusterError(f"the Ray cluster at {address} cannot be used: {problem}") from None
     try:
         yield

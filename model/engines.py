@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.artifact import ONNX, Artifact
 from model.config import LABELS
-from model.errors import ArtifactError
+from model.errors import ArtifactError, ConfigError
 from model.vocab import PADDING_ID, UNKNOWN_ID
 
 Logits = NDArray[np.float32]
@@ -168,8 +168,15 @@ class TorchEngine:
 
         Raises:
             ArtifactError: the weights cannot be read.
+            ConfigError: torch is not installed.
         """
-        import torch  # importing it costs seconds: only whoever runs this engine pays
+        try:
+            import torch  # importing it costs seconds: only whoever runs this engine pays
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "the torch engine needs the package torch; run make .venv/torch.installed, or "
+                "pip install 'zh-sentiment[torch]'"
+            ) from None
 
         from model.network import SentimentNetwork
 
@@ -206,6 +213,7 @@ def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
 
     Raises:
         ArtifactError: the artifact cannot be run by it.
+        ConfigError: the engine is not installed.
     """
     engine: Engine
     if choose_engine(artifact, choice) == "torch":

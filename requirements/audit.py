@@ -14,7 +14,7 @@ ACCEPTED: dict[str, str] = {}
 
 HERE = Path(__file__).parent
 # Asked first, and alone: where the service does not answer, that is known after one package.
-FIRST = HERE / "torch.txt"
+FIRST = HERE / "torch.in"
 REST = sorted(path for path in HERE.glob("*.txt") if "==" in path.read_text() and path != FIRST)
 COMMAND = [sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps", "--timeout", "5"]
 COMMAND += ["--format", "json", "--progress-spinner", "off"]

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Takes out of an image's environment what serving never imports, and the packages that are named
-# further: finish-image.sh [PIP_ARGUMENT ...]. Writes down what is left, with versions and licences.
-# jieba defines the words, but rjieba is what cuts them.
+# Takes out of an image's environment what it took to build it, and what it never imports: rjieba
+# cuts the words that jieba defines. Writes down what is left, with versions and licences.
 set -eu
-/opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools "$@" pip
+/opt/sentiment/bin/pip uninstall --quiet --yes jieba setuptools pip
 # Of torch, where there is any: its own tests, and headers to compile against.
 rm -rf /opt/sentiment/lib/python3*/site-packages/torch/test \
   /opt/sentiment/lib/python3*/site-packages/torch/include

@@ -6,13 +6,14 @@
 set -eu
 pip=$1
 shift
-requirements=$(dirname "$0")/torch.txt
+here=$(dirname "$0")
 index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
-if "$pip" install --quiet --no-deps --no-index "$@" --requirement "$requirements" 2>/dev/null; then
+if "$pip" install --quiet --no-deps --no-index "$@" --requirement "$here/torch.in" 2>/dev/null; then
   exit 0
 fi
-"$pip" install --no-deps --timeout 15 --retries 1 --index-url "$index" \
-  --requirement "$requirements" || {
-  echo "torch cannot be installed from $index; set TORCH_INDEX to an index that has it" >&2
+"$here/pip-install.sh" "$pip" --no-deps --timeout 15 --retries 1 --index-url "$index" \
+  --requirement "$here/torch.in" || {
+  echo "torch did not come from $index: TORCH_INDEX names another index, and PIP_FIND_LINKS a" \
+    "folder that has the wheel; make serve needs no torch" >&2
   exit 1
 }

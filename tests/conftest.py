@@ -3,13 +3,15 @@
 import csv
 import itertools
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 
 from model.classifier import Classifier
@@ -22,12 +24,43 @@ from service.state import Service
 
 SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
 
+# However busy the machine is: no refusal but those that a test makes, and clients that wait.
+PATIENT = {
+    "SENTIMENT_QUEUE_SECONDS": "60",
+    "SENTIMENT_DEADLINE_SECONDS": "60",
+    "SENTIMENT_STREAM_IDLE_SECONDS": "60",
+}
+for what in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, what, 60.0)
+
 # Of hypothesis: the same examples in every run, or many others by --hypothesis-profile fuzz; on a
 # machine that is busy neither is too slow.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", _PATIENT, derandomize=True, database=None)
 settings.register_profile("fuzz", _PATIENT, max_examples=20_000, print_blob=True)
 settings.load_profile("ci")
+
+# Whether the test that runs has said that it starts processes.
+_may_start_processes = True
+
+
+def _refuse_processes(event: str, _: object) -> None:
+    if event in {"subprocess.Popen", "os.fork", "os.posix_spawn"} and not _may_start_processes:
+        pytest.fail("it starts a process: mark it by pytest.mark.process", pytrace=False)
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    global _may_start_processes
+    _may_start_processes = item.get_closest_marker("process") is not None
+    try:
+        return (yield)
+    finally:
+        _may_start_processes = True
+
 
 _SUBJECTS = [
     "房间",
@@ -71,6 +104,14 @@ def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _training_takes_one_thread() -> Iterator[None]:
+    """Since networks are tiny here, and threads that wait for each other stand still under load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.train.available_cpus", lambda: 1)
+        yield
+
+
 class HeldEngine:
     """The engine of a classifier, which runs only once it is released."""
 
@@ -85,13 +126,13 @@ class HeldEngine:
     def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
         self.entered.set()
         self.running += 1
-        self.released.wait(30)
+        self.released.wait(120)
         self.runs += 1
         return self._engine.logits(batch)
 
 
 def wait_ready(client: TestClient) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if client.get("/readyz").status_code == 200:
             return
         time.sleep(0.05)

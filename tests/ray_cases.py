@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -28,7 +29,8 @@ from tests.test_server import wait_for
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-SERVE = Path(__file__).parent.parent / "deploy" / "ray" / "serve.yaml"
+ROOT = Path(__file__).parent.parent
+SERVE = ROOT / "deploy" / "ray" / "serve.yaml"
 ADDRESS = "http://127.0.0.1:8123"
 
 
@@ -123,7 +125,7 @@ def lose_a_node(directory: Path) -> object:
 def ask(path: str, body: bytes | None = None) -> tuple[int, object]:
     request = Request(ADDRESS + path, body, {"content-type": "application/json"})
     try:
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         return error.code, json.load(error)
@@ -155,10 +157,37 @@ def serve(directory: Path) -> object:
         ]
 
 
+def without_the_token(directory: Path) -> object:
+    """How Ray starts without a token, and what whoever has another, or none, is told."""
+    sourced = ". deploy/ray/ray.env; exec ray start --head"
+    alone = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}
+    started = subprocess.run(
+        ["sh", "-c", sourced], cwd=ROOT, env=alone, capture_output=True, text=True, check=False
+    )
+    table = directory / "reviews.csv"
+    table.write_text("text\n房间很好\n", encoding="utf-8")
+    others = [{"RAY_AUTH_TOKEN": "another"}, {"RAY_AUTH_TOKEN": ""}, {"RAY_AUTH_MODE": "disabled"}]
+    with nodes(1) as cluster:
+        command = [sys.executable, "-m", "service", "predict", str(table), "--ray", cluster.address]
+        runs = [
+            subprocess.run(
+                command,
+                env={**os.environ, "HOME": str(directory), **other},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for other in others
+        ]
+        held = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [[run.returncode, run.stderr.splitlines()[-1]] for run in (started, *runs, held)]
+
+
 CASES: dict[str, Callable[[Path], object]] = {
     "score": score,
     "lose_a_node": lose_a_node,
     "serve": serve,
+    "without_the_token": without_the_token,
 }
 
 if __name__ == "__main__":

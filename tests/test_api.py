@@ -353,7 +353,7 @@ def test_a_full_queue_is_a_429_for_one_text_and_a_batch_and_no_reason_to_go_else
         target=lambda: answers.append(client.post("/v1/predict", json={"text": TEXT}))
     )
     first.start()
-    assert engine.entered.wait(10)
+    assert engine.entered.wait(60)
     single = client.post("/v1/predict", json={"text": TEXT})
     batch = client.post("/v1/predict/batch", json={"items": [{"text": TEXT}]})
     for refusal in (single, batch):

@@ -496,6 +496,7 @@ def test_an_engine_that_gives_no_finite_answer_does_not_start(tiny_artifact: Pat
         start_engine(replace(artifact, onnx=model.SerializeToString))
 
 
+@pytest.mark.process
 def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
     model = graph_of(copy)
     never_end(model)
@@ -517,6 +518,7 @@ def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
         )
 
 
+@pytest.mark.process
 def test_a_service_with_a_broken_artifact_says_why_and_is_never_ready(copy: Path) -> None:
     edit_manifest(copy, "temperature", 0)
     with served(copy, copy.parent / "log") as (process, address):
@@ -525,7 +527,7 @@ def test_a_service_with_a_broken_artifact_says_why_and_is_never_ready(copy: Path
         assert "manifest.json: temperature: Input should be" in health["detail"]
         assert httpx2.get(f"{address}/readyz").status_code == 503
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     log = (copy.parent / "log").read_text()
     assert "temperature: Input should be" in log
     assert "Traceback" not in log

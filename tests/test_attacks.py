@@ -25,6 +25,8 @@ from tests.test_http_rules import listening
 from tests.test_middleware import held_app
 from tests.test_server import log_lines, served, wait_for, wait_ready
 
+pytestmark = pytest.mark.process
+
 _JSON = "Content-Type: application/json"
 _NDJSON = "Content-Type: application/x-ndjson"
 _CHUNKED = "Transfer-Encoding: chunked"

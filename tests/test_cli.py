@@ -132,6 +132,7 @@ def test_health_asks_where_the_service_listens_by_default() -> None:
     assert (context.params["host"], context.params["port"]) == (settings.host, settings.port)
 
 
+@pytest.mark.process
 def test_health_imports_little() -> None:
     script = (
         "import sys, service.__main__ as command\n"

@@ -649,7 +649,7 @@ def test_a_full_queue_in_each_form(tiny_artifact: Path) -> None:
     with held(tiny_artifact, 60) as (client, engine):
         sends = threading.Thread(target=client.post, args=(SENTA,), kwargs={"json": FORMS[0].body})
         sends.start()
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(60)
         for form in FORMS:
             refused = client.post(form.path, json=form.body)
             assert_said(form, refused, 429, "try again")

@@ -11,6 +11,8 @@ import pytest
 from tests.test_compat import ALL
 from tests.test_server import served, wait_ready
 
+pytestmark = pytest.mark.process
+
 TEXTS = ["房间很好", "早餐很差", "电影在三楼"]
 LABELS = ["positive", "negative", "neutral"]
 

@@ -4,17 +4,16 @@ import math
 import re
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +36,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 def test_every_setting_reaches_the_container_but_what_the_image_fixes() -> None:
     named = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     fixed = {"SENTIMENT_HOST", "SENTIMENT_PORT", "SENTIMENT_MODEL"}
-    passed = compose()["sentiment"]["environment"]
+    passed = {entry.partition("=")[0] for entry in compose()["sentiment"]["environment"]}
     assert {name for name in passed if name.startswith(ENVIRONMENT_PREFIX)} == named - fixed
 
 
@@ -145,15 +144,19 @@ def test_the_pod_meets_the_restricted_profile() -> None:
     assert f"USER {pod['securityContext']['runAsUser']}:" in (ROOT / "Dockerfile").read_text()
 
 
-def test_the_probes_ask_the_probe_port() -> None:
-    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+def of_the_pod() -> Settings:
     environment = {item["name"]: item["value"] for item in container()["env"]}
-    settings = load_settings(
+    return load_settings(
         **{
             name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
             for name, value in environment.items()
         }
     )
+
+
+def test_the_probes_ask_the_probe_port() -> None:
+    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+    settings = of_the_pod()
     assert ports == {"http": settings.port, "probes": settings.probe_port}
     paths = {
         name: container()[name]["httpGet"]
@@ -163,6 +166,40 @@ def test_the_probes_ask_the_probe_port() -> None:
     assert [probe["path"] for probe in paths.values()] == ["/livez", "/livez", "/readyz"]
     grace = manifests()["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert grace > seconds_to_end(settings)
+
+
+def test_what_is_slow_once_is_not_taken_out_and_what_leaves_is_noticed() -> None:
+    for name in ("livenessProbe", "readinessProbe"):
+        assert container()[name]["failureThreshold"] == 3
+    ready = container()["readinessProbe"]
+    assert of_the_pod().drain_seconds > ready["periodSeconds"] * ready["failureThreshold"]
+    balancer = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
+    assert "default-server check inter 500ms fall 3 " in balancer
+
+
+def test_connections_outlast_those_of_proxies() -> None:
+    (composed,) = [
+        entry.partition("=")[2]
+        for entry in compose()["sentiment"]["environment"]
+        if entry.startswith("SENTIMENT_KEEP_ALIVE_SECONDS")
+    ]
+    assert composed == "${SENTIMENT_KEEP_ALIVE_SECONDS:-75}"
+    assert of_the_pod().keep_alive_seconds == 75
+
+
+def test_prometheus_may_scrape_what_clients_may_not_see() -> None:
+    assert not of_the_pod().public_metrics
+    found = manifests()
+    (endpoint,) = found["ServiceMonitor"]["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("probes", "/metrics")
+    (port,) = [port for port in found["Service"]["spec"]["ports"] if port["name"] == "probes"]
+    assert port["port"] == of_the_pod().probe_port
+    let_in = [
+        (list(source), [port["port"] for port in rule["ports"]])
+        for rule in found["NetworkPolicy"]["spec"]["ingress"]
+        for source in rule["from"]
+    ]
+    assert let_in == [(["podSelector"], ["http"]), (["namespaceSelector"], ["probes"])]
 
 
 def seconds_to_end(settings: Settings) -> float:
@@ -189,9 +226,7 @@ def test_the_manifests_find_each_other() -> None:
     assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
     assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     assert found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "sentiment"
-    (port,) = found["Service"]["spec"]["ports"]
-    (endpoint,) = found["ServiceMonitor"]["spec"]["endpoints"]
-    assert endpoint["port"] == port["name"] == port["targetPort"] == "http"
+    assert [port["targetPort"] for port in found["Service"]["spec"]["ports"]] == ["http", "probes"]
     assert (
         found["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
         == (found["Service"]["metadata"]["labels"])
@@ -199,32 +234,3 @@ def test_the_manifests_find_each_other() -> None:
     # The alerts know the service by this name, here as under compose.
     job = found["Service"]["metadata"]["labels"][found["ServiceMonitor"]["spec"]["jobLabel"]]
     assert f'job="{job}"' in (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
-
-
-def test_the_default_image_leaves_out_what_torch_alone_needs() -> None:
-    without = needed("zh-sentiment", {"torch"})
-    names = set((ROOT / "requirements/torch-only.txt").read_text(encoding="utf-8").split())
-    assert names | {"torch"} == needed("zh-sentiment", set()) - without
-
-
-def needed(root: str, left_out: set[str]) -> set[str]:
-    """The names of a distribution's requirements, and of theirs."""
-    found: set[str] = set()
-    waiting = [Requirement(root)]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if name in left_out | found:
-            continue
-        found.add(name)
-        try:
-            further = map(Requirement, requires(name) or [])
-        except PackageNotFoundError:  # of another system
-            continue
-        waiting += [
-            one
-            for one in further
-            if one.marker is None
-            or any(one.marker.evaluate({"extra": e}) for e in requirement.extras or {""})
-        ]
-    return found

@@ -143,6 +143,14 @@ def test_the_readmes_speeds_are_those_that_the_benchmark_wrote(name: str) -> Non
         assert cells == [one, sixteen, most, latency, memory], system
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_the_readme_names_the_processor_of_its_speeds(name: str) -> None:
+    found = re.search(r"^\d+ processors, (.+), shared by server", read("docs/performance.md"), re.M)
+    assert found
+    words = found[1].replace("(R)", "").removesuffix(" Processor")
+    assert words in read(name)
+
+
 def test_the_openapi_document_is_the_one_that_is_served() -> None:
     with TestClient(create_app(load_settings())) as client:
         document = client.get("/openapi.json").json()
@@ -164,6 +172,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("section", "language"),
     [

@@ -96,6 +96,7 @@ def test_a_file_that_is_no_network_is_refused(tiny_artifact: Path, tmp_path: Pat
         Classifier.load(tmp_path)
 
 
+@pytest.mark.process
 def test_serving_it_imports_no_torch_and_reports_to_nobody(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

@@ -27,13 +27,15 @@ from tests.test_server import answers, log_lines, served, wait_for, wait_ready
 from tests.test_tables import KINDS, many_texts, run
 from tests.test_workers import ready_workers, worker_ids
 
+pytestmark = pytest.mark.process
+
 LIMIT_SECONDS = 120
 RETRIED = {429, 502, 503, 504}
 MEGABYTE = 2**20
 
 
 def predict(address: str) -> int:
-    return httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"}, timeout=30).status_code
+    return httpx2.post(f"{address}/v1/predict", json={"text": "房间很好"}).status_code
 
 
 class PatientClients:
@@ -59,7 +61,7 @@ class PatientClients:
 
     def _ask(self) -> None:
         texts = [text for text, _ in sentences()]
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         while True:
             with self._lock:
                 number = next(self._requests, None)
@@ -252,7 +254,7 @@ def test_a_full_disk_under_the_log_holds_up_neither_start_nor_end(
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
         assert predict(f"http://127.0.0.1:{port}") == 200
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -326,7 +328,7 @@ def test_neither_working_nor_temporary_directory_is_needed(
             wait_ready(address)
             assert predict(address) == 200
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     finally:
         os.chdir(Path(__file__).parent)
 

@@ -24,6 +24,8 @@ from tests.conftest import SHIPPED
 from tests.test_bounds import whole_document
 from tests.test_server import served, wait_ready
 
+pytestmark = pytest.mark.process
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -343,6 +343,7 @@ def test_an_error_of_the_layers_before_the_framework_is_a_problem_too(
     assert "foresaw" not in answer.text
 
 
+@pytest.mark.process
 def test_baidu_aip_with_a_key(tmp_path: Path, keys_file: Path) -> None:
     aip = pytest.importorskip("aip")
     settings = {"SENTIMENT_API_KEYS_FILE": str(keys_file), "SENTIMENT_COMPAT": "baidu"}
@@ -452,6 +453,7 @@ def test_nobody_waits_while_the_file_is_read(
     assert keys.find(SHOP.encode()) is None
 
 
+@pytest.mark.process
 def test_a_running_service_takes_a_new_key_and_drops_an_old_one(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -741,6 +743,7 @@ def test_options_need_no_key_and_tell_methods_alone(client: TestClient) -> None:
 # Metrics on a port of their own, and a service that is open to everybody
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_metrics_can_be_on_the_probe_port_alone(
     tiny_artifact: Path, tmp_path: Path, workers: str

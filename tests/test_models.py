@@ -132,6 +132,7 @@ def reloads(address: str) -> tuple[float, float]:
     return counted[f"{name}succeeded"], counted[f"{name}failed"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
     tiny_artifact: Path, tmp_path: Path, workers: str
@@ -186,7 +187,7 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
         assert not failed
         assert set(answered) == {"1.0.0", "2.0.0"}
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     errors = [line for line in log_lines(log) if line["level"] == "error"]
     assert any("vocab.txt is not the file" in str(line["message"]) for line in errors)
 
@@ -228,15 +229,15 @@ def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
             await asyncio.sleep(0.2)
             assert not retiring.done()
             assert len((await batcher.submit_in_turn(["好"])).outcomes) == 1
-        await asyncio.wait_for(retiring, 10)
+        await asyncio.wait_for(retiring, 60)
 
         batcher = Batcher(classifier, load_settings(), lambda windows: None)
         explaining = asyncio.create_task(batcher.explain("房间很好"))
         await asyncio.sleep(0)
         retiring = asyncio.create_task(batcher.retire())
-        _, explanation = await asyncio.wait_for(explaining, 10)
+        _, explanation = await asyncio.wait_for(explaining, 60)
         assert len(explanation.tokens) == 3
-        await asyncio.wait_for(retiring, 10)
+        await asyncio.wait_for(retiring, 60)
 
     asyncio.run(scenario())
 
@@ -264,7 +265,7 @@ def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
             assert service.hangs
             assert service.status == "failed"
         engine.released.set()
-        await asyncio.wait_for(reloading, 20)
+        await asyncio.wait_for(reloading, 60)
         assert not service._retiring
         await service.close()
 
@@ -282,6 +283,7 @@ def test_weights_that_are_gone_leave_nothing_to_explain_by(
         assert client.post("/v1/predict", json=TEXT).status_code == 200
 
 
+@pytest.mark.process
 def test_a_service_whose_artifact_was_broken_comes_back(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -292,7 +294,7 @@ def test_a_service_whose_artifact_was_broken_comes_back(
         process.send_signal(signal.SIGHUP)
         wait_served(address)
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def words_file(path: Path, content: str) -> Path:

@@ -64,10 +64,12 @@ def promtool(*arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.process
 def test_prometheus_accepts_the_configuration_and_the_rules() -> None:
     assert f"{len(rules())} rules found" in promtool("check", "config", "prometheus.yml")
 
 
+@pytest.mark.process
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
     assert "SUCCESS" in promtool("test", "rules", "alerts.test.yml")
     tested = (PROMETHEUS / "alerts.test.yml").read_text(encoding="utf-8")
@@ -181,7 +183,7 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
             yield url
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def query(url: str, expression: str) -> list[Any]:
@@ -191,6 +193,7 @@ def query(url: str, expression: str) -> list[Any]:
     return result
 
 
+@pytest.mark.process
 def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(prometheus: str) -> None:
     stored = set(httpx2.get(f"{prometheus}/api/v1/label/__name__/values").json()["data"])
     expressions = [*shown(), *(rule["expr"] for rule in rules())]
@@ -199,11 +202,13 @@ def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(prometheus: str
     assert named <= stored, named - stored
 
 
+@pytest.mark.process
 def test_every_panel_has_something_to_show(prometheus: str) -> None:
     empty = [expression for expression in shown() if not query(prometheus, expression)]
     assert not empty
 
 
+@pytest.mark.process
 def test_the_rules_run_and_no_alert_but_drift_is_up(prometheus: str) -> None:
     (group,) = httpx2.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
     wait_for(lambda: query(prometheus, "up") != [])

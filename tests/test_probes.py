@@ -153,6 +153,7 @@ def free_port() -> int:
     return port
 
 
+@pytest.mark.process
 def test_the_probe_port_of_a_service_follows_it(tiny_artifact: Path, tmp_path: Path) -> None:
     port = free_port()
     settings = {"SENTIMENT_PROBE_PORT": str(port), "SENTIMENT_DRAIN_SECONDS": "600"}
@@ -167,6 +168,7 @@ def test_the_probe_port_of_a_service_follows_it(tiny_artifact: Path, tmp_path: P
         assert process.wait(10) == 0
 
 
+@pytest.mark.process
 def test_the_probe_port_answers_while_texts_fill_the_queue(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +201,7 @@ def test_the_probe_port_answers_while_texts_fill_the_queue(
     assert [line["status"] for line in lines] == [429, 499]
 
 
+@pytest.mark.process
 def test_a_probe_port_that_is_taken_refuses_to_start(tiny_artifact: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {

@@ -14,7 +14,7 @@ from bench.nodes import apart
 from model.cluster import connected
 from model.errors import ClusterError
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.process]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,6 +70,18 @@ def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
 
 def test_a_node_that_dies_costs_no_row_and_changes_no_byte(tmp_path: Path) -> None:
     assert run("lose_a_node", tmp_path) == {"same": True, "nodes": 1}
+
+
+def test_who_has_not_the_clusters_token_is_refused_and_without_one_none_starts(
+    tmp_path: Path,
+) -> None:
+    started, other, none, unaware, held = run("without_the_token", tmp_path)
+    assert started[0] != 0
+    assert "no authentication token was found" in started[1]
+    for code, said in (other, none, unaware):
+        assert code == 2
+        assert "token" in said
+    assert held[0] == 0
 
 
 def test_ray_serve_answers_as_the_service_does(tmp_path: Path) -> None:

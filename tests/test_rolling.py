@@ -24,7 +24,7 @@ from tests.test_models import reloads, turn, version_of
 from tests.test_server import answers, served, wait_for, wait_ready
 from tests.test_workers import ready_workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 CONFIGURATION = Path(__file__).parent.parent / "deploy" / "haproxy" / "haproxy.cfg"
 REQUESTS = 20_000
@@ -59,7 +59,7 @@ class Load:
     def _send(self, seed: int) -> None:
         chosen = random.Random(seed)
         texts = [text for text, _ in sentences()]
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         while not self._stopped.is_set():
             body = json.dumps({"text": chosen.choice(texts)})
             try:
@@ -103,7 +103,7 @@ def balancer(directory: Path, ports: list[int], **changes: str) -> Iterator[int]
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def free_ports(count: int) -> list[int]:
@@ -146,7 +146,7 @@ def test_the_wait_is_what_a_balancer_needs_that_notices_late_and_does_not_retry(
         with balancer(tmp_path, ports, **slow) as port, Load(port) as load:
             time.sleep(1)
             instances[0].terminate()
-            assert instances[0].wait(30) == 0
+            assert instances[0].wait(60) == 0
             time.sleep(1)
     finally:
         for process in instances:
@@ -172,7 +172,7 @@ def test_a_rolling_restart_under_load_loses_no_request(
             while rolls < 2 or load.sent < REQUESTS:
                 index = rolls % 2
                 instances[index].terminate()
-                assert instances[index].wait(30) == 0
+                assert instances[index].wait(60) == 0
                 rolls += 1
                 instances[index] = begin(index, rolls)
                 time.sleep(2)  # until the balancer has seen it

@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+pytestmark = pytest.mark.process
+
 # A queue of one batch is saturated for as long as that batch runs.
 QUEUE_OF_ONE_BATCH = {
     "SENTIMENT_QUEUE_TEXTS": "80",
@@ -51,7 +53,7 @@ def log_lines(log: Path) -> list[dict[str, object]]:
 
 
 def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
+    for _ in range(1200):
         for line in log.read_text(encoding="utf-8").splitlines():
             if "running on" in line:
                 return str(json.loads(line)["message"]).split()[3]

@@ -184,6 +184,7 @@ if sys.argv[2] == "last":
 """
 
 
+@pytest.mark.process
 def test_workers_count_together_and_a_new_start_counts_from_nothing(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:

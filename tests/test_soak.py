@@ -9,7 +9,7 @@ import pytest
 
 from bench.soak import Sample, Soak, draw, report
 from bench.traffic import LEFT, SHARES, Client, Request, Traffic
-from tests.conftest import sentences
+from tests.conftest import PATIENT, sentences
 from tests.test_server import served, wait_ready
 
 
@@ -60,6 +60,7 @@ def test_an_answer_that_should_not_be_is_a_fault() -> None:
     assert soak.faults == ["predict: 2 times 500, unexpected"]
 
 
+@pytest.mark.process
 def test_every_kind_of_traffic_gets_the_answer_that_it_should(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -76,7 +77,7 @@ def test_every_kind_of_traffic_gets_the_answer_that_it_should(
 
     requests = list(islice(Traffic([text for text, _ in sentences()], seed=0), 400))
     assert {request.kind for request in requests} == set(SHARES)
-    with served(tiny_artifact, tmp_path / "log") as (_, address):
+    with served(tiny_artifact, tmp_path / "log", **PATIENT) as (_, address):
         wait_ready(address)
         outcomes = asyncio.run(send(int(address.rsplit(":", 1)[1]), requests))
     for request, outcome in zip(requests, outcomes, strict=True):

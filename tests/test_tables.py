@@ -590,6 +590,7 @@ def many_texts() -> list[str]:
     return [" " if number % 100 == 7 else f"房间很好，早餐很差，{number}" for number in range(ROWS)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_is_killed_goes_on_without_a_row_lost_or_doubled(
     tiny_classifier: Classifier, tiny_artifact: Path, tmp_path: Path, kind: str
@@ -746,6 +747,7 @@ def test_json_lines_go_through_a_pipe_with_their_fields(tiny_artifact: Path) -> 
     assert list(answers[0]) == ["id", "text", *ADDED]
 
 
+@pytest.mark.process
 def test_a_line_is_answered_before_the_next_is_typed(tiny_artifact: Path) -> None:
     command = [sys.executable, "-m", "service", "predict", "--model", str(tiny_artifact)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -757,7 +759,7 @@ def test_a_line_is_answered_before_the_next_is_typed(tiny_artifact: Path) -> Non
             answer = json.loads(process.stdout.readline())
             assert (answer["input"], answer["label"]) == (text, label)
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_table_is_read_piece_by_piece(

@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SECRET = "秘密"
 
 _TRACED = f"""
 import sys
 from pathlib import Path
+
+import pytest
 from fastapi.testclient import TestClient
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider
@@ -54,6 +58,8 @@ meters.shutdown()
 _BY_DEFAULT = """
 import sys
 from pathlib import Path
+
+import pytest
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from service.app import create_app
@@ -75,6 +81,7 @@ def run(script: str, model: Path, **environment: str) -> str:
     ).stdout
 
 
+@pytest.mark.process
 def test_a_request_is_a_span_of_its_callers_trace_and_no_signal_holds_text(
     tiny_artifact: Path,
 ) -> None:
@@ -89,6 +96,7 @@ def test_a_request_is_a_span_of_its_callers_trace_and_no_signal_holds_text(
         assert spelling not in signals
 
 
+@pytest.mark.process
 def test_nothing_is_exported_unless_the_environment_says_so(tiny_artifact: Path) -> None:
     assert run(_BY_DEFAULT, tiny_artifact).strip() == "ProxyTracerProvider"
     exported = run(

@@ -21,6 +21,8 @@ from service.workers import SharedPulse, Supervisor
 from tests.test_server import log_lines, served, wait_for
 from tests.test_service_metrics import samples
 
+pytestmark = pytest.mark.process
+
 REQUESTS = "sentiment_requests_total,route=/v1/predict,status=200"
 
 
@@ -82,7 +84,7 @@ def test_workers_answer_count_together_and_end_in_exit_code_0(
         assert len(workers) == 2
         assert list(tmp_path.glob("sentiment-metrics-*"))
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not any(map(runs, workers))
     assert not list(tmp_path.glob("sentiment-metrics-*"))
     assert all("message" in line for line in log_lines(tmp_path / "log"))
@@ -107,7 +109,7 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
         predict(address)
         wait_for(lambda: counted(address) == 2)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert any("ended with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log"))
 
 
@@ -125,7 +127,7 @@ def test_a_worker_that_still_imports_outlives_a_reload(tiny_artifact: Path, tmp_
         wait_for(lambda: ready_workers(address) == 2)
         assert len(set(worker_ids(process)) - set(first)) == 1
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     ended = [line for line in log_lines(log) if "ended with code" in str(line["message"])]
     assert len(ended) == 1
 

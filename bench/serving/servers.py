@@ -31,10 +31,10 @@ class System:
 
     ``arguments`` go to the interpreter, with the port behind them where ``port_variable`` names no
     variable for it. ``ready_path`` answers a GET with 200 once requests may come; where there is
-    none, a request itself has to. ``packages`` are installed with all that they require; a
-    ``lock`` names every package instead, ``less`` has patterns of those not needed. ``model`` is
-    the folder of its weights, or a file in the temporary folder. ``patience`` multiplies the
-    seconds of a round of batches, for systems that finish hardly one in that time.
+    none, a request itself has to. ``packages`` are installed with all that they require, and
+    beside them those that a ``lock`` names. ``model`` is the folder of its weights, or a file in
+    the temporary folder. ``patience`` multiplies the seconds of a round of batches, for systems
+    that finish hardly one in that time.
     """
 
     name: str
@@ -46,7 +46,6 @@ class System:
     patience: int = 1
     packages: tuple[str, ...] = ()
     lock: Path | None = None
-    less: Path | None = None
     model: Path | None = None
 
 
@@ -61,8 +60,8 @@ def ours(engine: str, **settings: str) -> System:
         ("-m", "service", "serve"),
         {"SENTIMENT_ENGINE": engine, **settings},
         port_variable="SENTIMENT_PORT",
+        packages=("torch",) if engine == "torch" else (),
         lock=_REQUIREMENTS / "serve.txt",
-        less=None if engine == "torch" else _REQUIREMENTS / "torch-only.txt",
         model=SHIPPED_MODEL,
     )
 

@@ -11,7 +11,9 @@ from bench.serving.servers import System
 
 def megabytes(system: System, temporary: Path) -> float:
     """What has to be installed for a system beside Python itself."""
-    names = _locked(system) if system.lock else _closure(system.packages)
+    names = _closure(system.packages)
+    if system.lock:
+        names |= _locked(system.lock)
     size = sum(map(_package_bytes, names))
     if system.model:
         path = temporary / system.model
@@ -20,16 +22,9 @@ def megabytes(system: System, temporary: Path) -> float:
     return size / 1e6
 
 
-def _locked(system: System) -> set[str]:
-    """The packages of a lock, less those that its other file has patterns of."""
-    assert system.lock
-    patterns = system.less.read_text().split() if system.less else []
-    lines = [
-        line
-        for line in system.lock.read_text().splitlines()
-        if re.match("[a-z]", line) and not any(re.search(pattern, line) for pattern in patterns)
-    ]
-    return {_canonical(Requirement(line).name) for line in lines}
+def _locked(lock: Path) -> set[str]:
+    """The packages of a lock."""
+    return {_canonical(name) for name in re.findall("^([a-z].*)==", lock.read_text(), re.MULTILINE)}
 
 
 def _closure(names: tuple[str, ...]) -> set[str]:
