@@ -77,6 +77,7 @@ def test_this_processor_answers_as_the_one_that_the_answers_were_stored_on(
 
 
 # With AVX2 and without VNNI, where sums of int8 products would overflow; and with neither.
+@pytest.mark.process
 @emulated
 @pytest.mark.parametrize(
     ("processor", "most"), [("Haswell", 1e-4), ("Nehalem", _ROUNDED_OTHERWISE)]
@@ -87,6 +88,7 @@ def test_an_older_processor_answers_the_same(
     assert difference(answers_of(processor), temperature) < most
 
 
+@pytest.mark.process
 @emulated
 def test_without_exact_products_an_older_processor_would_answer_otherwise(
     temperature: float,

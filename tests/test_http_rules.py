@@ -28,6 +28,8 @@ from tests.test_middleware import held_app
 from tests.test_probes import free_port
 from tests.test_server import log_lines, served, wait_ready
 
+pytestmark = pytest.mark.process
+
 TEXT = '{"text": "房间很好"}'.encode()
 ITEMS = '{"items": [{"text": "房间很好"}, {"text": "房间很差"}]}'.encode()
 # So long that what has to wait for it never comes in time for a test.

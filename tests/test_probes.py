@@ -110,6 +110,7 @@ def test_a_scrape_that_takes_long_and_fails_keeps_no_probe_waiting(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("start", [b"", b"G", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "])
 def test_connections_of_the_probe_port_shut_nobody_out_of_either(
     tiny_artifact: Path, tmp_path: Path, start: bytes
@@ -168,6 +169,7 @@ def test_the_probe_port_of_a_service_follows_it(tiny_artifact: Path, tmp_path: P
         assert process.wait(10) == 0
 
 
+@pytest.mark.process
 @pytest.mark.process
 def test_the_probe_port_answers_while_texts_fill_the_queue(
     tiny_artifact: Path, tmp_path: Path

@@ -16,6 +16,8 @@ from tests.conftest import SHIPPED
 from tests.test_server import listening_address, log_lines, served, wait_for
 from tests.test_server import wait_ready as wait_served
 
+pytestmark = pytest.mark.process
+
 # What a process may take beyond what it promises, on a machine that is busy with other things.
 _PATIENCE_SECONDS = 8.0
 _DEADLINE = {"SENTIMENT_DEADLINE_SECONDS": "2"}

@@ -536,6 +536,7 @@ def test_a_header_of_any_length_makes_a_short_sentence(tiny_artifact: Path, tmp_
     assert len(result.output) < 1000
 
 
+@pytest.mark.process
 def test_a_process_of_its_own_reads_cells_of_any_sensible_length(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
