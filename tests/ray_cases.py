@@ -24,7 +24,7 @@ from model.progress import Progress
 from model.tables import label_table
 from service.settings import SHIPPED_MODEL
 from tests.conftest import sentences
-from tests.test_server import wait_for
+from tests.support.clock import wait_for
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster

@@ -21,9 +21,10 @@ from bench.attacks.floods import ATTACKS, Attack, run
 from bench.attacks.shapes import CLOSED, SHAPES, Shape, post, request
 from bench.attacks.wire import Target, answers, connected
 from bench.serving.servers import kibibytes
+from tests.support.clock import wait_for
 from tests.test_http_rules import listening
 from tests.test_middleware import held_app
-from tests.test_server import log_lines, served, wait_for, wait_ready
+from tests.test_server import log_lines, served, wait_ready
 
 pytestmark = pytest.mark.process
 

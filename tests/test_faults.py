@@ -22,8 +22,9 @@ import pytest
 from model.classifier import Classifier
 from model.tables import label_table
 from tests.conftest import sentences
+from tests.support.clock import wait_for
 from tests.test_rolling import balancer, free_ports
-from tests.test_server import answers, log_lines, served, wait_for, wait_ready
+from tests.test_server import answers, log_lines, served, wait_ready
 from tests.test_tables import KINDS, many_texts, run
 from tests.test_workers import ready_workers, worker_ids
 

@@ -23,6 +23,7 @@ from uvicorn.server import ServerState
 from bench.attacks.wire import Connection, Target, connected
 from service.app import ADAPTERS
 from service.protocol import Connections, HttpProtocol
+from tests.support.clock import until
 from tests.test_compat import BAIDU
 from tests.test_middleware import held_app
 from tests.test_probes import free_port
@@ -473,11 +474,6 @@ async def listening(app: ASGIApp, most: int = 100) -> AsyncIterator[Target]:
         for connection in list(state.connections):
             connection.transport.abort()
         await asyncio.gather(*state.tasks)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(("path", "body"), TO_MODEL[:4])

@@ -29,11 +29,12 @@ from service.server import begin
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.conftest import SHIPPED, wait_ready
+from tests.support.clock import wait_for
 from tests.test_api import JSON, TEXT, assert_problem
 from tests.test_compat import BAIDU, FORMS, Form, assert_said, each_form
 from tests.test_middleware import access_lines, post, unreadable
 from tests.test_probes import ask, free_port
-from tests.test_server import log_lines, served, wait_for
+from tests.test_server import log_lines, served
 from tests.test_server import wait_ready as wait_served
 from tests.test_service_metrics import scrape
 

@@ -25,8 +25,9 @@ from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import SHIPPED, HeldEngine, wait_ready
+from tests.support.clock import wait_for
 from tests.test_api import assert_problem
-from tests.test_server import log_lines, served, wait_for
+from tests.test_server import log_lines, served
 from tests.test_server import wait_ready as wait_served
 from tests.test_service_metrics import samples
 from tests.test_workers import ready_workers

@@ -19,8 +19,9 @@ from service.routes import stream
 from service.routes.admission import AdmittedRoute
 from service.settings import load_settings
 from service.state import Service
+from tests.support.clock import wait_for
 from tests.test_probes import free_port
-from tests.test_server import answers, served, wait_for, wait_ready
+from tests.test_server import answers, served, wait_ready
 
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"

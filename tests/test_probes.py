@@ -22,7 +22,8 @@ from service.probes import ProbeServer
 from service.server import listening_socket
 from service.settings import load_settings
 from service.state import Service
-from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, status, wait_for, wait_ready
+from tests.support.clock import wait_for
+from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, status, wait_ready
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import sentences
+from tests.support.clock import wait_for
 from tests.test_models import reloads, turn, version_of
-from tests.test_server import answers, served, wait_for, wait_ready
+from tests.test_server import answers, served, wait_ready
 from tests.test_workers import ready_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx2
 import pytest
+
+from tests.support.clock import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -60,14 +62,6 @@ def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
         assert process.poll() is None, log.read_text(encoding="utf-8")
         time.sleep(0.05)
     raise AssertionError(log.read_text(encoding="utf-8"))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about")
 
 
 def wait_ready(address: str) -> None:

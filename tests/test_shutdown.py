@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHIPPED
-from tests.test_server import listening_address, log_lines, served, wait_for
+from tests.support.clock import wait_for
+from tests.test_server import listening_address, log_lines, served
 from tests.test_server import wait_ready as wait_served
 
 pytestmark = pytest.mark.process

@@ -27,10 +27,11 @@ from service.routes.stream import LONGEST_LINE, MEDIA_TYPES, Lines
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import PATIENT, HeldEngine, wait_ready
+from tests.support.clock import wait_for
 from tests.test_api import TEXT, assert_problem
 from tests.test_docs import read
 from tests.test_middleware import body_then, part, post, sends
-from tests.test_server import log_lines, served, wait_for
+from tests.test_server import log_lines, served
 from tests.test_server import wait_ready as wait_served
 
 PATH = "/v1/predict/stream"

@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.test_server import wait_for
+from tests.support.clock import wait_for
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["serve", "torch", "train", "peers", "bench", "tables", "dev", "ray", "sbom"]

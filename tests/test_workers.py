@@ -18,7 +18,8 @@ from service import workers
 from service.batcher import HANG_SECONDS
 from service.settings import load_settings
 from service.workers import SharedPulse, Supervisor
-from tests.test_server import log_lines, served, wait_for
+from tests.support.clock import wait_for
+from tests.test_server import log_lines, served
 from tests.test_service_metrics import samples
 
 pytestmark = pytest.mark.process

@@ -13,3 +13,11 @@ async def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < ends, "the condition was never met"
         await asyncio.sleep(0.002)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Returns once the condition holds."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < ends, "the condition was never met"
+        time.sleep(0.05)
