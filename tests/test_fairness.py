@@ -121,7 +121,9 @@ def test_clients_take_turns_in_being_encoded(
         classifier, engine = held(tiny_classifier)
         engine.released.set()
         counted = Counted(classifier, monkeypatch)
-        batcher = Batcher(classifier, load_settings(), unobserved)
+        batcher = Batcher(
+            classifier, load_settings(deadline_seconds=3600, queue_seconds=3600), unobserved
+        )
         long = [f"{LONG}{number}" for number in range(8)]
         tasks = [asyncio.create_task(batcher.submit(long, "greedy")) for _ in range(3)]
         await asyncio.sleep(0)
@@ -145,7 +147,9 @@ def test_a_batch_that_nobody_waits_for_is_encoded_no_further(
         classifier, engine = held(tiny_classifier)
         engine.released.set()
         counted = Counted(classifier, monkeypatch)
-        batcher = Batcher(classifier, load_settings(), unobserved)
+        batcher = Batcher(
+            classifier, load_settings(deadline_seconds=3600, queue_seconds=3600), unobserved
+        )
         leaving = asyncio.create_task(batcher.submit([LONG] * 50, "leaves"))
         counted.allowed.release()
         await until(lambda: counted.texts)
