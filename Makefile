@@ -21,8 +21,8 @@ install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
 
-test-fast: .venv/dev.installed ## Run those that start no process and no browser: under a minute
-	$(BIN)/pytest -m "not slow and not process"
+test-fast: .venv/dev.installed ## Run those that start no process and no browser: a minute
+	$(BIN)/pytest -m "not slow and not process and not exhaustive"
 
 test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow

@@ -214,6 +214,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("path", ROUTES)
 def test_however_wrong_a_body_is_it_is_soon_refused(
     client: TestClient, counted: list[int], path: str
@@ -239,6 +240,7 @@ def test_however_wrong_a_body_is_it_is_soon_refused(
     assert max(counted) <= 16
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("path", ["/v1/predict/batch", "/predict", INFER])
 def test_however_wrong_a_body_is_it_takes_little_more_memory_than_to_read_it(
     client: TestClient, path: str

@@ -26,6 +26,8 @@ from service.middleware import ModelPaths
 from service.settings import Settings
 from service.state import Service
 
+pytestmark = pytest.mark.exhaustive
+
 _ROOT = Path(__file__).parent.parent
 _SOURCES = sorted(path for name in ("model", "service") for path in (_ROOT / name).rglob("*.py"))
 
