@@ -136,8 +136,8 @@ class Batcher:
         self._encoding = ThreadPoolExecutor(1, "encoding", _yield_to_others)
         # A client has one thing in the encoding thread, and one chunk of a stream that waits for
         # room, at a time. Both are first come, first served, so clients take turns.
-        self._encoding_turns: _Turns = WeakValueDictionary()
-        self._stream_turns: _Turns = WeakValueDictionary()
+        self._encoding_locks: _Locks = WeakValueDictionary()
+        self._stream_locks: _Locks = WeakValueDictionary()
         self._queue: WindowQueue[_Request] = WindowQueue(settings.batch_texts)
         self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
@@ -157,7 +157,7 @@ class Batcher:
     @property
     def saturated(self) -> bool:
         """Whether not even one short text of a client without any would be admitted."""
-        return not self._has_room(ANYBODY, 1)
+        return not self.has_room()
 
     def wait_seconds(self, client: str = ANYBODY) -> float:
         """How long a short text of the client would wait if it came now, at the present speed."""
@@ -176,10 +176,11 @@ class Batcher:
         Raises:
             QueueFullError: they would not.
         """
-        if not self._has_room(client, texts):
+        if not self.has_room(client, texts):
             raise QueueFullError("too many texts are waiting; try again in a moment")
 
-    def _has_room(self, client: str, texts: int) -> bool:
+    def has_room(self, client: str = ANYBODY, texts: int = 1) -> bool:
+        """Whether so many further texts of the client would be admitted now."""
         limit = self._settings.queue_texts
         if not self._places.total:
             return texts <= limit
@@ -229,7 +230,7 @@ class Batcher:
 
         It waits until there is room, its client's earlier texts going first, without a deadline.
         """
-        async with _turn(self._stream_turns, client):
+        async with _lock_of(client, self._stream_locks):
             while not self._has_room_for_streamed(len(texts)):
                 self._left.clear()
                 await self._left.wait()
@@ -399,7 +400,7 @@ class Batcher:
             return self._encode_each(texts)
         encodings: list[Encoding | SentimentError] = []
         ids = 0
-        for turn in _turns(texts):
+        for turn in _in_turns(texts):
             self._check_time(client, ids + left * _FEWEST_IDS_PER_CHARACTER, deadline)
             encoded = await self._in_encoding_thread(client, partial(self._encode_each, turn))
             encodings += encoded
@@ -415,7 +416,7 @@ class Batcher:
 
     async def _in_encoding_thread(self, client: str, work: Callable[[], _Result]) -> _Result:
         """What ``work`` returns; work that nobody waits for any more is dropped before its turn."""
-        async with _turn(self._encoding_turns, client):
+        async with _lock_of(client, self._encoding_locks):
             return await self._loop.run_in_executor(self._encoding, work)
 
     def _characters(self, texts: Sequence[str]) -> int:
@@ -506,18 +507,18 @@ class Batcher:
                 request.done.set_result(None)
 
 
-_Turns = WeakValueDictionary[str, asyncio.Lock]
+_Locks = WeakValueDictionary[str, asyncio.Lock]
 
 
-def _turn(turns: _Turns, client: str) -> asyncio.Lock:
+def _lock_of(client: str, locks: _Locks) -> asyncio.Lock:
     """The lock of a client, which is there for as long as anything of the client's is."""
-    lock = turns.get(client)
+    lock = locks.get(client)
     if lock is None:
-        lock = turns[client] = asyncio.Lock()
+        lock = locks[client] = asyncio.Lock()
     return lock
 
 
-def _turns(texts: Sequence[str]) -> Iterator[list[str]]:
+def _in_turns(texts: Sequence[str]) -> Iterator[list[str]]:
     """The texts, in order, by what is encoded before another's turn."""
     turn: list[str] = []
     characters = 0

@@ -271,7 +271,6 @@ class AdmissionLayer:
 
         def hold(size: int) -> None:
             nonlocal held
-            client = client_of(scope)
             limit = self._service.settings.upload_bytes
             alone = self._bodies.total == held  # beside it, there is nobody to leave room to
             if not (alone or self._bodies.admits(client, size, limit, _SMALL_BODY_BYTES)) or (
@@ -306,7 +305,8 @@ class AdmissionLayer:
                 return
             if self._service.keys and needs_key(head.method, head.path):
                 self._check_key(self._service.keys, head, scope["state"])
-            announced = self._refuse(scope, to_model=to_model, streamed=streamed)
+            client = client_of(scope)
+            announced = self._refuse(head, client, to_model=to_model, streamed=streamed)
             if to_model:
                 if announced is None:
                     receive_body = receive_held
@@ -318,7 +318,6 @@ class AdmissionLayer:
         try:
             await self._app(scope, receive_body, send)
         finally:
-            client = client_of(scope)
             self._bodies.give_back(client, held)
             if streamed:
                 self._streams.give_back(client, held)
@@ -337,14 +336,13 @@ class AdmissionLayer:
         if self._service.rate_limit:
             self._service.rate_limit.count(key.name, state["headers"])
 
-    def _refuse(self, scope: Scope, *, to_model: bool, streamed: bool) -> int | None:
+    def _refuse(self, head: Head, client: str, *, to_model: bool, streamed: bool) -> int | None:
         """The bytes that the body of a request which is not refused will be, if that is known."""
         limit = self._service.settings.max_body_bytes
         if to_model:
-            self._service.check_room(client_of(scope))
+            self._service.check_room(client)
         if streamed:
             return min(STREAM_BYTES, limit)
-        head: Head = scope["state"]["head"]
         length = head.headers.get(b"content-length", "")
         if not length.isdecimal():
             return None

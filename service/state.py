@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from model.errors import SentimentError
 from service.batcher import ANYBODY, HANG_SECONDS, Batcher
-from service.errors import NotReadyError, QueueFullError
+from service.errors import NotReadyError
 from service.keys import Keys
 from service.metrics import Metrics
 from service.models import LoadedModel, Models, load_classifiers
@@ -163,16 +163,9 @@ class Service:
             NotReadyError: the models are loading or could not be loaded.
             QueueFullError: none would.
         """
-        full: QueueFullError | None = None
-        for model in self._ready_models():
-            try:
-                model.batcher.check_room(client)
-            except QueueFullError as error:
-                full = full or error
-            else:
-                return
-        if full:
-            raise full
+        models = self._ready_models()
+        if not any(model.batcher.has_room(client) for model in models):
+            models.default.batcher.check_room(client)
 
     def _ready_models(self) -> Models:
         if self.models is None:
