@@ -103,8 +103,11 @@ class SourceConfig(_Config):
     """A labelled set: CSV files with ``text`` and ``polarity``, or else ``label``.
 
     ``two_classes`` says that its rows were never labelled neutral, so that they teach nothing
-    about it: the neutral logit is masked for them. ``weight`` multiplies the loss of its rows, and
-    ``sample`` keeps that share of them. ``published`` says what others reached on its test split.
+    about it: the neutral logit is masked for them. ``weight`` multiplies the loss of its rows,
+    ``label_weights`` besides that of the rows whose column ``label`` holds the value, and
+    ``sample`` keeps that share of them. ``group_column`` names a column (a domain, a kind) that
+    scores are told apart by. ``twins`` keeps rows of one group whose first six characters are
+    the same on one side of the split. ``published`` says what others reached on its test split.
     """
 
     name: str
@@ -113,7 +116,10 @@ class SourceConfig(_Config):
     test: tuple[str, ...] = ()
     two_classes: bool = False
     weight: Rate = 1.0
+    label_weights: dict[str, Rate] = {}
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    group_column: str | None = None
+    twins: bool = False
     origin: str = "not stated"
     licence: str = "not stated"
     published: str = ""

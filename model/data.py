@@ -23,11 +23,16 @@ _NO_LETTER = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, the index of its label in ``LABELS``, and the set it comes from."""
+    """A text, the index of its label in ``LABELS``, and the set and group it comes from.
+
+    ``weight`` multiplies its loss beside its set's own weight.
+    """
 
     text: str
     label: int
     source: str
+    group: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,11 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
             )
         if not row["text"].strip():
             raise DataError(f"{path} line {line}: the text is blank")
-        examples.append(Example(row["text"], LABELS.index(label), source.name))
+        if source.group_column and source.group_column not in row:
+            raise DataError(f"{path} line 1: the header must name a column {source.group_column}")
+        group = row[source.group_column] if source.group_column else ""
+        weight = source.label_weights.get(row.get("label", label), 1.0)
+        examples.append(Example(row["text"], LABELS.index(label), source.name, group, weight))
     return examples
 
 
@@ -179,7 +188,7 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
             key = digest[:16]
             if key in blocklist:
                 left_out["blocklisted"] += 1
-            elif not source.dev and int(digest, 16) % config.dev_modulus == 0:
+            elif not source.dev and _split_digest(example, source) % config.dev_modulus == 0:
                 dev.append((key, example))
             else:
                 train.append((key, example))
@@ -190,6 +199,16 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     train = [(key, example) for key, example in train if key not in in_dev]
     splits = Splits(_distinct(train, test, left_out), kept_dev, dict(left_out))
     return _usable(splits)
+
+
+_TWIN_CHARACTERS = 6
+
+
+def _split_digest(example: Example, source: SourceConfig) -> int:
+    """What decides whether a row is in dev; twins have the same."""
+    if source.twins:
+        return int(text_digest(example.group + example.text[:_TWIN_CHARACTERS]), 16)
+    return int(text_digest(example.text), 16)
 
 
 def _usable(splits: Splits) -> Splits:

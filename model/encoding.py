@@ -47,6 +47,18 @@ class Encoder:
             return [token._replace(dropped=False) for token in tokens]
         return tokens
 
+    def ids(self, form: str) -> tuple[int, ...]:
+        """The ids that a token of this form is read by.
+
+        That is its own or, where the vocabulary lacks it, those of its characters; of an emoji
+        or an emoticon, those of the words that it stands for.
+        """
+        known = self.vocabulary.get(form)
+        if known is not None:
+            return (known,)
+        words = self.pipeline.spelled(form)
+        return tuple(number for word in words for number in self.vocabulary.ids(word))
+
     def encode(self, text: str) -> Encoding:
         """The encoding of any string; one that leaves nothing to read is one unknown word."""
         read = [token for token in self.tokens(text) if not token.dropped]
@@ -56,7 +68,7 @@ class Encoder:
             known = self.vocabulary.get(token.normalized)
             if known is None:
                 unknown += 1
-                ids.extend(self.vocabulary.ids(token.normalized))
+                ids.extend(self.ids(token.normalized))
             else:
                 ids.append(known)
         return Encoding(
@@ -74,7 +86,7 @@ class Encoder:
         windows: list[tuple[int, ...]] = []
         start = sentence = token_end = 0  # of the open window; the last ends seen inside it
         for token in tokens:
-            ids.extend(self.vocabulary.ids(token.normalized))
+            ids.extend(self.ids(token.normalized))
             while len(ids) - start > self.window:
                 # One token longer than a window is cut inside, since it must be cut somewhere.
                 behind_token = token_end if token_end > start else start + self.window

@@ -233,15 +233,16 @@ class Subject:
         self.prediction = prediction
         self._temperature = classifier.artifact.manifest.temperature
         self.tokens = classifier.encoder.tokens(text)
-        vocabulary = classifier.encoder.vocabulary
+        encoder = classifier.encoder
         self.unknown = [
-            not token.dropped and vocabulary.get(token.normalized) is None for token in self.tokens
+            not token.dropped and encoder.vocabulary.get(token.normalized) is None
+            for token in self.tokens
         ]
         self.spans: list[range] = []  # the places of each token's ids in the whole text
         end = 0
         for token in self.tokens:
             start = end
-            end += 0 if token.dropped else len(vocabulary.ids(token.normalized))
+            end += 0 if token.dropped else len(encoder.ids(token.normalized))
             self.spans.append(range(start, end))
         self.omissions = list(self._omissions())
 

@@ -64,7 +64,7 @@ def finetune(
 
     labels = torch.tensor([example.label for example in train])
     allowed = allowed_labels(train, sources)
-    weights = torch.tensor([sources[example.source].weight for example in train])
+    weights = torch.tensor([sources[example.source].weight * example.weight for example in train])
 
     lengths = [len(ids) for ids in encoded_train]
     epochs = [

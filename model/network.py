@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import NetworkConfig
+from model.text import sign_name
 from model.vocab import PADDING_ID, UNKNOWN_ID
 
 
@@ -127,17 +128,19 @@ class SentimentNetwork(nn.Module):
 class WordVectors(nn.Module):
     """A vector a word: one of its own and the mean of its characters' (Chen et al., 2015).
 
-    So a rare word starts from what its characters mean in the frequent ones.
+    So a rare word starts from what its characters mean in the frequent ones, and an emoji or an
+    emoticon from those of its name.
     """
 
     _MOST_CHARACTERS = 6
 
     def __init__(self, words: Sequence[str], size: int) -> None:
         super().__init__()
-        known = sorted({character for word in words[UNKNOWN_ID + 1 :] for character in word})
+        spelled = [sign_name(word) or word for word in words[UNKNOWN_ID + 1 :]]
+        known = sorted({character for word in spelled for character in word})
         rows = {character: row for row, character in enumerate(known, start=1)}
         characters = torch.zeros(len(words), self._MOST_CHARACTERS, dtype=torch.long)
-        for index, word in enumerate(words[UNKNOWN_ID + 1 :], start=UNKNOWN_ID + 1):
+        for index, word in enumerate(spelled, start=UNKNOWN_ID + 1):
             for place, character in enumerate(word[: self._MOST_CHARACTERS]):
                 characters[index, place] = rows[character]
         self.spelling: Tensor  # (V, C) rows of the characters of each word, 0 behind its last

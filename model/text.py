@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import emoji
 import opencc
 
 from model.errors import ConfigError
@@ -27,6 +28,9 @@ _EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*+"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
 _KEYCAP = "[0-9#*]\ufe0f?\u20e3"
 EMOJI = rf"(?>{_KEYCAP}|{_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)"
+
+# What faces drawn with characters are made of, and hardly anything else in brackets.
+_FACE_MARKS = r"\^ω▽∀∇□д益皿﹏︿≧≦•´`╯╰∩△⊙ㅂ﹃┯╥๑ゝ∠"
 
 _INVISIBLE = (
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f"
@@ -60,7 +64,13 @@ _TOKEN = re.compile(
       | @[a-z0-9_-]{{1,30}}+(?![\w-]) | @[\w-]{{1,30}}+(?=[\s:])
       | {_INVISIBLE}
     )
-  | (?P<emoticon>\[[^\W\d_]{{1,8}}+\])                        # [泪], [doge]
+  | (?P<emoticon>\[[^\W\d_]{{1,8}}+(?:_[^\W\d_]{{1,8}}+)?\])  # [泪], [doge], [小电视_赞]
+  | (?P<kaomoji>
+        \((?=[^()\n]{{0,16}}[{_FACE_MARKS}])[^()\d{CJK}\n]{{2,16}}+\)
+      | (?<![a-z0-9_])(?>[t;][_.]{{1,3}}+[t;]|q[aw]q|orz)(?![a-z0-9_])
+      | \^[_.o]{{0,3}}+\^ | >[_.]{{1,3}}+< | -_{{1,3}}+- | =_{{1,3}}+= | <3(?!\d)
+      | :-?[()](?!\w) | ;-?\)(?!\w) | :-[dp](?!\w)
+    )
   | (?P<cjk>[{CJK}]+)
   | (?P<ideograph>[{_OTHER_IDEOGRAPHS}])
   | (?P<flag>{_FLAG})
@@ -73,6 +83,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
+_SIGN = re.compile(f"{_FLAG}|{_EMOJI}")
 _CHINESE = re.compile(f"[{CJK}{_OTHER_IDEOGRAPHS}]")
 _CJK_RUN = re.compile(f"[{CJK}]+")
 
@@ -246,6 +257,20 @@ class TextPipeline:
                 raise ConfigError(f"the user word {word!r} is not made of Chinese characters alone")
         self._segmenter = Segmenter(segmenter, words)
 
+    def spelled(self, form: str) -> list[str]:
+        """The words that a token without a vector of its own is read by.
+
+        An emoji is read by what Unicode's CLDR calls it in Chinese and an emoticon by its name;
+        any other form by itself.
+
+        >>> TextPipeline().spelled("👎")
+        ['拇指', '向下']
+        """
+        name = sign_name(form)
+        if name is None:
+            return [form]
+        return [token.normalized for token in self.tokenize(name)]
+
     def tokenize(self, text: str) -> list[Token]:
         """The tokens of any string, in order; markup and white space make none.
 
@@ -269,6 +294,20 @@ class TextPipeline:
                 form = _token_form(kind, match.group())
                 tokens.append(Token(form, *span(start, end), form in stopwords))
         return tokens
+
+
+def sign_name(form: str) -> str | None:
+    """What the form of an emoji or of an emoticon stands for, in words; ``None`` of any other.
+
+    >>> sign_name("[心碎]"), sign_name("💔"), sign_name("心")
+    ('心碎', '心碎', None)
+    """
+    if form[0] == "[" and len(form) > 1:
+        return form[1:-1].replace("_", " ")
+    if not _SIGN.match(form):
+        return None
+    name = emoji.demojize(form, delimiters=("", ""), language="zh")
+    return None if name == form else name
 
 
 def _token_form(kind: str | None, matched: str) -> str:
