@@ -76,18 +76,63 @@ class PretrainConfig(_Config):
     dropout: Probability = 0.1
 
 
+class TeacherConfig(_Config):
+    """A pre-trained encoder in Hugging Face's form that the network learns from.
+
+    ``directory``, in the directory of the data, holds it, or is its name on a hub. It is adapted
+    to the run's texts for ``adapt_epochs`` by masked-language-model training, then fine-tuned for
+    ``epochs`` on the sets that ``sources`` names, all of them without. ``frozen_layers`` of its
+    lower layers, and its embedding with them, keep their weights.
+    """
+
+    name: Name
+    directory: str
+    adapt_epochs: Annotated[int, Field(ge=0)] = 0
+    epochs: Positive = 2
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    sources: tuple[str, ...] = ()
+    batch_size: Positive = 32
+    longest: Annotated[int, Field(ge=8, le=512)] = 128
+    learning_rate: Rate = 5e-5
+    head_learning_rate: Rate = 1e-3
+    origin: str = "not stated"
+    licence: str = "not stated"
+
+
+class DistilConfig(_Config):
+    """Distillation (Hinton et al., 2015; for LSTMs Tang et al., 2019).
+
+    The answers of ``teachers`` and of ``networks`` of our own, fine-tuned with other seeds, are
+    averaged: soft labels for the rows of ``sources`` and for ``unlabelled`` texts, drawn from
+    those of the pre-training. The network learns from them at ``temperature``. Of the loss of a
+    labelled row ``soft_share`` goes by its soft label, the rest by its own.
+    """
+
+    teachers: tuple[TeacherConfig, ...] = ()
+    networks: Annotated[int, Field(ge=0)] = 1
+    sources: tuple[str, ...] = ()
+    unlabelled: Annotated[int, Field(ge=0)] = 50_000
+    temperature: Rate = 2.0
+    soft_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    unlabelled_weight: Rate = 1.0
+
+
 class FinetuneConfig(_Config):
     """Training of the classifier.
 
     The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
     unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
-    right with ``confident_accuracy``. ``constructions`` is the weight of our own sentences
-    (``model.constructions``), 0 without them; sources in ``leave_out`` are not fine-tuned on;
-    ``seed`` is another one than the run's, behind the same pre-training.
+    right with ``confident_accuracy``. ``constructions`` and ``sentences`` are the weights of our
+    own sentences (``model.constructions``), from templates and written one by one, 0 without;
+    sources in ``leave_out`` are not fine-tuned on. ``seed`` is another one than the run's, after
+    the same pre-training. The dev rows of the sets in ``choose_by``, of all without, say which
+    epoch is best, and probabilities and ``uncertain`` are calibrated on them.
     """
 
     seed: int | None = None
+    choose_by: tuple[str, ...] = ()
     constructions: Annotated[float, Field(ge=0)] = 0.0
+    sentences: Annotated[float, Field(ge=0)] = 0.0
     leave_out: tuple[str, ...] = ()
     epochs: Positive = 2
     batch_size: Positive = 96
@@ -163,6 +208,7 @@ class RunConfig(_Config):
     vocabulary: VocabularyConfig = VocabularyConfig()
     network: NetworkConfig = NetworkConfig()
     pretrain: PretrainConfig | None = None
+    distil: DistilConfig | None = None
     finetune: FinetuneConfig = FinetuneConfig()
     data: DataConfig
 

@@ -1,5 +1,10 @@
-"""Sentences of our own to train on, from templates: what corpora seldom say, or label wrongly."""
+"""Sentences of our own to train on: what corpora seldom say, or label wrongly.
 
+Some come from templates, others were written one by one for this project by a large language
+model: turns, irony, deeds without a word of judgement, emoji, slang, finance.
+"""
+
+import csv
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +17,9 @@ from model.config import LABELS, Label
 from model.data import Example
 
 SOURCE = "constructions"
+WRITTEN_SOURCE = "sentences"
 
+_WRITTEN_FILE = Path(__file__).parent / "training" / "sentences.csv"
 _FILE = Path(__file__).with_suffix(".toml")
 _SLOT = re.compile(r"\{(\w+)\}")
 _DRAWS = 4  # for each sentence wanted; a template with few words gives fewer sentences
@@ -56,6 +63,15 @@ def load_constructions(seed: int, path: Path = _FILE) -> list[Example]:
                 if len(made) == templates.each:
                     break
     return list(examples.values())
+
+
+def load_sentences(path: Path = _WRITTEN_FILE) -> list[Example]:
+    """The sentences written one by one, in the order of the file; their kinds are the groups."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Example(row["text"], LABELS.index(row["label"]), WRITTEN_SOURCE, row["kind"])
+            for row in csv.DictReader(file)
+        ]
 
 
 def _filled(form: str, words: dict[str, list[str]], generator: np.random.Generator) -> str:

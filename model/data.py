@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 _NO_LETTER = re.compile(r"[\W_]+")
 
 
+UNLABELLED = -1  # the label of a text that only teachers have a say on
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A text, the index of its label in ``LABELS``, and the set and group it comes from.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.config import LABELS, NEUTRAL, RunConfig, SourceConfig
-from model.data import Example, near_length_batches
+from model.config import LABELS, NEUTRAL, DistilConfig, RunConfig, SourceConfig
+from model.data import UNLABELLED, Example, near_length_batches
 from model.engines import Logits, group_by_length
 from model.metrics import choose, score
 from model.network import SentimentNetwork
@@ -50,8 +50,13 @@ def finetune(
     device: torch.device,
     autocast: torch.autocast,
     run: Path,
+    soft: NDArray[np.float32] | None = None,
 ) -> History:
-    """Trains the classifier and leaves the weights of the epoch best on dev in ``run``."""
+    """Trains the classifier and leaves the weights of the epoch best on dev in ``run``.
+
+    ``soft`` (texts, L) are the soft labels of the training rows, NaN where a row has none; a row
+    whose label is ``UNLABELLED`` has nothing else.
+    """
     settings = config.finetune
     seed = config.finetuning_seed
     checkpoint = run / "finetune.checkpoint"
@@ -64,8 +69,9 @@ def finetune(
 
     labels = torch.tensor([example.label for example in train])
     allowed = allowed_labels(train, sources)
-    weights = torch.tensor([sources[example.source].weight * example.weight for example in train])
+    weights = row_weights(train, sources)
 
+    softened = None if soft is None else torch.from_numpy(soft)
     lengths = [len(ids) for ids in encoded_train]
     epochs = [
         near_length_batches(lengths, np.random.default_rng((seed, epoch)), size=settings.batch_size)
@@ -95,10 +101,18 @@ def finetune(
                     logits = network(ids, sizes)
                 losses = smoothed_loss(
                     logits.float(),
-                    labels[batch].to(device),
+                    labels[batch].to(device).clamp_min(0),
                     allowed[batch].to(device),
                     settings.label_smoothing,
                 )
+                if softened is not None and config.distil:
+                    losses = distilled_loss(
+                        logits.float(),
+                        losses,
+                        softened[batch].to(device),
+                        (labels[batch] != UNLABELLED).to(device),
+                        config.distil,
+                    )
                 loss = (losses * weights[batch].to(device)).mean()
                 finish_step(loss, dense, optimizers)
                 total += loss.item()
@@ -112,7 +126,7 @@ def finetune(
                 continue
             network.eval()
             logits_dev = logits_of(network, encoded_dev, device)
-            scored = dev_metrics(logits_dev.astype(np.float64), dev, sources)
+            scored = dev_metrics(logits_dev.astype(np.float64), dev, sources, settings.choose_by)
             dev_score = scored["mean"]["score"]
             seconds, since = seconds + time.monotonic() - since, time.monotonic()
             history.append(
@@ -140,6 +154,11 @@ def _progress(
 ) -> dict[str, Any]:
     """What a checkpoint holds beside weights: where it was, and the open epoch's loss and time."""
     return {"done": done, "history": history, "best": best, "total": total, "seconds": seconds}
+
+
+def row_weights(examples: Sequence[Example], sources: dict[str, SourceConfig]) -> Tensor:
+    """(texts,) what the loss of each row is multiplied by."""
+    return torch.tensor([sources[example.source].weight * example.weight for example in examples])
 
 
 def allowed_labels(examples: Sequence[Example], sources: dict[str, SourceConfig]) -> Tensor:
@@ -170,6 +189,29 @@ def smoothed_loss(logits: Tensor, labels: Tensor, allowed: Tensor, smoothing: fl
     return -(target * log_probabilities.masked_fill(~allowed, 0.0)).sum(dim=1)
 
 
+def distilled_loss(
+    logits: Tensor, losses: Tensor, soft: Tensor, labelled: Tensor, config: DistilConfig
+) -> Tensor:
+    """The losses of rows that have soft labels too (Hinton et al., 2015).
+
+    Args:
+        logits: (B, L).
+        losses: (B,) by each row's own label; of no meaning where a row has none.
+        soft: (B, L) the teachers' probabilities at ``config.temperature``, NaN without.
+        labelled: (B,) whether a row has a label of its own.
+        config: what share of a labelled row's loss goes by its soft label.
+
+    Returns:
+        (B,) losses.
+    """
+    softened = ~soft.isnan().any(dim=1)
+    share = torch.where(labelled, config.soft_share * softened, 1.0)
+    own = (logits / config.temperature).log_softmax(dim=1)
+    divergence = functional.kl_div(own, soft.nan_to_num(), reduction="none").sum(dim=1)
+    # The gradient of a softened softmax shrinks by the square of the temperature.
+    return (1 - share) * losses + share * config.temperature**2 * divergence
+
+
 def logits_of(network: SentimentNetwork, sequences: Sequences, device: torch.device) -> Logits:
     """(texts, labels) logits, in the order of the sequences."""
     logits = np.empty((len(sequences), len(LABELS)), dtype=np.float32)
@@ -189,11 +231,15 @@ def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
 
 
 def dev_metrics(
-    scores: NDArray[np.float64], examples: Sequence[Example], sources: dict[str, SourceConfig]
+    scores: NDArray[np.float64],
+    examples: Sequence[Example],
+    sources: dict[str, SourceConfig],
+    choose_by: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Accuracy and macro-F1 of each source's dev split, and under ``mean`` the score to choose by.
 
-    That is the mean over the sources of accuracy for two classes and of macro-F1 for three.
+    That is the mean over the sources in ``choose_by``, without any over all, of accuracy for two
+    classes and of macro-F1 for three.
     """
     metrics: dict[str, dict[str, float]] = {}
     chosen_by = []
@@ -201,6 +247,7 @@ def dev_metrics(
         two_classes = sources[name].two_classes
         chosen = choose(scores[indices], two_classes)
         metrics[name] = score([examples[index].label for index in indices], chosen)
-        chosen_by.append(metrics[name]["accuracy" if two_classes else "macro_f1"])
+        if not choose_by or name in choose_by:
+            chosen_by.append(metrics[name]["accuracy" if two_classes else "macro_f1"])
     metrics["mean"] = {"score": float(np.mean(chosen_by))}
     return metrics

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from model.card import model_card
 from model.classifier import Classifier, softmax
 from model.config import LABELS, RunConfig, SourceConfig
 from model.constructions import SOURCE as CONSTRUCTIONS
-from model.constructions import load_constructions
-from model.data import Example, load_blocklist, load_splits, load_unlabelled
+from model.constructions import WRITTEN_SOURCE, load_constructions, load_sentences
+from model.data import UNLABELLED, Example, load_blocklist, load_splits, load_unlabelled
 from model.encoding import Encoder
 from model.engines import TorchEngine, available_cpus
 from model.errors import ConfigError, DataError, ExportError, SentimentError
@@ -36,9 +37,14 @@ from model.pretrain import pretrain
 from model.progress import Progress
 from model.reference import measure_texts
 from model.text import TextPipeline, default_stopwords
+from model.training.distil import cached_logits, soft_labels, teach
 from model.vocab import Vocabulary
 
 logger = logging.getLogger(__name__)
+
+Soft = NDArray[np.float32]
+
+_DRAWN = "unlabelled"
 
 
 def train(
@@ -56,13 +62,18 @@ def train(
             in for those that the configuration would build and pre-train.
 
     Raises:
-        ConfigError: ``run`` holds another configuration's run, or ``leave_out`` names no set.
+        ConfigError: ``run`` holds another configuration's run, or ``leave_out`` or ``choose_by``
+            names no set.
         DataError: the data cannot be used.
     """
     known = {source.name for source in config.data.sources}
-    if unknown := set(config.finetune.leave_out) - known:
-        raise ConfigError(f"leave_out names {min(unknown)}, which is no set of the configuration")
+    for setting in ("leave_out", "choose_by"):
+        if unknown := set(getattr(config.finetune, setting)) - known:
+            raise ConfigError(
+                f"{setting} names {min(unknown)}, which is no set of the configuration"
+            )
     splits = load_splits(config.data, data)
+    config = _with_teachers_found(config, data)
     if start:
         manifest = start.manifest
         dropouts = config.network.model_dump(include={"input_dropout", "output_dropout"})
@@ -74,7 +85,7 @@ def train(
     if config.pretrain:
         blocklist = load_blocklist(config.data, data)
         unlabelled = list(load_unlabelled(config.pretrain.unlabelled, data, blocklist))
-    own = load_constructions(config.seed) if config.finetune.constructions else []
+    own = _own_sentences(config)
     stopwords = start.stopwords if start else sorted(default_stopwords())
     digest = _digest(splits.train, splits.dev, unlabelled, stopwords)
     _claim(run, config, digest, _digest(own), start)
@@ -110,44 +121,78 @@ def train(
             autocast=autocast,
             directory=run,
         )
-    del unlabelled
-
-    torch.manual_seed(config.finetuning_seed)
-    network = SentimentNetwork(len(vocabulary), len(LABELS), config.network)
-    if start:
-        network.load_state_dict({n: torch.from_numpy(w).float() for n, w in start.weights.items()})
-    elif weights:
-        network.reader.load_state_dict(weights)
-    network.to(device)
     sources = {source.name: source for source in config.data.sources}
     train, encoded_train = _finetuning_rows(
         config, splits.train, encoded_train, own, encoder, sources
     )
-    history = finetune(
-        network,
-        train,
-        dev,
-        encoded_train,
-        encoded_dev,
-        sources,
-        config,
-        device,
-        autocast,
-        run,
-    )
+
+    def fit(
+        seed: int, directory: Path, soft: Soft | None = None
+    ) -> tuple[SentimentNetwork, History]:
+        """Fine-tunes a network with a seed; what comes of it has the weights best on dev."""
+        torch.manual_seed(seed)
+        network = SentimentNetwork(len(vocabulary), len(LABELS), config.network)
+        if start:
+            network.load_state_dict(
+                {name: torch.from_numpy(value).float() for name, value in start.weights.items()}
+            )
+        elif weights:
+            network.reader.load_state_dict(weights)
+        network.to(device)
+        seeded = config.model_copy(
+            update={"finetune": config.finetune.model_copy(update={"seed": seed})}
+        )
+        history = finetune(
+            network,
+            train,
+            dev,
+            encoded_train,
+            encoded_dev,
+            sources,
+            seeded,
+            device,
+            autocast,
+            directory,
+            soft,
+        )
+        network.load_state_dict(load_file(directory / "best.safetensors"))
+        return network.float().eval(), history
+
+    soft = None
+    if config.distil:
+        drawn = _drawn(unlabelled, config.distil.unlabelled, config.seed)
+        encoded_drawn = _encode(encoder, drawn)
+        soft = _soft_labels(
+            config,
+            train,
+            drawn,
+            encoded_train,
+            encoded_drawn,
+            unlabelled,
+            sources,
+            fit,
+            device,
+            run,
+        )
+        sources[_DRAWN] = SourceConfig(
+            name=_DRAWN, train=(), weight=config.distil.unlabelled_weight
+        )
+        train, encoded_train = train + drawn, encoded_train + encoded_drawn
+    del unlabelled
+    network, history = fit(config.finetuning_seed, run, soft)
     draw_curves(pretrain_history, history, run / "curves.png")
 
-    network.load_state_dict(load_file(run / "best.safetensors"))
-    network.float().eval()
     with torch.no_grad():  # what is stored in half precision is what is calibrated and measured
         for parameter in network.parameters():
             parameter.copy_(parameter.half().float())
     logits = logits_of(network, encoded_dev, device)
-    temperature = fit_temperature(logits, dev, sources)
+    chosen = [i for i, row in enumerate(dev) if _chooses(row, config.finetune.choose_by)]
+    chosen_dev = [dev[index] for index in chosen]
+    temperature = fit_temperature(logits[chosen], chosen_dev, sources)
     probabilities = softmax(logits, temperature)
-    metrics = dev_metrics(probabilities, dev, sources)
+    metrics = dev_metrics(probabilities, dev, sources, config.finetune.choose_by)
     threshold, certain = uncertain_below(
-        probabilities, dev, sources, config.finetune.confident_accuracy
+        probabilities[chosen], chosen_dev, sources, config.finetune.confident_accuracy
     )
     manifest = Manifest(
         format_version=artifacts.FORMAT_VERSION,
@@ -196,6 +241,79 @@ def train(
     return saved
 
 
+def _with_teachers_found(config: RunConfig, data: Path) -> RunConfig:
+    """The configuration with the directories of teachers that lie beside the data."""
+    if config.distil is None:
+        return config
+    teachers = [
+        teacher.model_copy(update={"directory": str(data / teacher.directory)})
+        if (data / teacher.directory).is_dir()
+        else teacher
+        for teacher in config.distil.teachers
+    ]
+    return config.model_copy(
+        update={"distil": config.distil.model_copy(update={"teachers": tuple(teachers)})}
+    )
+
+
+def _own_sentences(config: RunConfig) -> list[Example]:
+    """Our own sentences, those that the configuration gives a weight."""
+    own = load_constructions(config.seed) if config.finetune.constructions else []
+    return own + (load_sentences() if config.finetune.sentences else [])
+
+
+def _chooses(row: Example, choose_by: Sequence[str]) -> bool:
+    return not choose_by or row.source in choose_by
+
+
+def _drawn(unlabelled: Sequence[str], count: int, seed: int) -> list[Example]:
+    """Texts without labels to learn from teachers, the same ones for the same seed."""
+    generator = np.random.default_rng((seed, 11))
+    chosen = generator.permutation(len(unlabelled))[:count]
+    return [Example(unlabelled[index], UNLABELLED, _DRAWN) for index in sorted(chosen)]
+
+
+def _soft_labels(
+    config: RunConfig,
+    train: Sequence[Example],
+    drawn: Sequence[Example],
+    encoded_train: Sequences,
+    encoded_drawn: Sequences,
+    unlabelled: Sequence[str],
+    sources: dict[str, SourceConfig],
+    fit: Callable[[int, Path], tuple[SentimentNetwork, History]],
+    device: torch.device,
+    run: Path,
+) -> Soft:
+    """(rows and drawn texts, L) soft labels, NaN for rows of sets that are not distilled."""
+    settings = config.distil
+    assert settings is not None
+    rows = [
+        index
+        for index, row in enumerate(train)
+        if not settings.sources or row.source in settings.sources
+    ]
+    texts = [train[index].text for index in rows] + [row.text for row in drawn]
+    encoded = [encoded_train[index] for index in rows] + encoded_drawn
+    answers = []
+    for number in range(1, settings.networks + 1):
+        seed = config.seed + 100 * number
+        directory = run / "networks" / str(seed)
+        directory.mkdir(parents=True, exist_ok=True)
+        network, _ = fit(seed, directory)
+        answers.append(logits_of(network, encoded, device))
+    for teacher in settings.teachers:
+        taught = teach(
+            teacher, train, unlabelled, sources, seed=config.seed, device=device, run=run
+        ).to(device)
+        path = run / "teachers" / teacher.name / "logits.npz"
+        answers.append(cached_logits(path, texts, taught.logits))
+    soft = np.full((len(train) + len(drawn), len(LABELS)), np.nan, dtype=np.float32)
+    places = [*rows, *range(len(train), len(train) + len(drawn))]
+    soft[places] = soft_labels(answers, settings.temperature)
+    return soft
+
+
 def _hours(history: History, taken: str) -> float:
     """What the stages took; preparation and work that an interruption threw away do not count."""
     return sum(entry.get(taken, 0.0) for entry in history) / 3600
@@ -204,7 +322,8 @@ def _hours(history: History, taken: str) -> float:
 def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | None) -> None:
     """Takes a run directory for a configuration and its data, so that no other goes on in it.
 
-    Where only settings behind the pre-training differ, fine-tuning alone begins anew.
+    Where only settings after the pre-training differ, fine-tuning alone begins anew; teachers look
+    after themselves.
     """
     run.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json")
@@ -228,7 +347,15 @@ def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | 
     if path.exists() and path.read_text(encoding="utf-8") != content:
         logger.info("fine-tuning begins anew, with other settings")
         (run / "finetune.checkpoint").unlink(missing_ok=True)
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if _of_networks(earlier) != _of_networks(settings):
+            shutil.rmtree(run / "networks", ignore_errors=True)
     path.write_text(content, encoding="utf-8")
+
+
+def _of_networks(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the networks among the teachers depend on, which have seeds of their own."""
+    return settings | {"distil": None, "finetune": settings["finetune"] | {"seed": None}}
 
 
 def _digest(*parts: Iterable[Example | str]) -> str:
@@ -332,9 +459,12 @@ def _finetuning_rows(
     kept = [i for i, row in enumerate(train) if row.source not in config.finetune.leave_out]
     rows, ids = [train[i] for i in kept], [encoded[i] for i in kept]
     if own:
-        sources[CONSTRUCTIONS] = SourceConfig(
-            name=CONSTRUCTIONS, train=(), weight=config.finetune.constructions
-        )
+        for name, weight in (
+            (CONSTRUCTIONS, config.finetune.constructions),
+            (WRITTEN_SOURCE, config.finetune.sentences),
+        ):
+            if weight:
+                sources[name] = SourceConfig(name=name, train=(), weight=weight)
         logger.info("%d sentences of our own beside %d rows", len(own), len(rows))
         rows, ids = rows + own, ids + _encode(encoder, own)
     return rows, ids

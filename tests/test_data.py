@@ -189,3 +189,35 @@ def test_unlabelled_texts_come_once_and_without_blocklisted_ones(tmp_path: Path)
             [UnlabelledConfig(name="a", files=("a.csv",))], tmp_path, frozenset([text_key("乙")])
         )
     ) == ["甲"]
+
+
+def test_a_column_names_the_group_and_labels_have_weights(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "text,label,polarity,domain\n好坏参半,mixed,neutral,film\n好,positive,positive,shop\n",
+        encoding="utf-8",
+    )
+    weighed = source("a", group_column="domain", label_weights={"mixed": 0.5})
+    assert [(e.group, e.weight) for e in read_examples(path, weighed)] == [
+        ("film", 0.5),
+        ("shop", 1.0),
+    ]
+    with pytest.raises(DataError, match="line 1: the header must name a column kind"):
+        read_examples(path, source("a", group_column="kind"))
+
+
+def test_twins_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+    rows = [
+        (f"第{number}次来这家店，{end}", label)
+        for number in range(1000, 1200)
+        for end, label in (("很好", "positive"), ("很差", "negative"))
+    ]
+    write_csv(tmp_path / "a.csv", rows, ("text", "label"))
+    sides = {}
+    for twins in (False, True):
+        splits = load_splits(config(source("a", twins=twins)), tmp_path)
+        beginnings = [{e.text[:6] for e in side} for side in (splits.train, splits.dev)]
+        sides[twins] = beginnings[0] & beginnings[1]
+        assert 0.1 < len(splits.dev) / len(rows) < 0.3
+    assert sides[False]
+    assert not sides[True]
