@@ -81,7 +81,7 @@ fuzz: .venv/dev.installed ## Send 100,000 broken requests, and many texts to wha
 explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
 	$(BIN)/python -m bench.explain --write
 
-gate: .venv/serve.installed ## Read the sentences that a release must read rightly
+gate: .venv/serve.installed ## Run the release check: sentences that a model must get right
 	$(BIN)/sentiment gate
 
 image: ## Build the Docker image

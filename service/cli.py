@@ -388,7 +388,7 @@ def export(config: str, model: Path) -> None:
 @_model_option
 @_engine_option
 def gate(model: Path, engine: EngineChoice) -> None:
-    """Read the gate's sentences: exit code 0 when the model may be released, else 1."""
+    """Run the release check: exit code 0 when the model may be released, else 1."""
     from model.classifier import Classifier
     from model.gate import run_gate
 
