@@ -354,7 +354,7 @@ def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | 
 
 
 def _of_networks(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that the networks among the teachers depend on, which have seeds of their own."""
+    """The settings that the networks among the teachers depend on; their seeds are their own."""
     return settings | {"distil": None, "finetune": settings["finetune"] | {"seed": None}}
 
 
