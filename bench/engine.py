@@ -26,10 +26,10 @@ STEPS = 32
 RUNS = 30
 
 
-def batch(rows: int, vocabulary: int) -> list[list[int]]:
+def batch(rows: int, vocabulary: int, steps: int = STEPS) -> list[list[int]]:
     """Rows of any ids."""
     generator = np.random.default_rng(0)
-    return [list(map(int, generator.integers(2, vocabulary, STEPS))) for _ in range(rows)]
+    return [list(map(int, generator.integers(2, vocabulary, steps))) for _ in range(rows)]
 
 
 def seconds(engine: OnnxEngine, ids: list[list[int]]) -> float:

@@ -87,7 +87,7 @@ def export(
         ExportError: fewer labels agree than ``LEAST_AGREEMENT``, or more accuracy is lost than
             ``MOST_ACCURACY_LOST``.
     """
-    content = _network(artifact)
+    content = network_in_int8(artifact)
     exported = replace(artifact, onnx=lambda: content)
     reference = Classifier(artifact, TorchEngine(artifact))
     quantised = Classifier(artifact, OnnxEngine(exported))
@@ -143,8 +143,8 @@ def _mean(measured: Iterable[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _network(artifact: Artifact) -> bytes:
-    """The content of ``model.int8.onnx``."""
+def network_in_int8(artifact: Artifact) -> bytes:
+    """The content of ``model.int8.onnx``, whatever its answers are worth."""
     weights = {name: tensor.astype(np.float32) for name, tensor in artifact.weights.items()}
     embedding, embedding_scale = _to_int8(weights[EMBEDDING], EMBEDDING_MOST)
     (inputs, input_scale), (recurrent, recurrent_scale) = (

@@ -18,7 +18,7 @@ from model.config import SourceConfig
 from model.data import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ArtifactError, ExportError
-from model.export import export
+from model.export import export, network_in_int8
 from tests.conftest import sentences
 from tests.support.processors import emulated, output_of
 
@@ -59,10 +59,8 @@ def extreme(artifact: Artifact) -> Artifact:
 @pytest.fixture
 def extreme_network(tiny_artifact: Path, tmp_path: Path) -> Path:
     """The ONNX file of an extreme network."""
-    onnx = export(extreme(artifacts.load(tiny_artifact)), [(SOURCE, EXAMPLES[:1])]).onnx
-    assert onnx
     path = tmp_path / "extreme.onnx"
-    path.write_bytes(onnx())
+    path.write_bytes(network_in_int8(extreme(artifacts.load(tiny_artifact))))
     return path
 
 
