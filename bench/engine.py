@@ -7,7 +7,6 @@ operator by ONNX Runtime's own profiler, and the rate of one and of all processo
 """
 
 import json
-import os
 import tempfile
 import time
 from collections import Counter
@@ -16,11 +15,10 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnxruntime
 
 from model import artifact as artifacts
 from model.artifact import ONNX
-from model.engines import BATCH_SIZE, OnnxEngine, available_cpus
+from model.engines import BATCH_SIZE, OnnxEngine, available_cpus, session_options
 from service.settings import SHIPPED_MODEL
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
@@ -28,10 +26,10 @@ STEPS = 32
 RUNS = 30
 
 
-def batch(rows: int, vocabulary: int) -> list[list[int]]:
+def batch(rows: int, vocabulary: int, steps: int = STEPS) -> list[list[int]]:
     """Rows of any ids."""
     generator = np.random.default_rng(0)
-    return [list(map(int, generator.integers(2, vocabulary, STEPS))) for _ in range(rows)]
+    return [list(map(int, generator.integers(2, vocabulary, steps))) for _ in range(rows)]
 
 
 def seconds(engine: OnnxEngine, ids: list[list[int]]) -> float:
@@ -46,8 +44,9 @@ def seconds(engine: OnnxEngine, ids: list[list[int]]) -> float:
 
 def operators(ids: list[list[int]]) -> Counter[str]:
     """The microseconds of each operator over all runs."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options = session_options()
+    import onnxruntime  # once its telemetry is off
+
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as directory:
         options.profile_file_prefix = f"{directory}/profile"
@@ -67,7 +66,6 @@ def operators(ids: list[list[int]]) -> Counter[str]:
 
 def main() -> None:
     """Prints Markdown."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     artifact = artifacts.load(SHIPPED_MODEL)
     engine = OnnxEngine(artifact)
     vocabulary = len(artifact.vocabulary)

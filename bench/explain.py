@@ -34,6 +34,7 @@ from model.data import load_test
 from model.engines import TorchEngine
 from model.explain import ReferenceNetwork, Subject
 from model.progress import Progress
+from model.vocab import UNKNOWN_ID
 from service.settings import SHIPPED_MODEL
 
 PAGE = FIGURES.parent / "explanations.md"
@@ -101,8 +102,7 @@ def curve(classifier: Classifier, ids: Sequence[int], scores: Scores, label: int
     for step in STEPS[:-1]:
         removed = set(order[: round(step * len(ids))].tolist())
         left.append([number for place, number in enumerate(ids) if place not in removed])
-    nothing = classifier.encode("\u200b").windows[0]
-    answers: Scores = classifier.read_windows([*left, nothing])[:, label]
+    answers: Scores = classifier.read_windows([*left, [UNKNOWN_ID]])[:, label]
     return answers
 
 

@@ -15,7 +15,7 @@ from model.artifact import Artifact
 from model.config import LABELS, Label
 from model.encoding import Encoding
 from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
-from model.errors import BlankTextError
+from model.errors import BLANK, BlankTextError
 from model.progress import Progress
 from model.words import NO_OWN_WORDS, OwnWords
 
@@ -105,11 +105,12 @@ class Classifier:
         """A text as the network reads it.
 
         Raises:
-            BlankTextError: there is nothing but white space to classify.
+            BlankTextError: it leaves nothing to read, as ``is_blank`` has it.
         """
-        if not text.strip():
-            raise BlankTextError("the text is empty or blank")
-        return self.encoder.encode(text)
+        encoding = self.encoder.encode(text)
+        if not encoding.tokens:
+            raise BlankTextError(BLANK)
+        return encoding
 
     def probabilities(self, windows: Sequence[Sequence[int]]) -> Probabilities:
         """Calibrated probabilities of shape (windows, labels), by one run of the engine."""

@@ -15,6 +15,7 @@ import numpy as np
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
 from model.errors import DataError, shown
 from model.files import csv_rows
+from model.text import is_blank
 
 logger = logging.getLogger(__name__)
 
@@ -124,13 +125,14 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
         if column not in row:
             raise DataError(f"{path} line 1: the header must name a column label")
         label = row[column].strip()
-        if column == "polarity" and (not label or not row["text"].strip()):
+        blank = is_blank(row["text"])
+        if column == "polarity" and (not label or blank):
             continue
         if label not in known:
             raise DataError(
                 f"{path} line {line}: label {shown(repr(label))} is not one of {', '.join(known)}"
             )
-        if not row["text"].strip():
+        if blank:
             raise DataError(f"{path} line {line}: the text is blank")
         if source.group_column and source.group_column not in row:
             raise DataError(f"{path} line 1: the header must name a column {source.group_column}")

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,38 +84,28 @@ def group_by_length(lengths: Sequence[int], size: int = BATCH_SIZE) -> list[list
     return groups
 
 
-# In ONNX, as its own parser writes it:
-# <ir_version: 9, opset_import: ["": 18]>
-# product (uint8[M, K] a, int8[K, N] b) => (int32[M, N] c) { c = MatMulInteger (a, b) }
-_PRODUCT = (
-    b'\x08\t:j\n\x1a\n\x01a\n\x01b\x12\x01c"\rMatMulInteger:\x00\x12\x07product'
-    b"Z\x15\n\x01a\x12\x10\n\x0e\x08\x02\x12\n\n\x03\x12\x01M\n\x03\x12\x01K"
-    b"Z\x15\n\x01b\x12\x10\n\x0e\x08\x03\x12\n\n\x03\x12\x01K\n\x03\x12\x01N"
-    b"b\x15\n\x01c\x12\x10\n\x0e\x08\x06\x12\n\n\x03\x12\x01M\n\x03\x12\x01NB\x04\n\x00\x10\x12"
-)
+def session_options() -> Any:
+    """ONNX Runtime's options for a session that runs in the thread that asks it.
 
-
-@cache
-def _products_saturate() -> bool:
-    """Whether this processor adds two products of uint8 and int8 in 16 bits, which may not hold it.
-
-    x86 does where it has AVX2 or AVX-512 and no VNNI. The flags of a processor do not tell which
-    instructions ONNX Runtime runs on it, so it is asked for such a sum.
+    The first use imports ONNX Runtime, which takes half a second: only whoever runs it pays.
     """
+    # It reports to its maker unless told not to before it is imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(_PRODUCT, options, providers=["CPUExecutionProvider"])
-    largest = {"a": np.full((1, 2), 255, np.uint8), "b": np.full((2, 1), 127, np.int8)}
-    return int(session.run(None, largest)[0].item()) != 2 * 255 * 127
+    # Plans of memory for shapes that come again; batches hardly ever have the same.
+    options.enable_mem_pattern = False
+    return options
 
 
 class OnnxEngine:
     """The fast engine on a CPU: int8 in ONNX Runtime. It never imports torch.
 
-    Its products are exact on every processor. What runs in one batch shares its rounding, so that a
-    text's probabilities may differ in the third digit by what it runs beside.
+    Its products are exact on every processor, since the exporter keeps the LSTM's matrices within
+    what 16 bits hold. What runs in one batch shares its rounding, so that a text's probabilities
+    may differ in the third digit by what it runs beside.
     """
 
     name = "onnx"
@@ -132,17 +121,9 @@ class OnnxEngine:
                 f"the artifact holds no {ONNX}; run sentiment export on it, or set "
                 "SENTIMENT_ENGINE to torch"
             )
-        # It reports to its maker unless told not to before it is imported.
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-        import onnxruntime  # half a second: only whoever runs this engine pays
+        options = session_options()
+        import onnxruntime  # once its telemetry is off
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        # Plans of memory for shapes that come again; batches hardly ever have the same.
-        options.enable_mem_pattern = False
-        if _products_saturate():
-            # Has exact products by other instructions, which are slower with VNNI or without.
-            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(
                 artifact.onnx(), options, providers=["CPUExecutionProvider"]

@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+BLANK: Final = "the text is empty or blank"
+
 _MOST_SHOWN: Final = 200
 # Those that JSON allows in a string as they are: what steers a terminal, and halves of characters,
 # which no encoding can write.
@@ -53,7 +55,7 @@ class ExportError(SentimentError):
 
 
 class BlankTextError(SentimentError):
-    """The text to classify is empty or holds nothing but white space."""
+    """The text to classify leaves nothing to read: white space or markup alone, or nothing."""
 
 
 class TextLimitError(SentimentError):

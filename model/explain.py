@@ -315,7 +315,7 @@ def explain(classifier: Classifier, network: ReferenceNetwork, text: str) -> Exp
     """The answer for a text and its explanation.
 
     Raises:
-        BlankTextError: there is nothing but white space to explain.
+        BlankTextError: it leaves nothing to read.
     """
     (prediction,) = classifier.predict([text])
     subject = Subject(classifier, text, prediction)

@@ -12,6 +12,7 @@ from model import artifact as artifacts
 from model.artifact import CONFIDENCE_BINS, Reference
 from model.classifier import Classifier, Prediction
 from model.config import LABELS, Label
+from model.text import is_blank
 
 # A share of nothing would make the index infinite.
 _SMALLEST_SHARE = 1e-3
@@ -51,7 +52,7 @@ def measure(observations: Sequence[Observation]) -> Reference:
 
 def measure_texts(classifier: Classifier, texts: Iterable[str]) -> Reference:
     """The measure of a classifier's answers for texts, blank ones left out."""
-    predictions = classifier.predict(text for text in texts if text.strip())
+    predictions = classifier.predict(text for text in texts if not is_blank(text))
     return measure([observe(prediction) for prediction in predictions])
 
 

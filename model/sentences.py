@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from model.text import EMOJI
+from model.text import EMOJI, EMOTICON, REFERENCE
 
 # Kept whole where they are closed on their line; a longer one is no part of a sentence.
 _PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "【】"))
@@ -11,19 +11,18 @@ _QUOTED = "|".join(rf"{left}[^{left}{right}\n\r]{{0,300}}+{right}" for left, rig
 # After a digit it means inches.
 _QUOTED += r"|(?<!\d)\"[^\"\n\r]{0,300}+\""
 _CLOSING = "”’」』》）)】"
-_EMOTICON = r"\[[^\W\d_]{1,8}+\]"
 
 _PART = re.compile(
     rf"""
     (?P<line>[\n\r\x0b\x0c\x85\u2028\u2029]+)
     # Whose marks end nothing.
-  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | &\#?\w{{1,8}}+;)
+  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | {REFERENCE})
   | (?P<quoted>{_QUOTED})
     # A plain full stop ends a sentence only after Chinese, and one of full width only where no
     # number does: 3.5 and app.cn have one too.
   | (?P<end>(?>(?:[。！？；…｡!?]++ | \.{{2,}}+ | ;(?![0-9]) | (?<![0-9０-９])．
       | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+)
-      [{_CLOSING}]*+ (?:{EMOJI} | {_EMOTICON})*)
+      [{_CLOSING}]*+ (?:{EMOJI} | {EMOTICON})*)
     """,
     re.VERBOSE,
 )
@@ -31,7 +30,7 @@ _ENDS_INSIDE = re.compile(r"[。！？…!?][”’」』\"]$")
 _GOES_ON = re.compile(r"[，、：。！？；…,:!?;.]")
 
 _WORD = re.compile(r"\w")
-_EMOTICONS = re.compile(_EMOTICON)
+_EMOTICONS = re.compile(EMOTICON)
 
 
 class Sentence(NamedTuple):

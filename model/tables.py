@@ -28,10 +28,11 @@ import numpy as np
 from model.classifier import CHUNK_TEXTS, Classifier, Prediction
 from model.cluster import ClusterClassifier, Shares
 from model.config import LABELS, Label
-from model.errors import DataError, shown
+from model.errors import BLANK, DataError, shown
 from model.files import csv_rows
 from model.outputs import Outputs, commit
 from model.progress import Progress
+from model.text import is_blank
 
 COLUMN: Final = "text"
 ADDED: Final = ("label", "confidence", *LABELS)
@@ -42,7 +43,6 @@ _PARQUET = ".parquet"
 SUFFIXES: Final = (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
 _BYTE_ORDER_MARK = "\ufeff"
-BLANK: Final = "the text is empty or blank"
 _NOT_UTF8 = "it is not UTF-8"
 # Rows of a Parquet file that are in memory together, and a row group of the output.
 _GROUP_ROWS = 16_384
@@ -320,10 +320,10 @@ class _DelimitedTable:
                 elif len(fields) != self._fields:
                     reason = f"{len(fields)} fields, where the header has {self._fields}"
                     yield Row(None, reason, raw)
-                elif fields[self._index].strip():
-                    yield Row(fields[self._index], "", raw)
-                else:
+                elif is_blank(fields[self._index]):
                     yield Row(None, BLANK, raw)
+                else:
+                    yield Row(fields[self._index], "", raw)
 
     def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
         file.write(self._extended(self._head, ADDED))
@@ -381,7 +381,7 @@ def json_row(line: bytes, column: str) -> Row:
     if not isinstance(text, str):
         reason = f"its {column} is no string" if column in value else f"it has no field {column}"
         return Row(None, reason, line)
-    if not text.strip():
+    if is_blank(text):
         return Row(None, BLANK, line)
     with suppress(UnicodeEncodeError):
         text.encode()
@@ -486,7 +486,7 @@ class _ParquetTable:
             except UnicodeDecodeError:
                 yield None, _NOT_UTF8
                 continue
-            yield (text, "") if text.strip() else (None, BLANK)
+            yield (None, BLANK) if is_blank(text) else (text, "")
 
     def _shown(self, batch: Any, index: int) -> dict[str, object]:
         """A row's values by column."""

@@ -5,11 +5,13 @@ forms that change lengths, removed markup and traditional characters alike. Trai
 call the same ``TextPipeline.tokenize``; there is no second tokenizer.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html.entities import html5
 from typing import Literal, NamedTuple
 
 import emoji
@@ -28,6 +30,12 @@ _EMOJI_TAIL = "[\ufe0f\U0001f3fb-\U0001f3ff]*+"
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
 _KEYCAP = "[0-9#*]\ufe0f?\u20e3"
 EMOJI = rf"(?>{_KEYCAP}|{_EMOJI}{_EMOJI_TAIL}(?:\u200d{_EMOJI}{_EMOJI_TAIL})*)"
+
+# An emoticon of Weibo, WeChat or Bilibili: [泪], [doge], [小电视_赞].
+EMOTICON = r"\[[^\W\d_]{1,8}+(?:_[^\W\d_]{1,8}+)?\]"
+
+# A character reference of HTML; no name in its list is longer. It may be none, as &x; is.
+REFERENCE = r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}+|\#(?:[0-9]{1,8}+|[xX][0-9a-fA-F]{1,8}+));"
 
 # What faces drawn with characters are made of, and hardly anything else in brackets.
 _FACE_MARKS = r"\^ω▽∀∇□д益皿﹏︿≧≦•´`╯╰∩△⊙ㅂ﹃┯╥๑ゝ∠"
@@ -59,12 +67,11 @@ _TOKEN = re.compile(
     (?P<markup>
         </?(?:{_HTML_NAMES})(?>(?:{_HTML_ATTRIBUTE}){{0,20}})\s*+/?>
       | <!--[^<>]{{2,302}}+(?<=--)>
-      | &(?:nbsp|amp|lt|gt|quot|apos|hellip|middot|mdash|ndash|ldquo|rdquo|\#x?[0-9a-f]{{1,6}});
       | (?:https?://|www\.)(?>(?:[$%&*+.:=?@\#~_-]*+[a-z0-9/]++)+)
       | @[a-z0-9_-]{{1,30}}+(?![\w-]) | @[\w-]{{1,30}}+(?=[\s:])
       | {_INVISIBLE}
     )
-  | (?P<emoticon>\[[^\W\d_]{{1,8}}+(?:_[^\W\d_]{{1,8}}+)?\])  # [泪], [doge], [小电视_赞]
+  | (?P<emoticon>{EMOTICON})
   | (?P<kaomoji>
         \((?=[^()\n]{{0,16}}[{_FACE_MARKS}])[^()\d{CJK}\n]{{2,16}}+\)
       | (?<![a-z0-9_])(?>[t;][_.]{{1,3}}+[t;]|q[aw]q|orz)(?![a-z0-9_])
@@ -82,6 +89,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+
+_REFERENCE = re.compile(REFERENCE)
+_REFERENCE_OR_CHARACTER = re.compile(rf"{REFERENCE}|.", re.DOTALL)
 
 _SIGN = re.compile(f"{_FLAG}|{_EMOJI}")
 _CHINESE = re.compile(f"[{CJK}{_OTHER_IDEOGRAPHS}]")
@@ -172,14 +182,55 @@ def _simplify(text: str) -> str:
     return "".join(form if len(form := convert(char)) == 1 else char for char in text)
 
 
+def _referenced(piece: str) -> str | None:
+    """What a character reference stands for; ``None`` where the piece is none that HTML knows."""
+    if piece.startswith("&#"):
+        # One that stands for no character leaves white space.
+        return html.unescape(piece).replace("\ufffd", "") or " "
+    return html5.get(piece[1:])
+
+
+def _decoded(text: str) -> tuple[str, list[int], list[int]]:
+    """A text whose character references are replaced, once, and ``Normalized``'s two sequences."""
+    forms: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in _REFERENCE_OR_CHARACTER.finditer(text):
+        piece, (start, end) = match[0], match.span()
+        form = _referenced(piece)
+        if form is None:
+            forms.append(piece)
+            starts.extend(range(start, end))
+            ends.extend(range(start + 1, end + 1))
+        else:
+            forms.append(form)
+            starts.extend([start] * len(form))
+            ends.extend([end] * len(form))
+    return "".join(forms), starts, ends
+
+
 def normalize(text: str) -> Normalized:
-    """NFKC, lower case, traditional to simplified.
+    """Character references decoded, NFKC, lower case, traditional to simplified.
 
     Any string is accepted, lone surrogates included.
 
-    >>> normalize("ＡＰＰ很棒…").text
+    >>> normalize("ＡＰＰ很&#26834;…").text
     'app很棒...'
     """
+    if not _REFERENCE.search(text):
+        return _folded(text)
+    decoded, starts, ends = _decoded(text)
+    folded = _folded(decoded)
+    count = len(folded.text)
+    return Normalized(
+        folded.text,
+        [starts[start] for start in folded.starts or range(count)],
+        [ends[end - 1] for end in folded.ends or range(1, count + 1)],
+    )
+
+
+def _folded(text: str) -> Normalized:
+    """As ``normalize``, by characters alone."""
     mapped = text.translate(_CHARACTER_FORMS)
     # No form is empty, so an unchanged length means that each character kept its place.
     if len(mapped) == len(text) and unicodedata.is_normalized("NFC", mapped):
@@ -294,6 +345,15 @@ class TextPipeline:
                 form = _token_form(kind, match.group())
                 tokens.append(Token(form, *span(start, end), form in stopwords))
         return tokens
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text leaves nothing to read: white space, markup, invisible characters, or none.
+
+    >>> is_blank("<br>&nbsp;"), is_blank("！")
+    (True, False)
+    """
+    return all(match.lastgroup == "markup" for match in _TOKEN.finditer(normalize(text).text))
 
 
 def sign_name(form: str) -> str | None:

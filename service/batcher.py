@@ -261,7 +261,7 @@ class Batcher:
         Each token is left out once, and each such reading is bulk work.
 
         Raises:
-            BlankTextError: there is nothing but white space to explain.
+            BlankTextError: it leaves nothing to read.
             TextLimitError: the text, or what its tokens are read as, is over its limit.
             QueueFullError: the queue has no room for it, or it takes too long to read.
             DeadlineError: the answer and the explanation did not come in time.

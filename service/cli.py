@@ -219,16 +219,20 @@ def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
 
 
 def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
-    from model.tables import BLANK
+    from model.errors import BLANK
+    from model.text import is_blank
     from service.errors import problem
     from service.schemas import sentiment_fields
 
-    predictions = classifier.predict(text for text in texts if text.strip())
-    for text in texts:
+    blank = [is_blank(text) for text in texts]
+    predictions = classifier.predict(
+        text for text, nothing in zip(texts, blank, strict=True) if not nothing
+    )
+    for text, nothing in zip(texts, blank, strict=True):
         answer = (
-            sentiment_fields(next(predictions))
-            if text.strip()
-            else {"error": problem(422, BLANK).model_dump(exclude_none=True)}
+            {"error": problem(422, BLANK).model_dump(exclude_none=True)}
+            if nothing
+            else sentiment_fields(next(predictions))
         )
         sys.stdout.write(f"{json_line({'input': text, **answer})}\n")
     sys.stdout.flush()

@@ -196,7 +196,7 @@ class AnalyzeResponse(PredictResponse):
     """The answer for a text, as for ``/v1/predict``, and for each of its sentences."""
 
     sentences: list[SentenceSentiment] = Field(
-        description="In order; between two there is nothing but white space."
+        description="In order; between two there is nothing to read."
     )
 
 

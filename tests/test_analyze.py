@@ -1,6 +1,7 @@
 """``/v1/analyze`` and ``/v1/explain``, over ASGI."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +15,7 @@ from service.batcher import Batcher
 from service.errors import DeadlineError
 from service.settings import load_settings
 from tests.conftest import SHIPPED, HeldEngine, wait_ready
-from tests.test_api import assert_problem
+from tests.test_api import BLANK_TEXTS, assert_problem
 from tests.test_batcher import unobserved
 
 TEXT = "房間很乾淨！😀服務也好，\n就是ＡＰＰ太差…下次不來了。[泪]"
@@ -97,8 +98,7 @@ def test_negation_is_what_makes_the_difference(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("text", "status", "detail"),
     [
-        ("", 422, "empty or blank"),
-        (" \n", 422, "empty or blank"),
+        *[(text, 422, "empty or blank") for text in BLANK_TEXTS],
         ("\ud800", 422, "surrogate"),
         ("好" * 10_001, 413, "10001 characters"),
     ],
@@ -106,22 +106,48 @@ def test_negation_is_what_makes_the_difference(client: TestClient) -> None:
 def test_a_text_that_cannot_be_read_is_the_same_problem_everywhere(
     client: TestClient, path: str, text: str, status: int, detail: str
 ) -> None:
-    content = f'{{"text": "{text}"}}'.encode("unicode_escape" if text == "\ud800" else "utf-8")
-    if text == " \n":
-        content = b'{"text": " \\n"}'
+    content = json.dumps({"text": text}, ensure_ascii=text == "\ud800").encode()
     headers = {"content-type": "application/json"}
     assert_problem(client.post(path, content=content, headers=headers), status, detail)
 
 
-@pytest.mark.parametrize("text", ["<br>", "\u200b"])
-def test_a_text_that_leaves_nothing_to_read_is_answered_and_explained(
-    client: TestClient, text: str
+def test_a_line_of_markup_is_no_sentence(client: TestClient) -> None:
+    body = client.post("/v1/analyze", json={"text": "房间很好。\n<br>\n早餐太差"}).json()
+    assert [sentence["text"] for sentence in body["sentences"]] == ["房间很好。", "早餐太差"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("👍👍", ["👍", "👍"]),
+        ("！！！", ["！！！"]),
+        ("[泪]", ["[泪]"]),
+        ("(≧▽≦)", ["(≧▽≦)"]),
+    ],
+)
+def test_signs_alone_are_an_answer_with_reasons(
+    client: TestClient, text: str, read: list[str]
 ) -> None:
-    explained = client.post("/v1/explain", json={"text": text})
-    assert explained.status_code == 200
-    assert explained.json()["tokens"] == []
-    analysed = client.post("/v1/analyze", json={"text": text}).json()
-    assert [sentence["text"] for sentence in analysed["sentences"]] == [text]
+    response = client.post("/v1/explain", json={"text": text})
+    assert response.status_code == 200
+    tokens = response.json()["tokens"]
+    assert [token["text"] for token in tokens] == read
+    for token in tokens:
+        assert max(map(abs, token["contribution"].values())) > 0
+
+
+def test_a_token_written_by_references_is_the_whole_of_them(client: TestClient) -> None:
+    text = "早餐&#22826;&#x5dee;&hearts;"
+    tokens = client.post("/v1/explain", json={"text": text}).json()["tokens"]
+    assert [(token["normalized"], token["text"]) for token in tokens] == [
+        ("早餐", "早餐"),
+        ("太", "&#22826;"),
+        ("差", "&#x5dee;"),
+        ("♥", "&hearts;"),
+    ]
+    for token in tokens:
+        assert text[token["offset"] :].startswith(token["text"])
+        assert len(token["text"]) == token["length"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from model.engines import BATCH_SIZE, Logits, OnnxEngine
+from model.errors import BLANK
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
@@ -19,6 +20,11 @@ from tests.conftest import HeldEngine, wait_ready
 
 TEXT = "房间很好"
 JSON = {"content-type": "application/json"}
+# White space, invisible characters, and markup alone.
+BLANK_TEXTS = (
+    *("", " ", "\n", "\u3000\t", "\x00", "\u200b", "&nbsp;", "<br>", "&lt;br&gt;"),
+    *("https://t.cn/x", "<p class='a'>&#8203; @user </p>"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +99,17 @@ def test_a_batch_answers_as_the_single_texts_do(client: TestClient) -> None:
         assert result["probabilities"] == pytest.approx(single["probabilities"], abs=0.03)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n", "\u3000\t"])
+@pytest.mark.parametrize("text", BLANK_TEXTS)
 def test_blank_text_is_a_422(client: TestClient, text: str) -> None:
     assert_problem(client.post("/v1/predict", json={"text": text}), 422, "empty or blank")
+
+
+def test_blank_text_in_a_batch_is_a_422_in_its_place(client: TestClient) -> None:
+    items = [{"text": text} for blank in BLANK_TEXTS for text in (TEXT, blank)]
+    results = client.post("/v1/predict/batch", json={"items": items}).json()["results"]
+    assert [result["label"] for result in results[::2]] == ["positive"] * len(BLANK_TEXTS)
+    for result in results[1::2]:
+        assert (result["error"]["status"], result["error"]["detail"]) == (422, BLANK)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +147,9 @@ def test_a_bad_body_is_a_clear_problem(
     assert client.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("text", ["😂", "hello world", "123", "\x00", "\u202e好", "a\u0301" * 2000])
+@pytest.mark.parametrize(
+    "text", ["😂", "hello world", "123", "好\x00", "\u202e好", "a\u0301" * 2000]
+)
 def test_odd_text_gets_an_answer(client: TestClient, text: str) -> None:
     response = client.post("/v1/predict", json={"text": text})
     assert response.status_code == 200

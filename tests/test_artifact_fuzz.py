@@ -24,7 +24,7 @@ from model.config import LABELS, NetworkConfig, TextConfig
 from model.engines import EngineChoice
 from model.errors import SentimentError
 from model.explain import ReferenceNetwork
-from model.export import _network
+from model.export import network_in_int8
 from model.vocab import Vocabulary
 
 Files = dict[str, bytes]
@@ -68,7 +68,7 @@ def network_bytes() -> Files:
         }
     )
     artifact = Artifact(manifest, Vocabulary(WORDS), ("的",), weights, "# A card\n")
-    network = _network(artifact)
+    network = network_in_int8(artifact)
     whole = Artifact(
         manifest, artifact.vocabulary, ("的",), weights, artifact.card, lambda: network
     )

@@ -100,11 +100,12 @@ def test_the_end_of_a_long_text_counts(shipped_classifier: Classifier) -> None:
 
 
 def test_blank_text_is_refused(tiny_classifier: Classifier) -> None:
-    with pytest.raises(BlankTextError):
-        list(tiny_classifier.predict(["很好", " \u3000\n"]))
+    for text in (" \u3000\n", "<br>", "https://t.cn/a", "\u200b"):
+        with pytest.raises(BlankTextError):
+            list(tiny_classifier.predict(["很好", text]))
 
 
-@pytest.mark.parametrize("text", ["123", "😂", "hello", "https://t.cn/a", "\u200b"])
+@pytest.mark.parametrize("text", ["123", "😂", "hello", "the room is great, I love it", "！！！"])
 def test_text_without_a_chinese_word_is_uncertain(tiny_classifier: Classifier, text: str) -> None:
     assert next(tiny_classifier.predict([text])).uncertain
 

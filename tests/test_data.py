@@ -46,7 +46,10 @@ def test_a_byte_order_mark_and_gzip_are_read(tmp_path: Path) -> None:
 
 def test_rows_without_a_polarity_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("text,label,polarity\n好,happy,positive\n啊,surprise,\n", encoding="utf-8")
+    path.write_text(
+        "text,label,polarity\n好,happy,positive\n啊,surprise,\n<br>,happy,positive\n",
+        encoding="utf-8",
+    )
     assert [e.text for e in read_examples(path, source("a"))] == ["好"]
 
 
@@ -58,6 +61,7 @@ def test_rows_without_a_polarity_are_left_out(tmp_path: Path) -> None:
         (b"text\n\xe5\xa5\xbd\n", "line 1: the header must name a column label"),
         (b"text,label\ngood,positive\nbad,awful\n", "line 3: label 'awful' is not one of positive"),
         (b"text,label\n  ,positive\n", "line 2: the text is blank"),
+        (b"text,label\n<br>,positive\n", "line 2: the text is blank"),
         (b"text,label\ngood\n", "line 2: the row has 1 fields and the header 2"),
         (b"text,label\ngood,positive,x\n", "line 2: the row has 3 fields and the header 2"),
         (

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.classifier import Classifier
 from model.encoding import Encoder
 from model.text import TextPipeline
 from model.vocab import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
@@ -60,6 +61,46 @@ def test_stopwords_alone_are_read() -> None:
 
 def test_markup_alone_is_one_unknown_word() -> None:
     assert ENCODER.encode("https://t.cn/x").windows == ((UNKNOWN_ID,),)
+
+
+# As people use them most.
+EMOJI = (
+    "😀😃😄😁😆😅🤣😂🙂🙃😉😊😇🥰😍🤩😘😗😚😙😋😛😜🤪😝🤑🤗🤭🤫🤔🤐🤨😐😑😶😏😒🙄😬🤥😌😔😪🤤😴😷🤒🤕🤢🤮🤧🥵🥶🥴😵🤯🤠🥳😎🤓🧐😕😟"
+    "🙁☹😮😯😲😳🥺😦😧😨😰😥😢😭😱😖😣😞😓😩😫🥱😤😡😠🤬😈👿💀💩🤡👹👻👽🤖😺😻🙈💋💌💘💝💖💗💓💕💔❤🧡💛💚💙💜🖤💯💢💥💦💤👋👌✌🤞🤟"
+    "🤙👈👉👆👇👍👎✊👊🤛👏🙌🙏💪👀👶👧👩👨🙅🙆🙋🤦🤷🐶🐱🐷🐮🐔🐂🌹🌸🌞🌙⭐🌟✨⚡🔥🌈☀❄🎂🍰🍺🍻🎉🎊🎁🏆🥇⚽🎵🎤📷📱💰💸📈📉🚀✈🚗🏠⏰✅❌❗❓"
+    "⚠🆗♥"
+)
+
+
+def test_no_common_emoji_is_invisible_or_taken_for_another(shipped_classifier: Classifier) -> None:
+    encoder = shipped_classifier.encoder
+    read = {emoji: encoder.encode(emoji).windows for emoji in EMOJI}
+    assert len(read) == len(EMOJI) > 150
+    for emoji, (ids,) in read.items():
+        assert set(ids) != {UNKNOWN_ID}, emoji
+    assert len(set(read.values())) == len(EMOJI)
+
+
+def test_an_emoji_is_read_by_its_name_and_a_bracket_by_its_own() -> None:
+    words = ["拇指", "向下", "心", "碎", "赞", "❤"]
+    vocabulary = Vocabulary([PADDING, UNKNOWN, *words])
+    encoder = Encoder(TextPipeline(), vocabulary, window=8)
+
+    def read(text: str) -> list[str]:
+        (ids,) = encoder.encode(text).windows
+        return [vocabulary.words[number] for number in ids]
+
+    assert read("👎🏽") == ["拇指", "向下"]
+    assert read("💔") == read("[心碎]") == ["心", "碎"]
+    assert read("[心碎_赞]") == ["心", "碎", "赞"]
+    assert read("❤️") == ["❤"]  # which the vocabulary has itself
+    assert encoder.encode("👎💔❤️").unknown == 2
+
+
+def test_an_emoji_alone_can_decide(shipped_classifier: Classifier) -> None:
+    texts = ["刚到货", "刚到货🤮", "刚到货👎", "刚到货💔"]
+    answers = {answer.probabilities for answer in shipped_classifier.predict(texts)}
+    assert len(answers) == len(texts)
 
 
 def test_chinese_is_told_from_digits_emoji_and_english() -> None:

@@ -182,11 +182,3 @@ def test_a_token_that_was_cut_between_windows_is_left_out_of_both(
     (only,) = explain(exact, network, text).tokens
     expected = np.subtract(prediction.probabilities, probabilities(exact, [UNKNOWN_ID]))
     assert only.contribution == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_text_that_leaves_nothing_to_read_has_no_tokens(
-    exact: Classifier, network: ReferenceNetwork
-) -> None:
-    explanation = explain(exact, network, "<br>")
-    assert explanation.tokens == []
-    assert explanation.reference == pytest.approx(explanation.prediction.probabilities, abs=1e-5)

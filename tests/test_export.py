@@ -7,18 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import parser
+from onnx import numpy_helper
 
 from model import artifact as artifacts
-from model import engines
+from model.artifact import EMBEDDING, Artifact
 from model.classifier import Classifier
 from model.config import SourceConfig
 from model.data import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ArtifactError, ExportError
-from model.export import export
+from model.export import export, network_in_int8
 from tests.conftest import sentences
+from tests.support.processors import emulated, output_of
 
 SOURCE = SourceConfig(name="reviews", train=())
 EXAMPLES = [
@@ -34,12 +36,78 @@ def test_both_engines_read_the_same(tiny_artifact: Path) -> None:
     np.testing.assert_allclose(logits, expected, atol=0.05 * np.abs(expected).max())
 
 
-def test_the_product_that_the_engine_tries_is_what_its_comment_says() -> None:
-    comment = (
-        Path(engines.__file__).read_text(encoding="utf-8").partition("as its own parser writes")[2]
-    )
-    lines = [line.removeprefix("# ") for line in comment.split("_PRODUCT")[0].splitlines()[1:]]
-    assert parser.parse_model("\n".join(lines)).SerializeToString() == engines._PRODUCT
+def extreme(artifact: Artifact) -> Artifact:
+    """The artifact with a network whose sums of int8 products are the largest that there can be.
+
+    Every vector and most columns of the LSTM's matrices have one sign, and most of their values
+    are their largest one, so that bytes of 255 and 64 meet; the sums stay where gates respond.
+    """
+    generator = np.random.default_rng(0)
+    weights = {name: tensor.astype(np.float32) for name, tensor in artifact.weights.items()}
+    for name, tensor in weights.items():
+        if name == EMBEDDING:
+            weights[name] = np.maximum(generator.random(tensor.shape) * 2, 1).astype(np.float32)
+        elif "weight_" in name:
+            rows, columns = tensor.shape
+            signs = np.where(np.arange(rows) % 4, np.sign(generator.normal(size=rows)), 0)
+            values = np.minimum(generator.random((rows, columns)) * 2, 1) / columns
+            mixed = generator.uniform(-1, 1, (rows, columns)) / columns
+            weights[name] = np.where(signs[:, None] == 0, mixed, values * signs[:, None])
+    return replace(artifact, weights=weights)
+
+
+@pytest.fixture
+def extreme_network(tiny_artifact: Path, tmp_path: Path) -> Path:
+    """The ONNX file of an extreme network."""
+    path = tmp_path / "extreme.onnx"
+    path.write_bytes(network_in_int8(extreme(artifacts.load(tiny_artifact))))
+    return path
+
+
+def test_no_sum_of_two_products_outgrows_16_bits(extreme_network: Path) -> None:
+    constants = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(extreme_network).graph.initializer
+    }
+    for name in ("input_weights", "recurrent_weights"):
+        largest = int(np.abs(constants[name].astype(int)).max())
+        assert largest == 64
+        assert 2 * 255 * largest <= np.iinfo(np.int16).max
+    assert np.abs(constants["embedding"].astype(int)).max() == 127
+
+
+# Prints the logits of a network by the instructions of the engine and, second, by those that ONNX
+# Runtime never adds products in 16 bits with.
+_BOTH_WAYS = """
+import json, sys
+import numpy as np
+from model.engines import pad, session_options
+options = [session_options(), session_options()]
+options[1].add_session_config_entry("session.x64quantprecision", "1")
+import onnxruntime
+generator = np.random.default_rng(1)
+batch = [list(generator.integers(2, int(sys.argv[2]), length)) for length in (1, 2, 5, 30, 30)]
+ids, lengths = pad(batch)
+print(json.dumps([
+    onnxruntime.InferenceSession(sys.argv[1], each, providers=["CPUExecutionProvider"])
+    .run(None, {"ids": ids, "lengths": lengths})[0].tolist()
+    for each in options
+]))
+"""
+
+
+# Haswell has AVX2 and no VNNI: there sums of int8 products would overflow.
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "processor", [None, pytest.param("Haswell", marks=emulated)], ids=["this", "haswell"]
+)
+def test_instructions_that_cannot_overflow_give_the_same_bits(
+    processor: str | None, extreme_network: Path, tiny_classifier: Classifier
+) -> None:
+    size = len(tiny_classifier.artifact.vocabulary)
+    fast, exact = output_of(processor, _BOTH_WAYS, str(extreme_network), str(size))
+    assert fast == exact
+    assert np.std(fast, axis=0).min() > 0  # by the ids read, not by the biases alone
 
 
 def test_padding_reaches_no_answer(tiny_artifact: Path) -> None:

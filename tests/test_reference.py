@@ -50,7 +50,7 @@ def test_the_reference_of_an_artifact_can_be_recorded_anew(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     artifacts.save(artifacts.load(tiny_artifact), tmp_path)
-    recorded = record(tmp_path, ["房间很好", "", "早餐很好"])
+    recorded = record(tmp_path, ["房间很好", "", "<br>", "早餐很好"])
     assert recorded.labels["positive"] == 1
     assert recorded.texts == 2
     again = artifacts.load(tmp_path)

@@ -23,6 +23,7 @@ def sentences(text: str) -> list[str]:
         ("评分３．５分，1;2;3。１．好", ["评分３．５分，1;2;3。", "１．好"]),
         ("见HTTP://a.cn/x?id=1;很好", ["见HTTP://a.cn/x?id=1;", "很好"]),
         ("好&nbsp;的？行", ["好&nbsp;的？", "行"]),
+        ("好&exclamation;的&#22909;？行", ["好&exclamation;的&#22909;？", "行"]),
         # Quotations and brackets are whole; one that ends as a sentence does ends the one around.
         ("他说：“很好。我喜欢！”然后走了。", ["他说：“很好。我喜欢！”", "然后走了。"]),
         ("“太差了！”，他说。", ["“太差了！”，他说。"]),
@@ -34,6 +35,7 @@ def sentences(text: str) -> list[str]:
         ("太差了:( 下次不来。还是算了:)", ["太差了:( 下次不来。", "还是算了:)"]),
         # What has no word belongs to the sentence before it, or to the first.
         ("太差了。😡😡下次不来👨‍👩‍👧。[泪]", ["太差了。😡😡", "下次不来👨‍👩‍👧。[泪]"]),
+        ("好！[小电视_赞]不来", ["好！[小电视_赞]", "不来"]),
         ("太差了\n——\n😡\n不来", ["太差了\n——\n😡", "不来"]),
         ("！！\n好吃。", ["！！\n好吃。"]),
         ("😀", ["😀"]),

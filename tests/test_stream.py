@@ -28,7 +28,7 @@ from service.settings import load_settings
 from service.state import Service
 from tests.conftest import PATIENT, HeldEngine, wait_ready
 from tests.support.clock import wait_for
-from tests.test_api import TEXT, assert_problem
+from tests.test_api import BLANK_TEXTS, TEXT, assert_problem
 from tests.test_docs import read
 from tests.test_middleware import body_then, part, post, sends
 from tests.test_server import log_lines, served
@@ -77,7 +77,7 @@ def test_a_bad_line_is_an_error_in_its_place(client: TestClient) -> None:
         ({"id": "d", "text": 1}, 422, "text: Input should be a valid string", "d"),
         ({"id": "e", "text": TEXT, "more": 1}, 422, "Unknown field", "e"),
         ({"id": 7, "text": TEXT}, 422, "id: ", None),
-        ({"id": "f", "text": " "}, 422, "empty or blank", "f"),
+        *[({"id": "f", "text": blank}, 422, "empty or blank", "f") for blank in BLANK_TEXTS],
         ({"id": "g", "text": "好" * 10_001}, 413, "10001 characters", "g"),
         (b'{"text": "\\ud800"}', 422, "surrogate", None),
         (b'{"text": "' + b"x" * LONGEST_LINE + b'"}', 413, "longer than 65536 bytes", None),
@@ -92,8 +92,8 @@ def test_a_bad_line_is_an_error_in_its_place(client: TestClient) -> None:
         assert detail in failure["error"]["detail"]
         assert failure.get("id") == identifier
         assert answer["label"] == "positive"
-    assert summary["lines"] == 26
-    assert (summary["answered"], summary["failed"]) == (13, 13)
+    assert summary["lines"] == len(lines)
+    assert summary["answered"] == summary["failed"] == len(bad)
 
 
 def test_blank_lines_get_no_answer_and_a_last_line_needs_no_end(client: TestClient) -> None:

@@ -100,7 +100,7 @@ def test_bad_rows_of_a_csv_file_go_to_the_side_with_their_reason(
     rows = [
         b"text,n",
         "房间很好,1".encode(),
-        b" ,2",
+        b"&nbsp;<br>,2",
         "好,3,4".encode(),
         "好".encode(),
         "好".encode("gbk") + b",5",
@@ -126,7 +126,7 @@ def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
 ) -> None:
     good = ['{"id": 007e1, "text":"房间很好"}', '{ "n" : 1.00, "text": "\\u65e9餐很差" , "m":[] }']
     good[0] = good[0].replace("007e1", "1E5")
-    bad = ["{", "5", '{"text": 5}', '{"n": 1}', '{"text": " "}', '{"text": "\\ud800"}']
+    bad = ["{", "5", '{"text": 5}', '{"n": 1}', '{"text": "<br>"}', '{"text": "\\ud800"}']
     bad.append('{"text": "好", "label": "x"}')
     table = write(tmp_path / "a.jsonl", "\n".join([good[0], *bad, "", good[1]]))
     summary = label_table(tiny_classifier, table)
@@ -220,7 +220,7 @@ def strings(*values: bytes | None) -> pa.Array:
 def test_a_parquet_text_that_is_not_utf8_is_one_bad_row(
     tiny_classifier: Classifier, tmp_path: Path, kind: str
 ) -> None:
-    texts = strings("房间很好".encode(), b"\xff\xfe", b"", "早餐很差".encode())
+    texts = strings("房间很好".encode(), b"\xff\xfe", b"<br>", "早餐很差".encode())
     column = {
         "string": texts,
         "large_string": texts.cast(pa.large_string()),

@@ -5,7 +5,7 @@ import gzip
 import random
 import re
 import unicodedata
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from model.text import (
     SegmenterName,
     TextPipeline,
     default_stopwords,
+    is_blank,
     normalize,
 )
 from tests.conftest import sentences
@@ -125,6 +126,37 @@ def test_normalisation_is_nfkc_in_lower_case(text: str) -> None:
         ("ｶﾞ", ["ガ"]),
         ("\ufdfa", ["\ufdfa"]),
         ("é", ["é"]),
+        # Bracket names, of one word or of two.
+        ("好[小电视_赞][笑cry]", ["好", "[小电视_赞]", "[笑cry]"]),
+        ("[3][a_b_c]", ["[", "3", "]", "[", "a", "_", "b", "_", "c", "]"]),
+        # Faces are whole.
+        ("好(≧▽≦)吃", ["好", "(≧▽≦)", "吃"]),
+        ("（＾ω＾）(╯°□°)", ["(^ω^)", "(╯°□°)"]),
+        (
+            "T_T orz QAQ ^_^ >_< -_- =_= <3",
+            ["t_t", "orz", "qaq", "^_^", ">_<", "-_-", "=_=", "<3"],
+        ),
+        ("好:) ;) :-D 差:-(", ["好", ":)", ";)", ":-d", "差", ":-("]),
+        # What only looks like one is not.
+        ("备注：（不含税）", ["备注", ":", "(", "不含税", ")"]),
+        ("(25°C)", ["(", "25", "°", "c", ")"]),
+        ("(NVDA.US)", ["(", "nvda", ".", "us", ")"]),
+        ("评分:3", ["评分", ":", "3"]),
+        ("<30", ["<", "30"]),
+        ("(2^10)", ["(", "2", "^", "10", ")"]),
+        # References are decoded, once.
+        ("&#24456;&#22909;", ["很", "好"]),
+        ("&#x5f88;&#X597D;", ["很", "好"]),
+        ("&hearts;&amp;&Eacute;", ["♥", "&", "é"]),
+        ("好&nbsp;吃&ensp;", ["好", "吃"]),
+        ("👨&zwj;💻", ["👨"]),
+        ("e&#769;", ["é"]),
+        ("好&lt;br&gt;吃", ["好", "吃"]),
+        ("好&amp;lt;吃", ["好", "&", "lt", ";", "吃"]),
+        ("AT&T;&foo;", ["at", "&", "t", ";", "&", "foo", ";"]),
+        # What stands for no character is white space; what is too long is no reference.
+        ("&#0;&#1;&#xD800;&#xFFFF;&#1114112;&#8203;", []),
+        ("&#123456789;", ["&", "#", "123456789", ";"]),
         ("", []),
         (" \t\n\u3000", []),
     ],
@@ -137,6 +169,38 @@ def test_offsets_point_into_the_text_that_was_sent() -> None:
     text = "㎏…這間酒店<br>很好👍🏻"
     slices = [text[t.offset : t.offset + t.length] for t in PIPELINE.tokenize(text)]
     assert slices == ["㎏", "…", "這", "間", "酒店", "很", "好", "👍🏻"]
+
+
+def test_a_token_covers_the_references_that_it_was_written_by() -> None:
+    text = "很&#22909; 餐&#21381;&fjlig;&foo;"
+    places = {t.normalized: text[t.offset : t.offset + t.length] for t in PIPELINE.tokenize(text)}
+    assert places == {
+        "很": "很",
+        "好": "&#22909;",
+        "餐厅": "餐&#21381;",
+        "fj": "&fjlig;",
+        "&": "&",
+        "foo": "foo",
+        ";": ";",
+    }
+
+
+@given(st.text(st.sampled_from("好不吃這餐廳㎏…！ＡａÄ\u0301가\u1161😂👍🏻❤️[泪]<b>(≧▽≦) \u200b")))
+def test_a_text_written_by_references_is_the_same(text: str) -> None:
+    references = [f"&#{ord(character)};" for character in text]
+    place = [0, *accumulate(map(len, references))]
+    assert PIPELINE.tokenize("".join(references)) == [
+        token._replace(
+            offset=place[token.offset],
+            length=place[token.offset + token.length] - place[token.offset],
+        )
+        for token in PIPELINE.tokenize(text)
+    ]
+
+
+@given(ANY_TEXT)
+def test_a_text_is_blank_where_no_token_is_left(text: str) -> None:
+    assert is_blank(text) == (PIPELINE.tokenize(text) == [])
 
 
 def test_tokens_of_one_code_point_share_its_offset() -> None:

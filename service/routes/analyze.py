@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from model.errors import TextLimitError
+from model.errors import BlankTextError, TextLimitError
 from model.sentences import split_sentences
 from service.batcher import answered
 from service.routes.admission import PROBLEMS, AdmittedJsonRoute
@@ -51,6 +51,8 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
         sentences=[
             sentence_sentiment(text, sentence, answered(outcome))
             for sentence, outcome in zip(sentences, of_sentences, strict=True)
+            # A line may hold markup alone.
+            if not isinstance(outcome, BlankTextError)
         ],
     )
 
