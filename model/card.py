@@ -113,7 +113,7 @@ things, and not for other languages: a text without a Chinese word is always `un
 
 ## What neutral means
 
-Neutral is a class of its own, trained on texts that people labelled so. It means that a reader
+Neutral is a class of its own, trained on texts that were labelled so. It means that a reader
 finds no judgement and no feeling in the text: facts, notices, questions, plain product data; or
 that the judgement is the middle of the scale, as in 一般般 or 中规中矩. It does not mean that the
 model is in doubt (that is `uncertain`), nor that good and bad balance: a mixed text goes by what
@@ -229,9 +229,9 @@ def _reading(evaluation: Evaluation, uncertain_below: float) -> str:
     beside = f"\n\nBeside it, in the same run and on the same texts:\n{others}" if others else ""
     return f"""All rows of every test split, in percent. Macro-F1 is over the labels that the texts
 have. `certain` is the share of answers that are not `uncertain`: those of confidence
-{uncertain_below:g} and more. Calibration error is the expected one over 15 bins, and `by chance`
-what it would be on average if every confidence were right: of few texts, an error that is not above
-it says nothing.{beside}"""
+{uncertain_below:g} and more, of texts with a Chinese word. Calibration error is the expected one
+over 15 bins, and `by chance` what it would be on average if every confidence were right: of few
+texts, an error that is not above it says nothing.{beside}"""
 
 
 def _by_group(split: TestSplit) -> str:

@@ -378,14 +378,12 @@ def evaluate(
             replace_block(name, tables[name], path)
         logging.info("%s: wrote %s", path, ", ".join(written) or "nothing")
     if figures:
-        from model.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
+        from model.figures import draw_confusion, draw_lengths, draw_reliability
 
         figures.mkdir(parents=True, exist_ok=True)
         draw_confusion(evaluation.splits, figures / "confusion.png")
         draw_lengths(evaluation.splits, figures / "lengths.png")
         draw_reliability(evaluation.splits, figures / "reliability.png")
-        for split in evaluation.grouped:
-            draw_groups(split, figures)
     if card:
         from model.card import write_evaluation
 

@@ -298,7 +298,7 @@ def test_the_command_writes_the_blocks_that_a_document_has(
     assert rows[0].endswith(" | custom 0.1.0 | 教师模型 |")
     assert all(row in result.output for row in rows[1:-1])
     assert block.format("speed") in document.read_text("utf-8")
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 3
 
 
 def test_a_document_without_a_block_is_refused_before_anything_is_measured(
