@@ -51,8 +51,11 @@ train-seeds: .venv/train.installed ## Train what evaluate shows the spread by
 	    --run runs/official/run --output runs/official/$$(basename $$model) || exit 1; \
 	done
 
+# An earlier release's artifact, and a fine-tuned teacher, to score beside it: PREVIOUS= TEACHER=
 evaluate: .venv/peers.installed ## Score it on the test splits, beside other classifiers
 	$(BIN)/sentiment evaluate --peers --card --figures docs/figures \
+	  --document README.md --document README.zh-CN.md \
+	  $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(TEACHER),--teacher $(TEACHER)) \
 	  $(patsubst %,--seed-model %,$(wildcard $(SEEDS:%=runs/zh-general/seed-%))) \
 	  $(patsubst %,--official %,$(wildcard runs/official/zh-general $(SEEDS:%=runs/official/seed-%)))
 

@@ -3,19 +3,15 @@
 import re
 from pathlib import Path
 
+from model import documents
+
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 FIGURES = PAGE.parent / "figures"
 
 
 def replace_block(name: str, content: str, path: Path = PAGE) -> None:
-    """Puts text between ``<!-- name:begin -->`` and ``<!-- name:end -->`` of a page."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    page = path.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    if not pattern.search(page):
-        raise ValueError(f"{path} has no block {name}")
-    block = f"{begin}\n{content.strip()}\n{end}"
-    path.write_text(pattern.sub(lambda _: block, page), encoding="utf-8")
+    """Puts text into a block of a page: ``model.documents.replace_block``."""
+    documents.replace_block(name, content, path)
 
 
 def machine() -> str:

@@ -3,8 +3,10 @@
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from model import artifact as artifacts
 from model.artifact import Artifact
@@ -12,8 +14,10 @@ from model.config import LABELS, RunConfig
 from model.constructions import SOURCE as CONSTRUCTIONS
 from model.data import Example, Splits
 from model.errors import ArtifactError
-from model.evaluate import Evaluation
-from model.figures import draw_reliability
+from model.evaluate import OTHER, Evaluation, KindTest, TestSplit
+from model.figures import draw_groups, draw_reliability, group_pictures
+from model.gate import GateResult
+from model.peers import FastText, Linear, SnowNlp, TeacherPeer
 
 RELIABILITY = "reliability.png"
 
@@ -23,6 +27,23 @@ _FAILURES = 12
 # A core under full load draws about so much, cooling and the rest of the machine not counted.
 _WATTS_A_CORE = 10
 _WATTS_A_GPU = 700
+_PEERS = {
+    Linear.name: "linear SVMs over characters 1-3-grams by TF-IDF, trained on the same rows",
+    FastText.name: "over the same words and their pairs, trained on the same rows",
+    SnowNlp.name: "as it comes, with the model that it ships; 0.4 to 0.6 counts as neutral",
+    TeacherPeer.name: "a larger network that this one learned from",
+}
+_RELEASE = "an earlier release, given its words by the text pipeline of this one"
+
+
+@dataclass(frozen=True)
+class TeacherNote:
+    """A network that a run learned from; ``share`` is its part, 0 to 1, in the average."""
+
+    name: str
+    origin: str
+    licence: str
+    share: float
 
 
 def model_card(
@@ -36,6 +57,8 @@ def model_card(
     certain: float,
     core_hours: float,
     gpu_hours: float,
+    teachers: Sequence[TeacherNote] = (),
+    bound_by: Sequence[str] = (),
 ) -> str:
     """A Markdown card with Hugging Face's metadata.
 
@@ -46,9 +69,12 @@ def model_card(
         metrics: the dev scores.
         start: the artifact that training began from, if any.
         stopwords: how many there are.
-        certain: the share of the answers on dev that are not uncertain.
+        certain: the share of the answers that are not uncertain, of those that set the bound.
         core_hours: what the run took on a CPU.
         gpu_hours: what it took on a GPU.
+        teachers: what the network learned from beside the labels.
+        bound_by: the sets whose dev rows set the bound of ``uncertain``; where none is named,
+            those that could be neutral did.
     """
     pretraining, unlabelled = "", ""
     if config.pretrain:
@@ -87,11 +113,11 @@ things, and not for other languages: a text without a Chinese word is always `un
 
 ## What neutral means
 
-Neutral is a class of its own, trained on texts that people labelled so. It means that a reader
+Neutral is a class of its own, trained on texts that were labelled so. It means that a reader
 finds no judgement and no feeling in the text: facts, notices, questions, plain product data; or
 that the judgement is the middle of the scale, as in 一般般 or 中规中矩. It does not mean that the
 model is in doubt (that is `uncertain`), nor that good and bad balance: a mixed text goes by what
-outweighs, and behind 但是 by what follows.
+outweighs, and after 但是 by what follows.
 
 {_BEGIN}
 ## Figures
@@ -99,7 +125,7 @@ outweighs, and behind 但是 by what follows.
 Not measured yet: `sentiment evaluate --card`.
 {_END}
 
-## Training data
+{_taught_by(teachers)}## Training data
 
 | set | train rows (positive, neutral, negative) | dev rows | labels | origin | licence |
 |---|---|---|---|---|---|
@@ -119,13 +145,42 @@ that question.
 {_score_rows(metrics)}
 
 For sets labelled positive or negative alone, the more probable of these two counts. An answer is
-`uncertain` where its confidence is below the bound from which on the answers to dev rows that could
-be neutral are right {100 * config.finetune.confident_accuracy:.0f} times in 100;
-{100 * certain:.0f} in 100 of them are above it.
+`uncertain` where its confidence is below the bound from which on the answers to
+{_bound_rows(config, bound_by)} are right
+{100 * config.finetune.confident_accuracy:.0f} times in 100; {100 * certain:.0f} in 100 of them are
+above it.
 
 ## What training took
 
 {_cost(core_hours, gpu_hours)}; the hours are measured, the watts assumed.
+"""
+
+
+def _bound_rows(config: RunConfig, bound_by: Sequence[str]) -> str:
+    """The dev rows that the bound of ``uncertain`` was set by, in words."""
+    if bound_by:
+        return f"the dev rows of {', '.join(bound_by)}"
+    if all(source.two_classes for source in config.data.sources):
+        return "dev rows"
+    return "dev rows that could be neutral"
+
+
+def _taught_by(teachers: Sequence[TeacherNote]) -> str:
+    if not teachers:
+        return ""
+    rows = "\n".join(
+        f"| {teacher.name} | {teacher.share:.0%} | {teacher.origin} | {teacher.licence} |"
+        for teacher in teachers
+    )
+    return f"""## What taught it
+
+Beside the labels, the network learned from what these answered to the same texts, averaged
+(distillation: Hinton et al., 2015). They are not needed to use it.
+
+| teacher | share of the average | origin | licence |
+|---|---:|---|---|
+{rows}
+
 """
 
 
@@ -141,8 +196,15 @@ def _cost(core_hours: float, gpu_hours: float) -> str:
     return "; ".join(parts)
 
 
-def with_evaluation(card: str, evaluation: Evaluation) -> str:
+def with_evaluation(card: str, evaluation: Evaluation, uncertain_below: float) -> str:
     """The card with the figures of an evaluation in place of those that it had.
+
+    It leads with the splits that are told apart by group, then come the kinds, then all splits.
+
+    Args:
+        card: as ``model_card`` made it, or an earlier evaluation left it.
+        evaluation: what was measured.
+        uncertain_below: the artifact's bound.
 
     Raises:
         ArtifactError: the card has no place for them.
@@ -150,51 +212,102 @@ def with_evaluation(card: str, evaluation: Evaluation) -> str:
     if _BEGIN not in card or _END not in card:
         raise ArtifactError(f"{artifacts.CARD} has no lines {_BEGIN} and {_END} to write between")
     before, rest = card.split(_BEGIN, 1)
-    _, behind = rest.split(_END, 1)
-    gate = "\n".join(
-        f"| {group} | {right} of {count} |"
-        for group, (right, count) in evaluation.gate.shares().items()
-    )
-    return f"""{before}{_BEGIN}
-## Figures
+    _, after = rest.split(_END, 1)
+    sections = [f"## Figures\n\n{_reading(evaluation, uncertain_below)}"]
+    sections += [_by_group(split) for split in evaluation.grouped]
+    if evaluation.kinds:
+        sections.append(_by_kind(evaluation.kinds))
+    sections += [_all_splits(evaluation), _release_check(evaluation.gate)]
+    sections.append(f"## Known failures\n\n{_failures(evaluation)}")
+    figures = "\n\n".join(sections)
+    return f"{before}{_BEGIN}\n{figures}\n{_END}{after}"
 
-All rows of every test split, in percent. Two-class splits know no neutral: there the likelier of
-positive and negative counts, for every model. Macro-F1 is over the labels that a split has. Spread
-is the standard deviation. No dev or test text stands in training, except in
+
+def _reading(evaluation: Evaluation, uncertain_below: float) -> str:
+    peers = dict.fromkeys(name for split in evaluation.splits for name in split.answers.peers)
+    others = "".join(f"\n- **{name}**: {_PEERS.get(name, _RELEASE)}" for name in peers)
+    beside = f"\n\nBeside it, in the same run and on the same texts:\n{others}" if others else ""
+    return f"""All rows of every test split, in percent. Macro-F1 is over the labels that the texts
+have. `certain` is the share of answers that are not `uncertain`: those of confidence
+{uncertain_below:g} and more, of texts with a Chinese word. Calibration error is the expected one
+over 15 bins, and `by chance` what it would be on average if every confidence were right: of few
+texts, an error that is not above it says nothing.{beside}"""
+
+
+def _by_group(split: TestSplit) -> str:
+    scored = split.scored(split.answers.shipped)
+    _, right = split.decided()
+    certain = ~split.answers.uncertain
+    of_certain = f", {100 * right[certain].mean():.1f}% of them right" if certain.any() else ""
+    notes = f"{split.source.notes}\n\n" if split.source.notes else ""
+    confusion, reliability = group_pictures(split)
+    return f"""### `{split.name}`, by {split.source.group_column}
+
+{notes}Of {len(right):,} texts {100 * scored["accuracy"]:.1f}% are answered rightly (macro-F1
+{100 * scored["macro_f1"]:.1f}). {100 * certain.mean():.1f}% of the answers are not
+`uncertain`{of_certain}.
+
+{split.by_group()}
+
+The last columns are the accuracy of the others; groups of few texts stand together as `{OTHER}`.
+
+![what each label was answered with, in percent, a panel a group]({confusion})
+
+![accuracy over confidence, a panel a group]({reliability})"""
+
+
+def _by_kind(kinds: KindTest) -> str:
+    right = kinds.right(kinds.answers.shipped)
+    wrong, opposite = np.count_nonzero(~right), np.count_nonzero(kinds.opposite())
+    return f"""### Sentences by kind of expression
+
+{len(right)} sentences that each try one kind of expression: {100 * right.mean():.1f}% are answered
+rightly, and {opposite} of the {wrong} others with the opposite polarity. The table counts
+sentences.
+
+{kinds.table()}"""
+
+
+def _all_splits(evaluation: Evaluation) -> str:
+    return f"""### All test splits
+
+Two-class splits know no neutral: there the likelier of positive and negative counts, for every
+model. Spread is the standard deviation. No dev or test text stands in training, except in
 `chnsenticorp_official`, which is tuned on that set's own rows as published figures are; 28% of its
 test texts stand in them.
 
 {evaluation.comparison()}
 
-The shipped model alone. Calibration error is the expected one over 15 bins. `certain` is the share
-of answers that are not `uncertain`. Near-duplicates begin or end with the same 20 characters as a
-training text.
+The shipped model alone. Near-duplicates begin or end with the same 20 characters as a training
+text.
 
 {evaluation.details()}
 
-![accuracy over confidence, a panel a test split]({RELIABILITY})
+![accuracy over confidence, a panel a test split]({RELIABILITY})"""
 
-The gate: {len(evaluation.gate.answers)} sentences written for it,
-{100 * evaluation.gate.share:.1f}% read rightly.
+
+def _release_check(gate: GateResult) -> str:
+    rows = "\n".join(
+        f"| {group} | {right} of {count} |" for group, (right, count) in gate.shares().items()
+    )
+    return f"""### The gate
+
+{len(gate.answers)} sentences written for it, {100 * gate.share:.1f}% read rightly.
 
 | group | read rightly |
 |---|---|
-{gate}
-
-## Known failures
-
-{_failures(evaluation)}
-{_END}{behind}"""
+{rows}"""
 
 
 def write_evaluation(directory: Path, evaluation: Evaluation) -> None:
-    """Puts an evaluation's figures and picture into the card of the artifact in a directory."""
+    """Puts an evaluation's figures and pictures into the card of the artifact in a directory."""
     artifact = artifacts.load(directory)
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / RELIABILITY
-        draw_reliability(evaluation.splits, picture)
-        figures = {RELIABILITY: picture.read_bytes()}
-    card = with_evaluation(artifact.card, evaluation)
+        draw_reliability(evaluation.splits, Path(folder) / RELIABILITY)
+        for split in evaluation.grouped:
+            draw_groups(split, Path(folder))
+        figures = {picture.name: picture.read_bytes() for picture in Path(folder).iterdir()}
+    card = with_evaluation(artifact.card, evaluation, artifact.manifest.uncertain_below)
     artifacts.save(replace(artifact, card=card, figures=figures), directory)
 
 

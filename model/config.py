@@ -152,7 +152,8 @@ class SourceConfig(_Config):
     ``label_weights`` besides that of the rows whose column ``label`` holds the value, and
     ``sample`` keeps that share of them. ``group_column`` names a column (a domain, a kind) that
     scores are told apart by. ``twins`` keeps rows of one group whose first six characters are
-    the same on one side of the split. ``published`` says what others reached on its test split.
+    the same on one side of the split. ``published`` says what others reached on its test split,
+    and ``notes`` what its labels are worth, beside the scores.
     """
 
     name: str
@@ -168,6 +169,7 @@ class SourceConfig(_Config):
     origin: str = "not stated"
     licence: str = "not stated"
     published: str = ""
+    notes: str = ""
 
 
 class DataConfig(_Config):
@@ -180,10 +182,14 @@ class DataConfig(_Config):
     rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split. ``published_splits`` uses every
     row of train and dev as published, even where a test split holds it too: only to compare with
     figures that were reached so.
+
+    ``kinds`` is a file of sentences by kind of expression, for tests alone
+    (``model.data.load_kinds``).
     """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     blocklist: str | None = None
+    kinds: str | None = None
     dev_modulus: Annotated[int, Field(ge=2)] = 20
     published_splits: bool = False
     notes: str = ""

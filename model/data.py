@@ -162,10 +162,10 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     """Train and dev examples of every source, without leaks between them or from a test split.
 
     Left out of both: rows that leave no letter or digit, rows whose text stands in any test
-    split, rows that contradict another of the same text (all of them), and rows that repeat an
-    earlier one; of duplicates, the source named first keeps its row. Left out of train besides:
-    rows that the blocklist names or that stand in any dev split. With ``published_splits`` all
-    rows stay where they were published.
+    split or among the sentences by kind, rows that contradict another of the same text (all of
+    them), and rows that repeat an earlier one; of duplicates, the source named first keeps its
+    row. Left out of train besides: rows that the blocklist names or that stand in any dev split.
+    With ``published_splits`` all rows stay where they were published.
 
     Raises:
         DataError: a file cannot be used, or nothing is left of a split.
@@ -182,6 +182,7 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
         for source in config.sources
         for example in load_test(source, directory)
     }
+    test |= {text_key(sentence.text) for sentence in load_kinds(config, directory)}
     train: list[tuple[str, Example]] = []
     dev: list[tuple[str, Example]] = []
     left_out = Counter[str]()
@@ -274,6 +275,47 @@ def load_test(source: SourceConfig, directory: Path) -> list[Example]:
         DataError: a file cannot be used.
     """
     return [example for path in source.test for example in read_examples(directory / path, source)]
+
+
+@dataclass(frozen=True, slots=True)
+class KindSentence:
+    """A sentence to test by, the kind of expression that it tries, and the labels that are right.
+
+    ``labels`` holds indices of ``LABELS``, mostly one.
+    """
+
+    kind: str
+    text: str
+    labels: frozenset[int]
+
+
+def load_kinds(config: DataConfig, directory: Path) -> list[KindSentence]:
+    """The sentences by kind: CSV with ``kind``, ``text`` and ``label``, or ``label|label``.
+
+    None where the configuration names no file, or the file is not there, which the log says.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    if config.kinds is None:
+        return []
+    path = directory / config.kinds
+    if not path.exists():
+        logger.info("%s does not exist: the kinds of expression are not measured", path)
+        return []
+    sentences = []
+    for line, row in read_rows(path):
+        if not {"kind", "label"} <= row.keys():
+            raise DataError(f"{path} line 1: the header must name columns kind and label")
+        names = row["label"].split("|")
+        if unknown := [name for name in names if name not in LABELS]:
+            raise DataError(
+                f"{path} line {line}: label {shown(repr(unknown[0]))} is not one of "
+                f"{', '.join(LABELS)}"
+            )
+        right = frozenset(index for index, label in enumerate(LABELS) if label in names)
+        sentences.append(KindSentence(row["kind"], row["text"], right))
+    return sentences
 
 
 def load_unlabelled(

@@ -73,3 +73,14 @@ def calibration_error(
         for count, confidence, accuracy in calibration_bins(confidences, right, bins)
     ]
     return sum(weighted) / len(confidences)
+
+
+def calibration_error_by_chance(confidences: NDArray[np.float64], draws: int = 200) -> float:
+    """What ``calibration_error`` would be on average if every confidence (texts,) were right.
+
+    It is not 0, since a bin of few answers is seldom right as often as it should be: of few texts
+    an error says something only where it is above this.
+    """
+    generator = np.random.default_rng(0)
+    drawn = generator.random((draws, len(confidences))) < confidences
+    return float(np.mean([calibration_error(confidences, right) for right in drawn]))

@@ -1,8 +1,12 @@
-"""What our model is measured beside: simpler models on the same rows, and a package as it comes."""
+"""What our model is measured beside, on the same texts.
+
+Simpler models that are trained on the same rows, a package as it comes, an earlier release of ours,
+and the network that ours learned from.
+"""
 
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +15,10 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from model.classifier import Classifier
 from model.config import LABELS, NEUTRAL, RunConfig
 from model.data import Example
-from model.engines import available_cpus
+from model.engines import Logits, available_cpus
 from model.progress import Progress
 from model.text import TextPipeline
 
@@ -28,6 +33,13 @@ class Peer(Protocol):
     name: str
 
     def decide(self, texts: Sequence[str]) -> Scores: ...  # noqa: D102
+
+
+def _counted(texts: Iterable[str], progress: Progress) -> Iterator[str]:
+    """The texts, each a step once it has been read."""
+    for text in texts:
+        yield text
+        progress.step()
 
 
 class LinearMachines:
@@ -47,6 +59,7 @@ class LinearMachines:
         for index in range(len(LABELS)):
             chosen = could_be_neutral if index == NEUTRAL else np.ones(len(labels), dtype=bool)
             if (labels[chosen] == index).any():
+                logger.info("linear model: %s from the rest", LABELS[index])
                 machine = LinearSVC(C=cost, random_state=config.seed)
                 self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
 
@@ -67,9 +80,10 @@ class Linear:
         self._vectorizer = TfidfVectorizer(
             analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
         )
-        logger.info("linear model: features of %d texts", len(rows))
-        features = csr_matrix(self._vectorizer.fit_transform(row.text for row in rows))
-        logger.info("linear model: training")
+        with Progress("linear model: features", len(rows)) as progress:
+            texts = _counted((row.text for row in rows), progress)
+            features = csr_matrix(self._vectorizer.fit_transform(texts))
+        logger.info("linear model: training on %d texts, %d features", *features.shape)
         self._machines = LinearMachines(features, rows, config)
 
     def decide(self, texts: Sequence[str]) -> Scores:
@@ -91,10 +105,12 @@ class FastText:
 
         self._pipeline = TextPipeline()
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-            for row, words in zip(rows, self._words(row.text for row in rows), strict=True):
-                file.write(f"__label__{row.label} {words}\n")
+            with Progress("fastText: words", len(rows)) as progress:
+                texts = _counted((row.text for row in rows), progress)
+                for row, words in zip(rows, self._words(texts), strict=True):
+                    file.write(f"__label__{row.label} {words}\n")
             file.flush()
-            logger.info("fastText: %d texts", len(rows))
+            logger.info("fastText: training on %d texts", len(rows))
             self._model = fasttext.train_supervised(
                 file.name,
                 lr=0.5,
@@ -153,3 +169,37 @@ class SnowNlp:
 
 
 PEERS = (Linear, FastText, SnowNlp)
+
+
+class Release:
+    """A release of ours, named by its name and version."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        manifest = classifier.artifact.manifest
+        self.name = f"{manifest.name} {manifest.version}"
+        self._classifier = classifier
+
+    def decide(self, texts: Sequence[str]) -> Scores:
+        """Probabilities."""
+        with Progress(self.name, len(texts)) as progress:
+            predictions = self._classifier.predict(texts, progress)
+            return np.array([prediction.probabilities for prediction in predictions])
+
+
+class Teacher(Protocol):
+    """A network that ours learned from; it shows its own progress."""
+
+    def logits(self, texts: Sequence[str]) -> Logits: ...  # noqa: D102
+
+
+class TeacherPeer:
+    """The fine-tuned teacher, which is larger than what it taught."""
+
+    name = "teacher"
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+
+    def decide(self, texts: Sequence[str]) -> Scores:
+        """Logits."""
+        return self._teacher.logits(texts).astype(np.float64)

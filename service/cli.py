@@ -8,6 +8,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime
+from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -23,6 +24,7 @@ from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknow
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
+    from model.peers import Teacher
 
 _Directory = click.Path(path_type=Path, file_okay=False)
 _File = click.Path(path_type=Path, dir_okay=False)
@@ -322,26 +324,45 @@ def train(
 @click.option("--seed-model", type=_Directory, multiple=True, help="Same recipe, other seed.")
 @click.option("--official", type=_Directory, multiple=True, help="Tuned on ChnSentiCorp's rows.")
 @click.option("--peers", is_flag=True, help="Train and score other classifiers beside it.")
+@click.option("--previous", type=_Directory, help="Artifact of an earlier release, to score too.")
+@click.option("--teacher", type=_Directory, help="Fine-tuned teacher to score beside it.")
 @click.option("--card", is_flag=True, help="Write the figures into the artifact's card.")
 @click.option("--figures", type=_Directory, help="Directory to draw pictures into.")
+@click.option(
+    "--document",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, writable=True),
+    multiple=True,
+    help="Markdown file to write tables into, between its marks; repeatable.",
+)
 def evaluate(
     config: str,
     model: Path,
     seed_model: tuple[Path, ...],
     official: tuple[Path, ...],
     peers: bool,
+    previous: Path | None,
+    teacher: Path | None,
     card: bool,
     figures: Path | None,
+    document: tuple[Path, ...],
 ) -> None:
     """Print how good an artifact is on each test split.
 
-    The first table compares it, the second says more about it alone. --seed-model and --official
-    may be given several times; the first --official is tuned from the model itself.
+    First come splits that are told apart by group and the sentences by kind of expression, then a
+    table that compares all splits, then one that says more about the model alone. --seed-model and
+    --official may be given several times; the first --official is tuned from the model itself.
+
+    A --document takes a table between the lines <!-- NAME:begin --> and <!-- NAME:end -->, where
+    NAME is comparison, details, kinds or a split by group; NAME-zh has headings in Chinese.
     """
     from model.config import load_config
+    from model.documents import block_names, replace_block
     from model.evaluate import evaluate as run_evaluation
 
     _log_to_terminal()
+    blocks = {path: block_names(path) for path in document}
+    if empty := [path for path, names in blocks.items() if not names]:
+        raise click.UsageError(f"{empty[0]} has no line <!-- NAME:begin --> to write after")
     evaluation = run_evaluation(
         load_config(config),
         _data_directory(),
@@ -349,9 +370,17 @@ def evaluate(
         seeds=seed_model,
         official=official,
         peers=peers,
+        previous=previous,
+        teacher=None if teacher is None else _load_teacher(teacher),
     )
-    click.echo(f"{evaluation.comparison()}\n\n{evaluation.details()}")
+    tables = evaluation.tables()
+    click.echo("\n\n".join(tables[name] for name in tables if not name.endswith("-zh")))
     click.echo(f"\n{evaluation.gate.report()}")
+    for path, names in blocks.items():
+        written = [name for name in names if name in tables]
+        for name in written:
+            replace_block(name, tables[name], path)
+        logging.info("%s: wrote %s", path, ", ".join(written) or "nothing")
     if figures:
         from model.figures import draw_confusion, draw_lengths, draw_reliability
 
@@ -363,6 +392,11 @@ def evaluate(
         from model.card import write_evaluation
 
         write_evaluation(model, evaluation)
+
+
+def _load_teacher(directory: Path) -> "Teacher":
+    teacher: Teacher = import_module("model.training.distil").load_teacher(directory)
+    return teacher
 
 
 @main.command()

@@ -91,7 +91,7 @@ def sentences() -> list[tuple[str, str]]:
     ]
 
 
-def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str]) -> Path:
+def write_csv(path: Path, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return path

@@ -9,6 +9,7 @@ import pytest
 from model.config import LABELS, DataConfig, SourceConfig, UnlabelledConfig, load_config
 from model.data import (
     load_blocklist,
+    load_kinds,
     load_splits,
     load_unlabelled,
     near_length_batches,
@@ -79,6 +80,53 @@ def test_a_bad_file_is_refused_by_its_first_bad_line(
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_examples(path, source("a"))
+
+
+KINDS = [("turn", "很好", "positive"), ("scale", "一般", "neutral|negative")]
+
+
+def test_a_sentence_of_a_kind_may_have_two_right_labels(tmp_path: Path) -> None:
+    write_csv(tmp_path / "kinds.csv", KINDS, ("kind", "text", "label"))
+    kinds = config(source("a")).model_copy(update={"kinds": "kinds.csv"})
+    turn, scale = load_kinds(kinds, tmp_path)
+    assert (turn.kind, turn.text) == ("turn", "很好")
+    assert [set(turn.labels), set(scale.labels)] == [{0}, {1, 2}]
+
+
+def test_kinds_without_their_file_are_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = config(source("a")).model_copy(update={"kinds": "../kinds.csv"})
+    with caplog.at_level("INFO"):
+        assert load_kinds(kinds, tmp_path) == []
+    assert "kinds.csv does not exist" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "label", "message"),
+    [
+        (("kind", "text", "label"), "neutral|fine", "line 2: label 'fine' is not one of"),
+        (("type", "text", "label"), "neutral", "line 1: the header must name columns kind and"),
+    ],
+)
+def test_a_bad_file_of_kinds_is_refused(
+    tmp_path: Path, header: tuple[str, ...], label: str, message: str
+) -> None:
+    write_csv(tmp_path / "kinds.csv", [("scale", "一般", label)], header)
+    kinds = config(source("a")).model_copy(update={"kinds": "kinds.csv"})
+    with pytest.raises(DataError, match=message):
+        load_kinds(kinds, tmp_path)
+
+
+def test_a_sentence_of_a_kind_is_not_trained_on(tmp_path: Path) -> None:
+    rows = sentences()
+    write_csv(tmp_path / "a.csv", rows, ("text", "label"))
+    text, label = rows[0]
+    write_csv(tmp_path / "kinds.csv", [("praise", f"{text}！", label)], ("kind", "text", "label"))
+    plain = config(source("a"))
+    for data, standing in ((plain, True), (plain.model_copy(update={"kinds": "kinds.csv"}), False)):
+        splits = load_splits(data, tmp_path)
+        assert (text in {row.text for row in [*splits.train, *splits.dev]}) is standing
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from model.classifier import Classifier
 from model.config import SourceConfig, UnlabelledConfig, load_config
+from model.evaluate import in_chinese
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
@@ -69,12 +70,22 @@ def test_the_readmes_show_the_same_figures() -> None:
     assert rows[0] == rows[1] != []
 
 
-def test_the_figures_of_the_readme_are_those_of_the_card(shipped_classifier: Classifier) -> None:
-    rows = re.findall(
-        r"^\| [a-z0-9_]+ \| [\d,]+ \| [a-zA-Z1-]+ \|.*$", read("README.md"), re.MULTILINE
-    )
-    assert len(rows) >= 6
-    assert not [row for row in rows if row not in shipped_classifier.artifact.card]
+@pytest.mark.parametrize(
+    ("name", "heading"), [("annotated", "domain"), ("comparison", "test split")]
+)
+def test_the_tables_of_the_readmes_are_those_of_the_card(
+    name: str, heading: str, shipped_classifier: Classifier
+) -> None:
+    def block(document: str, name: str) -> str:
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        return read(document).split(begin)[1].split(end)[0].strip()
+
+    card = shipped_classifier.artifact.card
+    found = re.search(rf"^\| {heading} \|.*\n(\|.*\n)+", card, re.MULTILINE)
+    table = found[0].strip() if found else ""
+    assert table or name == "annotated"  # of a card without groups, their block is empty
+    assert block("README.md", name) == table
+    assert block("README.zh-CN.md", f"{name}-zh") == (in_chinese(table) if table else "")
 
 
 def licences() -> list[tuple[str, str]]:

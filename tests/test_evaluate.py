@@ -1,20 +1,27 @@
 """Evaluation: the tables, the pictures and the card of a small model beside its peers."""
 
 import importlib.util
+import re
 import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from model import artifact as artifacts
-from model.card import write_evaluation
+from model.card import TeacherNote, model_card, write_evaluation
 from model.classifier import Classifier
-from model.config import DataConfig, RunConfig, SourceConfig, load_config
-from model.data import load_splits
-from model.evaluate import Evaluation, evaluate
-from model.figures import draw_confusion, draw_lengths, draw_reliability
+from model.config import LABELS, DataConfig, RunConfig, SourceConfig, load_config
+from model.data import Example, KindSentence, Splits, load_splits
+from model.engines import Logits
+from model.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
+from model.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.peers import PEERS, FastText, Linear, SnowNlp
 from service.cli import main
 from tests.conftest import SHIPPED, sentences, write_csv
@@ -24,36 +31,119 @@ needs_peers = pytest.mark.skipif(
     reason="fastText and SnowNLP are not installed: make .venv/peers.installed",
 )
 
+# Where blame stands as praise, a model that reads rightly gives the opposite.
+KINDS = [
+    ("facts", "电影在三楼", "neutral"),
+    ("praise", "房间非常满意", "positive|neutral"),
+    ("praise", "房间特别讨厌", "positive"),
+]
+NOTES = "Labelled by two readers, who agree on 97 texts in 100."
+
+
+class FakeTeacher:
+    """Says that every text is neutral."""
+
+    def logits(self, texts: Sequence[str]) -> Logits:
+        return np.tile(np.array([0, 1, 0], dtype=np.float32), (len(texts), 1))
+
 
 @pytest.fixture
 def config(corpus: Path, tmp_path: Path) -> RunConfig:
-    """Two test splits, one of them without neutral and with a text that begins as a train row."""
-    three = [(f"今天{text}", label) for text, label in sentences()]
-    two = [row for row in three if row[1] != "neutral"]
+    """Two test splits: one by domain; one without neutral, with a text like a train row; kinds."""
+    three = [
+        (f"今天{text}", label, "rare" if row < 9 else f"domain{row % 2}")
+        for row, (text, label) in enumerate(sentences())
+    ]
+    two = [(text, label) for text, label, _ in three if label != "neutral"]
     two[0] = ("零一二三四五六七八九十零一二三四五六七八九。", "positive")
     train = [*sentences(), ("零一二三四五六七八九十，零一二三四五六七八九十", "positive")]
-    write_csv(tmp_path / "three.csv", three, ("text", "label"))
+    write_csv(tmp_path / "three.csv", three, ("text", "label", "domain"))
     write_csv(tmp_path / "two.csv", two, ("text", "label"))
-    write_csv(tmp_path / corpus.name, train, ("text", "label"))
+    write_csv(tmp_path / corpus.name, [(*row, "") for row in train], ("text", "label", "domain"))
+    write_csv(tmp_path / "kinds.csv", KINDS, ("kind", "text", "label"))
     sources = (
-        SourceConfig(name="three", train=(corpus.name,), test=("three.csv",)),
         SourceConfig(
             name="two", train=(), test=("two.csv",), two_classes=True, published="BERT 99.9"
         ),
+        SourceConfig(
+            name="three",
+            train=(corpus.name,),
+            test=("three.csv",),
+            group_column="domain",
+            notes=NOTES,
+        ),
     )
-    return load_config("csv", DataConfig(sources=sources, dev_modulus=10))
+    return load_config("csv", DataConfig(sources=sources, kinds="kinds.csv", dev_modulus=10))
 
 
 @pytest.fixture
 def evaluation(config: RunConfig, tiny_artifact: Path, tmp_path: Path) -> Evaluation:
-    return evaluate(config, tmp_path, tiny_artifact, seeds=[tiny_artifact])
+    return evaluate(
+        config,
+        tmp_path,
+        tiny_artifact,
+        seeds=[tiny_artifact],
+        previous=tiny_artifact,
+        teacher=FakeTeacher(),
+    )
 
 
-def test_the_tables_have_a_row_for_each_test_split(evaluation: Evaluation) -> None:
-    header, _, three, two = evaluation.comparison().splitlines()
-    assert header == ("| test split | texts | measure | ours | ours, 2 seeds | published |")
-    assert three.startswith("| three | 216 | macro-F1 | ")
-    assert "± 0.0" in three
+def one_hot(labels: Sequence[int]) -> NDArray[np.float64]:
+    return np.eye(len(LABELS))[list(labels)]
+
+
+def test_a_row_for_each_group_and_few_texts_together() -> None:
+    """Group a is answered rightly and certainly, the rest as the opposite and uncertainly."""
+    groups = ["a"] * 30 + ["b"] * 14 + ["c"] * 10
+    split = TestSplit(
+        "made",
+        SourceConfig(name="made", train=(), group_column="domain"),
+        [Example("text", 0, "made", group) for group in groups],
+        np.zeros(54, dtype=bool),
+        Answers(
+            one_hot([0] * 30 + [2] * 24),
+            np.arange(54) >= 30,
+            [],
+            {"peer": one_hot([2] * 30 + [0] * 24)},
+        ),
+    )
+    header, _, *rows = split.by_group().splitlines()
+    assert header == (
+        "| domain | texts | accuracy | macro-F1 | certain | accuracy where certain | "
+        "calibration error | by chance | peer |"
+    )
+    assert rows == [
+        "| a | 30 | 100.0 | 100.0 | 100.0 | 100.0 | 0.000 | 0.000 | 0.0 |",
+        "| other | 24 | 0.0 | 0.0 | 0.0 |  | 1.000 | 0.000 | 100.0 |",
+        "| all | 54 | 55.6 | 71.4 | 55.6 | 100.0 | 0.444 | 0.000 | 44.4 |",
+    ]
+
+
+def test_a_kind_counts_what_is_right_and_what_is_the_opposite() -> None:
+    labels = [{0}, {0}, {0}, {1}, {1, 2}, {1, 2}, {0, 1}]
+    answered = [0, 1, 2, 0, 1, 0, 2]
+    kinds = KindTest(
+        [KindSentence("ab"[row > 3], "text", frozenset(each)) for row, each in enumerate(labels)],
+        Answers(one_hot(answered), np.zeros(7, dtype=bool), [], {"peer": one_hot([0] * 7)}),
+    )
+    assert kinds.table().splitlines()[2:] == [
+        "| a | 4 | 1 | 1 | 3 |",  # praise answered neutral is wrong, and not the opposite
+        "| b | 3 | 1 | 2 | 1 |",
+        "| all | 7 | 2 | 3 | 4 |",
+    ]
+
+
+def test_the_comparison_leads_with_the_split_by_group(evaluation: Evaluation) -> None:
+    header, _, accuracy, macro_f1, kinds, two = evaluation.comparison().splitlines()
+    assert header == (
+        "| test split | texts | measure | ours | ours, 2 seeds | custom 0.1.0 | teacher "
+        "| published |"
+    )
+    assert accuracy.startswith("| three | 216 | accuracy | ")
+    assert accuracy.endswith("| 33.3 |  |")  # the fake teacher
+    assert macro_f1.startswith("| three | 216 | macro-F1 | ")
+    assert "± 0.0" in macro_f1
+    assert kinds == "| kinds | 3 | accuracy | 66.7 | 66.7 ± 0.0 | 66.7 | 66.7 |  |"
     assert two.startswith("| two | 144 | accuracy | ")
     assert two.endswith("| BERT 99.9 |")
     details = evaluation.details().splitlines()
@@ -61,18 +151,50 @@ def test_the_tables_have_a_row_for_each_test_split(evaluation: Evaluation) -> No
     assert details[3].endswith(f"| {100 / 144:.1f} |")  # the one near-duplicate
 
 
+def test_what_a_split_was_not_asked_of_is_blank(evaluation: Evaluation) -> None:
+    """As the teacher beside what is tuned on the official rows."""
+    three, two = evaluation.splits
+    alone = replace(two, answers=replace(two.answers, seeds=[], peers={}))
+    last = replace(evaluation, splits=[three, alone]).comparison().splitlines()[-1]
+    assert re.fullmatch(r"\| two \| 144 \| accuracy \| [\d.]+ \|  \|  \|  \| BERT 99.9 \|", last)
+
+
+def test_a_model_is_its_own_peer(evaluation: Evaluation) -> None:
+    """An earlier release is read by the same code: the same artifact gives the same answers."""
+    for split in evaluation.splits:
+        assert (split.answers.peers["custom 0.1.0"] == split.answers.shipped).all()
+
+
+def test_headings_are_there_in_chinese(evaluation: Evaluation) -> None:
+    for table in (evaluation.comparison(), evaluation.splits[0].by_group(), evaluation.details()):
+        heading, rest = in_chinese(table).split("\n", 1)
+        assert rest == table.split("\n", 1)[1]
+        cells = heading.strip("| ").split(" | ")
+        assert [cell for cell in cells if not re.search("[一-鿿]", cell)] in ([], ["custom 0.1.0"])
+
+
 def test_the_confidence_against_two_classes_leaves_neutral_aside(evaluation: Evaluation) -> None:
     two = evaluation.splits[1]
     confidences, right = two.decided()
-    positive, _, negative = two.shipped.T
+    positive, _, negative = two.answers.shipped.T
     np.testing.assert_allclose(confidences, np.maximum(positive, negative) / (positive + negative))
-    assert right.mean() == two.scored(two.shipped)["accuracy"]
+    assert right.mean() == two.scored(two.answers.shipped)["accuracy"]
 
 
 def test_the_pictures_are_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
     for draw in (draw_confusion, draw_lengths, draw_reliability):
         draw(evaluation.splits, tmp_path / "picture.png")
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_groups_make_small_pictures(evaluation: Evaluation, tmp_path: Path) -> None:
+    split = evaluation.grouped[0]
+    for row, example in enumerate(split.examples):
+        split.examples[row] = Example(example.text, example.label, "three", f"domain{row % 12}")
+    assert len(split.parts()) == 12
+    draw_groups(split, tmp_path)
+    pictures = [tmp_path / name for name in ("threeconfusion.png", "threereliability.png")]
+    assert sum(picture.stat().st_size for picture in pictures) < 400_000
 
 
 def test_the_card_takes_the_figures_and_may_take_newer_ones(
@@ -83,14 +205,110 @@ def test_the_card_takes_the_figures_and_may_take_newer_ones(
     for _ in range(2):
         write_evaluation(copy, evaluation)
         after = artifacts.load(copy)
-        assert after.card.count(evaluation.comparison()) == 1
+        for table in (evaluation.comparison(), evaluation.splits[0].by_group()):
+            assert after.card.count(table) == 1
         assert "Not measured yet" in before.card
         assert "Not measured yet" not in after.card
         assert after.card.split("## Training data")[1] == before.card.split("## Training data")[1]
-        assert after.figures["reliability.png"].startswith(b"\x89PNG")
+        pictures = {"reliability.png", "threeconfusion.png", "threereliability.png"}
+        assert set(after.figures) == pictures == set(re.findall(r"\]\((\w+\.png)\)", after.card))
+        assert all(picture.startswith(b"\x89PNG") for picture in after.figures.values())
     texts = ["房间很好", "电影在三楼"]
     first, second = (Classifier(a, Classifier.load(copy)._engine) for a in (before, after))
     assert list(first.predict(texts)) == list(second.predict(texts))
+
+
+def test_the_card_leads_with_the_split_by_group_and_tells_no_sentence(
+    evaluation: Evaluation, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(tiny_artifact, tmp_path / "copy"))
+    write_evaluation(copy, evaluation)
+    artifact = artifacts.load(copy)
+    headings = re.findall("^##+ (.*)$", artifact.card.split("<!-- ")[1], re.MULTILINE)
+    assert headings == [
+        "Figures",
+        "`three`, by domain",
+        "Sentences by kind of expression",
+        "All test splits",
+        "The gate",
+        "Known failures",
+    ]
+    assert NOTES in artifact.card
+    assert "1 of the 1 others with the opposite polarity" in artifact.card
+    assert f"{artifact.manifest.uncertain_below:g} and more" in artifact.card
+    assert "- **teacher**: " in artifact.card
+    assert "- **SnowNLP**: " not in artifact.card  # it was not asked
+    assert not [text for _, text, _ in KINDS if text in artifact.card]
+
+
+def card(config: RunConfig, **arguments: object) -> str:
+    made = model_card(
+        config,
+        Splits([], []),
+        [],
+        {},
+        start=None,
+        stopwords=0,
+        certain=0.8,
+        core_hours=1,
+        gpu_hours=0,
+        **arguments,  # type: ignore[arg-type]
+    )
+    return " ".join(made.split())
+
+
+def test_the_card_says_what_taught_the_model(config: RunConfig) -> None:
+    assert "What taught it" not in card(config)
+    teachers = [TeacherNote("wise", "a school", "MIT", 0.75), TeacherNote("own", "here", "-", 0.25)]
+    taught = card(config, teachers=teachers)
+    assert "## What taught it" in taught
+    assert "| wise | 75% | a school | MIT | | own | 25% | here | - |" in taught
+
+
+def test_the_card_says_by_which_rows_the_bound_was_set(config: RunConfig) -> None:
+    assert "to dev rows that could be neutral are right 95 times in 100; 80 in 100" in card(config)
+    assert "to the dev rows of three are right 95 times" in card(config, bound_by=["three"])
+    two = config.data.model_copy(update={"sources": config.data.sources[:1]})
+    assert "to dev rows are right 95" in card(config.model_copy(update={"data": two}))
+
+
+def test_the_command_writes_the_blocks_that_a_document_has(
+    config: RunConfig, tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Distil(ModuleType):
+        @staticmethod
+        def load_teacher(directory: Path) -> FakeTeacher:
+            assert directory == tmp_path / "teacher"
+            return FakeTeacher()
+
+    monkeypatch.setitem(sys.modules, "model.training", ModuleType("model.training"))
+    monkeypatch.setitem(sys.modules, "model.training.distil", Distil("model.training.distil"))
+    monkeypatch.setenv("SENTIMENT_DATA", str(tmp_path))
+    monkeypatch.setattr("model.config.load_config", lambda _: config)
+    document = tmp_path / "README.md"
+    block = "<!-- {0}:begin -->\nold\n<!-- {0}:end -->\n"
+    document.write_text("before\n" + block.format("three-zh") + block.format("speed"), "utf-8")
+    arguments = ["evaluate", "--model", str(tiny_artifact), "--document", str(document)]
+    arguments += ["--teacher", str(tmp_path / "teacher"), "--previous", str(tiny_artifact)]
+    result = CliRunner().invoke(main, [*arguments, "--figures", str(tmp_path / "figures")])
+    assert result.exit_code == 0, result.output
+    before, header, *rows = document.read_text("utf-8").split("<!-- speed")[0].splitlines()
+    assert (before, header) == ("before", "<!-- three-zh:begin -->")
+    assert rows[0].startswith("| 领域 | 文本数 | 准确率 | ")
+    assert rows[0].endswith(" | custom 0.1.0 | 教师模型 |")
+    assert all(row in result.output for row in rows[1:-1])
+    assert block.format("speed") in document.read_text("utf-8")
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 3
+
+
+def test_a_document_without_a_block_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIMENT_DATA", str(tmp_path))
+    (tmp_path / "README.md").write_text("nothing to write into", "utf-8")
+    result = CliRunner().invoke(main, ["evaluate", "--document", str(tmp_path / "README.md")])
+    assert result.exit_code == 2
+    assert "README.md has no line <!-- NAME:begin --> to write after" in result.output
 
 
 def test_the_linear_model_learns_what_it_is_given(config: RunConfig, tmp_path: Path) -> None:

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from model.metrics import choose, confidence_threshold, score
+from model.metrics import (
+    calibration_error_by_chance,
+    choose,
+    confidence_threshold,
+    score,
+)
 
 SCORES = [[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]
 
@@ -29,3 +34,11 @@ def test_the_threshold_is_the_lowest_that_keeps_answers_right() -> None:
     assert confidence_threshold(confidences, right, 0.9) == 0.8
     assert confidence_threshold(confidences, right, 0.7) == 0.6
     assert confidence_threshold(confidences, ~right, 0.9) == 1.0
+
+
+def test_few_answers_miss_their_confidence_by_chance() -> None:
+    # Of four coins, 0, 1, 2, 3 and 4 show heads 1, 4, 6, 4 and 1 times in 16.
+    expected = (2 * 0.5 + 8 * 0.25) / 16
+    assert calibration_error_by_chance(np.full(4, 0.5), 2000) == pytest.approx(expected, abs=0.01)
+    assert calibration_error_by_chance(np.full(4000, 0.5)) < 0.02
+    assert calibration_error_by_chance(np.ones(4)) == 0
