@@ -19,7 +19,7 @@ from torch import Tensor
 from model import artifact as artifacts
 from model.artifact import Artifact, Manifest
 from model.calibration import fit_temperature, uncertain_below
-from model.card import model_card
+from model.card import TeacherNote, model_card
 from model.classifier import Classifier, softmax
 from model.config import LABELS, RunConfig, SourceConfig
 from model.constructions import SOURCE as CONSTRUCTIONS
@@ -219,6 +219,8 @@ def train(
             start=start,
             stopwords=len(stopwords),
             certain=certain,
+            teachers=_teacher_notes(config),
+            bound_by=config.finetune.choose_by,
             core_hours=_hours([*pretrain_history, *history], "core_seconds"),
             gpu_hours=_hours([*pretrain_history, *history], "gpu_seconds"),
         ),
@@ -271,6 +273,24 @@ def _drawn(unlabelled: Sequence[str], count: int, seed: int) -> list[Example]:
     generator = np.random.default_rng((seed, 11))
     chosen = generator.permutation(len(unlabelled))[:count]
     return [Example(unlabelled[index], UNLABELLED, _DRAWN) for index in sorted(chosen)]
+
+
+def _teacher_notes(config: RunConfig) -> list[TeacherNote]:
+    """What the card says of the networks whose answers were averaged."""
+    if config.distil is None:
+        return []
+    settings = config.distil
+    share = 1 / (settings.networks + len(settings.teachers))
+    own = [
+        TeacherNote(
+            f"network {number} of this recipe, another seed", "this project", "as ours", share
+        )
+        for number in range(1, settings.networks + 1)
+    ]
+    return own + [
+        TeacherNote(teacher.name, teacher.origin, teacher.licence, share)
+        for teacher in settings.teachers
+    ]
 
 
 def _soft_labels(
@@ -326,7 +346,7 @@ def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | 
     after themselves.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = config.model_dump(mode="json")
+    settings = _training_settings(config)
     before = ("seed", "precision", "text", "vocabulary", "pretrain")
     first: dict[str, Any] = {name: settings.pop(name) for name in before}
     first["network"] = {
@@ -351,6 +371,19 @@ def _claim(run: Path, config: RunConfig, data: str, own: str, start: Artifact | 
         if _of_networks(earlier) != _of_networks(settings):
             shutil.rmtree(run / "networks", ignore_errors=True)
     path.write_text(content, encoding="utf-8")
+
+
+_DESCRIPTIONS = ("origin", "licence", "published", "notes", "kinds", "test")
+
+
+def _training_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings that a run's weights depend on: what describes and tests is left out."""
+    settings = config.model_dump(mode="json")
+    for part in (settings["data"], *settings["data"]["sources"]):
+        for name in _DESCRIPTIONS:
+            part.pop(name, None)
+    del settings["finetune"]["confident_accuracy"]
+    return settings
 
 
 def _of_networks(settings: dict[str, Any]) -> dict[str, Any]:

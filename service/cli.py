@@ -8,7 +8,6 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -24,7 +23,6 @@ from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknow
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
-    from model.peers import Teacher
 
 _Directory = click.Path(path_type=Path, file_okay=False)
 _File = click.Path(path_type=Path, dir_okay=False)
@@ -358,6 +356,7 @@ def evaluate(
     from model.config import load_config
     from model.documents import block_names, replace_block
     from model.evaluate import evaluate as run_evaluation
+    from model.training.distil import load_teacher
 
     _log_to_terminal()
     blocks = {path: block_names(path) for path in document}
@@ -371,7 +370,7 @@ def evaluate(
         official=official,
         peers=peers,
         previous=previous,
-        teacher=None if teacher is None else _load_teacher(teacher),
+        teacher=None if teacher is None else load_teacher(teacher),
     )
     tables = evaluation.tables()
     click.echo("\n\n".join(tables[name] for name in tables if not name.endswith("-zh")))
@@ -392,11 +391,6 @@ def evaluate(
         from model.card import write_evaluation
 
         write_evaluation(model, evaluation)
-
-
-def _load_teacher(directory: Path) -> "Teacher":
-    teacher: Teacher = import_module("model.training.distil").load_teacher(directory)
-    return teacher
 
 
 @main.command()

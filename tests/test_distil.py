@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig, TeacherConfig
 from model.data import Example
 from model.finetune import distilled_loss, smoothed_loss
+from model.optimization import finish_step
 from model.train import train
 from model.training import distil
 from model.training.distil import (
@@ -41,7 +42,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -78,7 +79,7 @@ def settings(encoder: Path, **others: object) -> TeacherConfig:
 
 
 def rows() -> list[Example]:
-    return [Example(text, LABELS.index(label), "reviews") for text, label in sentences()]  # type: ignore[arg-type]
+    return [Example(text, LABELS.index(label), "reviews") for text, label in sentences()]
 
 
 def test_a_teacher_learns_its_rows_and_is_loaded_as_it_was(encoder: Path, tmp_path: Path) -> None:
@@ -98,18 +99,17 @@ def test_an_interrupted_teacher_resumes_to_the_same_weights(
     short = settings(encoder, epochs=1)
     whole = teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "whole")
 
-    def stop_after_four(*arguments: object) -> None:
-        nonlocal steps
-        steps += 1
-        if steps > 4:
-            raise KeyboardInterrupt
-        finish(*arguments)  # type: ignore[arg-type]
+    steps = iter(range(4))
 
-    steps, finish = 0, distil.finish_step
+    def stop_after_four(*arguments: object) -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        finish_step(*arguments)  # type: ignore[arg-type]
+
     monkeypatch.setattr(distil, "finish_step", stop_after_four)
     with pytest.raises(KeyboardInterrupt):
         teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "cut")
-    monkeypatch.setattr(distil, "finish_step", finish)
+    monkeypatch.setattr(distil, "finish_step", finish_step)
     resumed = teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "cut")
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor, msg=name)

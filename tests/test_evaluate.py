@@ -3,11 +3,9 @@
 import importlib.util
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -275,14 +273,11 @@ def test_the_card_says_by_which_rows_the_bound_was_set(config: RunConfig) -> Non
 def test_the_command_writes_the_blocks_that_a_document_has(
     config: RunConfig, tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Distil(ModuleType):
-        @staticmethod
-        def load_teacher(directory: Path) -> FakeTeacher:
-            assert directory == tmp_path / "teacher"
-            return FakeTeacher()
+    def load_teacher(directory: Path) -> FakeTeacher:
+        assert directory == tmp_path / "teacher"
+        return FakeTeacher()
 
-    monkeypatch.setitem(sys.modules, "model.training", ModuleType("model.training"))
-    monkeypatch.setitem(sys.modules, "model.training.distil", Distil("model.training.distil"))
+    monkeypatch.setattr("model.training.distil.load_teacher", load_teacher)
     monkeypatch.setenv("SENTIMENT_DATA", str(tmp_path))
     monkeypatch.setattr("model.config.load_config", lambda _: config)
     document = tmp_path / "README.md"

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from model.config import LABELS, SourceConfig, TeacherConfig
 from model.data import Example, near_length_batches
 from model.engines import Logits
+from model.errors import ConfigError
 from model.finetune import allowed_labels, row_weights, smoothed_loss
 from model.optimization import (
     CHECKPOINT_STEPS,
@@ -108,7 +109,15 @@ def _half(device: torch.device) -> torch.autocast:
 
 
 def load_teacher(directory: Path) -> Teacher:
-    """A fine-tuned teacher, as ``teach`` leaves it in ``teachers/<name>`` of a run directory."""
+    """A fine-tuned teacher, as ``teach`` leaves it in ``teachers/<name>`` of a run directory.
+
+    Raises:
+        ConfigError: the directory holds no teacher, or one that is not finished.
+    """
+    if not (directory / _HEAD).is_file():
+        raise ConfigError(
+            f"{directory} holds no fine-tuned teacher; name teachers/<name> of a run directory"
+        )
     settings = json.loads((directory / _SETTINGS).read_text(encoding="utf-8"))
     teacher = _new_teacher(str(directory), settings["longest"])
     teacher.head.load_state_dict(load_file(directory / _HEAD))
