@@ -1,9 +1,9 @@
-"""Sentences from templates: distinct, repeatable, each with the label of its template."""
+"""Our own sentences: distinct, repeatable, each with the label that it was written for."""
 
 from pathlib import Path
 
 from model.config import LABELS
-from model.constructions import load_constructions
+from model.constructions import load_constructions, load_sentences
 
 
 def test_the_same_seed_gives_the_same_sentences() -> None:
@@ -32,3 +32,16 @@ def test_words_of_one_sentence_come_from_one_domain(tmp_path: Path) -> None:
         "香甜，但很咸", "甜香，但很咸", "亮大，但很小", "大亮，但很小",
     }  # fmt: skip
     assert {LABELS[example.label] for example in examples} == {"negative"}
+
+
+def test_sentences_written_one_by_one_are_distinct_and_balanced_in_each_kind() -> None:
+    sentences = load_sentences()
+    assert len(sentences) > 5000
+    assert len({sentence.text for sentence in sentences}) == len(sentences)
+    assert all(sentence.text.strip() and sentence.group for sentence in sentences)
+    # No kind gives its label away: the most frequent one has at most nine in ten.
+    kinds: dict[str, list[int]] = {}
+    for sentence in sentences:
+        kinds.setdefault(sentence.group, []).append(sentence.label)
+    for kind, labels in kinds.items():
+        assert max(map(labels.count, labels)) <= 0.9 * len(labels), kind
