@@ -42,7 +42,7 @@ class Models:
         return iter(self._loaded)
 
     def find(self, name: str | None) -> LoadedModel:
-        """The model of a name, or of a name and version as in ``zh-general@1.1.0``.
+        """The model of a name, or of a name and version as in ``zh-general@2.0.0``.
 
         Raises:
             UnknownModelError: there is none.

@@ -82,7 +82,7 @@ ModelName = Annotated[
     Field(
         max_length=256,
         description="A model by its name, or name and version; the default one unless given.",
-        examples=["zh-general", "zh-general@1.1.0"],
+        examples=["zh-general", "zh-general@2.0.0"],
     ),
 ]
 

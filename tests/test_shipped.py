@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.data import load_test
+from model.graph import LSTM_MOST
 from tests.conftest import SHIPPED
 
 SENTENCES = [
@@ -56,3 +60,25 @@ def test_its_scores_on_a_real_test_split_hold(
     predictions = list(shipped_classifier.predict(example.text for example in examples))
     right = [p.label == LABELS[e.label] for p, e in zip(predictions, examples, strict=True)]
     assert sum(right) / len(right) > 0.8
+
+
+def test_it_reads_texts_of_every_domain(shipped_classifier: Classifier, corpora: Path) -> None:
+    source = next(s for s in load_config("zh-general").data.sources if s.name == "annotated")
+    examples = load_test(source, corpora)[:1000]
+    predictions = list(shipped_classifier.predict(example.text for example in examples))
+    right = [p.label == LABELS[e.label] for p, e in zip(predictions, examples, strict=True)]
+    assert sum(right) / len(right) > 0.76
+
+
+def test_its_network_in_int8_cannot_overflow(shipped_classifier: Classifier) -> None:
+    content = shipped_classifier.artifact.onnx
+    assert content is not None
+    graph = onnx.load_from_string(content()).graph
+    matrices = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.name in ("input_weights", "recurrent_weights")
+    }
+    assert len(matrices) == 2
+    for name, matrix in matrices.items():
+        assert np.abs(matrix.astype(int)).max() == LSTM_MOST, name
