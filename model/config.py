@@ -105,7 +105,8 @@ class DistilConfig(_Config):
     The answers of ``teachers`` and of ``networks`` of our own, fine-tuned with other seeds, are
     averaged: soft labels for the rows of ``sources`` and for ``unlabelled`` texts, drawn from
     those of the pre-training. The network learns from them at ``temperature``. Of the loss of a
-    labelled row ``soft_share`` goes by its soft label, the rest by its own.
+    labelled row ``soft_share`` goes by its soft label, the rest by its own. It learns for
+    ``epochs``, the networks that it is taught by for those of the fine-tuning.
     """
 
     teachers: tuple[TeacherConfig, ...] = ()
@@ -114,6 +115,7 @@ class DistilConfig(_Config):
     unlabelled: Annotated[int, Field(ge=0)] = 50_000
     temperature: Rate = 2.0
     soft_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    epochs: Positive = 3
     unlabelled_weight: Rate = 1.0
 
 

@@ -139,9 +139,10 @@ def train(
         elif weights:
             network.reader.load_state_dict(weights)
         network.to(device)
-        seeded = config.model_copy(
-            update={"finetune": config.finetune.model_copy(update={"seed": seed})}
-        )
+        changed: dict[str, int] = {"seed": seed}
+        if config.distil and soft is not None:
+            changed["epochs"] = config.distil.epochs
+        seeded = config.model_copy(update={"finetune": config.finetune.model_copy(update=changed)})
         history = finetune(
             network,
             train,

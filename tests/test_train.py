@@ -111,7 +111,7 @@ def test_the_best_epoch_is_kept_not_the_last(
     kept: list[Path] = []
     monkeypatch.setattr(finetuning, "dev_metrics", lambda *_: {"mean": {"score": next(scores)}})
     monkeypatch.setattr(finetuning, "save_weights", lambda path, _: kept.append(path))
-    monkeypatch.setattr(training, "draw_curves", stop)
+    monkeypatch.setattr(training, "load_file", stop)
     with pytest.raises(SeenEnoughError):
         train(small_config(corpus), corpus.parent, tmp_path / "run", tmp_path / "artifact")
     assert [path.name for path in kept] == ["best.safetensors"]
