@@ -137,6 +137,8 @@ def settings(size: int = SIZE) -> RunConfig:
         "epochs": 3,
         "embedding_learning_rate": config.finetune.learning_rate,  # nothing is pre-trained
         "constructions": 0.0,
+        "sentences": 0.0,
+        "choose_by": (),
     }
     return config.model_copy(
         update={

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+_BEGIN = re.compile(r"^<!-- ([\w-]+):begin -->$", re.MULTILINE)
+
 
 def replace_block(name: str, content: str, path: Path) -> None:
     """Puts text between ``<!-- name:begin -->`` and ``<!-- name:end -->`` of a document.
@@ -11,14 +13,13 @@ def replace_block(name: str, content: str, path: Path) -> None:
         ValueError: it has no block of that name.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    document = path.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    if not pattern.search(document):
+    before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
         raise ValueError(f"{path} has no block {name}")
-    block = f"{begin}\n{content.strip()}\n{end}"
-    path.write_text(pattern.sub(lambda _: block, document), encoding="utf-8")
+    path.write_text(f"{before}{begin}\n{content.strip()}\n{end}{after}", encoding="utf-8")
 
 
 def block_names(path: Path) -> list[str]:
     """The names of a document's blocks, in its order."""
-    return re.findall(r"^<!-- ([\w-]+):begin -->$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return _BEGIN.findall(path.read_text(encoding="utf-8"))

@@ -33,6 +33,7 @@ OFFICIAL = "chnsenticorp-official"
 OTHER = "other"  # groups of too few texts, together
 ALL = "all"
 
+_SEEDS = re.compile(r"ours, (\d+) seeds")
 _NEAR_CHARACTERS = 20
 _FEWEST_TEXTS = 15  # that a group is measured by
 _MEASURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -323,7 +324,7 @@ def in_chinese(table: str) -> str:
     """A table of ours with its headings in Chinese."""
     heading, rest = table.split("\n", 1)
     cells = [_CHINESE.get(cell, cell) for cell in heading.strip("| ").split(" | ")]
-    cells = [re.sub(r"ours, (\d+) seeds", r"本模型，\1 个种子", cell) for cell in cells]
+    cells = [_SEEDS.sub(r"本模型，\1 个种子", cell) for cell in cells]
     return f"| {' | '.join(cells)} |\n{rest}"
 
 

@@ -65,7 +65,8 @@ def test_every_command_and_link_of_a_document_exists(name: str) -> None:
 
 def test_the_readmes_show_the_same_figures() -> None:
     rows = [
-        re.findall(r"^\| `?[a-z0-9_]+`? \|.*\d.*$", read(name), re.MULTILINE) for name in READMES
+        re.findall(r"^\| `?(?!domain)[a-z0-9_]+`? \|.*\d.*$", read(name), re.MULTILINE)
+        for name in READMES
     ]
     assert rows[0] == rows[1] != []
 

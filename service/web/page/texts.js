@@ -41,7 +41,6 @@ const en = {
   confidenceOf: (p) => `confidence ${p}`,
   verdict: (label, p) => `${label}, confidence ${p}.`,
   uncertain: "Too little to rely on: a person should have a look.",
-  noChinese: "No Chinese word was read, so this answer means little.",
   facts: (f) =>
     [
       some(f.characters, "character"),
@@ -208,7 +207,6 @@ const zh = {
   confidenceOf: (p) => `置信度 ${p}`,
   verdict: (label, p) => `${label}，置信度 ${p}。`,
   uncertain: "置信度偏低，建议人工复核。",
-  noChinese: "没有读到中文词语，这个结果参考价值不大。",
   facts: (f) =>
     [
       `${f.characters} 字`,

@@ -34,8 +34,7 @@ export function verdict(result) {
   );
   box.append(name);
   if (result.uncertain) {
-    const unread = result.text.tokens === 0;
-    box.append(element("p", { class: "uncertain" }, t(unread ? "noChinese" : "uncertain")));
+    box.append(element("p", { class: "uncertain" }, t("uncertain")));
   }
   box.append(bars(result.probabilities));
   box.append(element("p", { class: "hint" }, t("facts", result.text)));
