@@ -1,6 +1,5 @@
 """Pictures: the curves of a training run, and what an evaluation found."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -96,7 +95,7 @@ def group_pictures(split: TestSplit) -> tuple[str, str]:
 
     Letters alone, as those of an artifact's pictures are.
     """
-    letters = re.sub("[^a-z]", "", split.name.lower())
+    letters = "".join(letter for letter in split.name.lower() if "a" <= letter <= "z")
     return f"{letters}confusion.png", f"{letters}reliability.png"
 
 
