@@ -192,35 +192,52 @@ def _finetune(
     directory: Path,
 ) -> None:
     _freeze(teacher.encoder, settings.frozen_layers)
-    head = list(teacher.head.parameters())
     body = [parameter for parameter in teacher.encoder.parameters() if parameter.requires_grad]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(body, lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY),
-        torch.optim.AdamW(head, lr=settings.head_learning_rate),
+        torch.optim.AdamW(teacher.head.parameters(), lr=settings.head_learning_rate),
     ]
     pieces = teacher.pieces([row.text for row in rows])
     labels = torch.tensor([row.label for row in rows])
     allowed = allowed_labels(rows, sources)
     weights = row_weights(rows, sources)
     batches = _epochs(pieces, settings.epochs, settings.batch_size, seed)
-    checkpoint, done = directory / "finetune.checkpoint", 0
+
+    def loss_of(batch: list[int]) -> Tensor:
+        with _half(device):
+            logits = teacher(*teacher.batch([pieces[index] for index in batch], device))
+        losses = smoothed_loss(
+            logits.float(), labels[batch].to(device), allowed[batch].to(device), 0.0
+        )
+        return (losses * weights[batch].to(device)).sum() / weights[batch].sum()
+
+    checkpoint = directory / "finetune.checkpoint"
+    _train(f"teaching {settings.name}", teacher, optimizers, batches, loss_of, checkpoint)
+
+
+def _train(
+    description: str,
+    module: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    batches: Sequence[list[int]],
+    loss_of: Callable[[list[int]], Tensor],
+    checkpoint: Path,
+) -> None:
+    """Takes a step a batch by ``loss_of``; an interrupted run resumes from the checkpoint."""
+    done = 0
     if checkpoint.exists():
-        done = load_checkpoint(checkpoint, teacher, optimizers)["done"]
-    teacher.train()
-    with Progress(f"teaching {settings.name}", len(batches), done) as progress:
+        done = load_checkpoint(checkpoint, module, optimizers)["done"]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    module.train()
+    with Progress(description, len(batches), done) as progress:
         for step in range(done, len(batches)):
-            batch = batches[step]
             begin_step(optimizers, schedule(step, len(batches), _WARMUP_SHARE))
-            with _half(device):
-                logits = teacher(*teacher.batch([pieces[index] for index in batch], device))
-            losses = smoothed_loss(
-                logits.float(), labels[batch].to(device), allowed[batch].to(device), 0.0
-            )
-            loss = (losses * weights[batch].to(device)).sum() / weights[batch].sum()
-            finish_step(loss, [*body, *head], optimizers)
+            loss = loss_of(batches[step])
+            finish_step(loss, parameters, optimizers)
             progress.step(loss=loss.item())
             if (step + 1) % CHECKPOINT_STEPS == 0:
-                save_checkpoint(checkpoint, teacher, optimizers, {"done": step + 1})
+                save_checkpoint(checkpoint, module, optimizers, {"done": step + 1})
 
 
 def _freeze(encoder: nn.Module, layers: int) -> None:
@@ -264,26 +281,20 @@ def _adapt(
     tokenizer = AutoTokenizer.from_pretrained(settings.directory)
     helper = Teacher(model.base_model, tokenizer, settings.longest)
     pieces = helper.pieces(texts)
-    parameters = list(model.parameters())
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY)
+        torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY)
     ]
     batches = _epochs(pieces, settings.adapt_epochs, settings.batch_size, seed)
-    checkpoint, done = directory / "adapt.checkpoint", 0
-    if checkpoint.exists():
-        done = load_checkpoint(checkpoint, model, optimizers)["done"]
-    model.train()
-    with Progress(f"adapting {settings.name}", len(batches), done) as progress:
-        for step in range(done, len(batches)):
-            begin_step(optimizers, schedule(step, len(batches), _WARMUP_SHARE))
-            ids, mask = helper.batch([pieces[index] for index in batches[step]], device)
-            masked, wanted = mask_pieces(ids, mask, tokenizer)
-            with _half(device):
-                loss = model(input_ids=masked, attention_mask=mask, labels=wanted).loss
-            finish_step(loss, parameters, optimizers)
-            progress.step(loss=loss.item())
-            if (step + 1) % CHECKPOINT_STEPS == 0:
-                save_checkpoint(checkpoint, model, optimizers, {"done": step + 1})
+
+    def loss_of(batch: list[int]) -> Tensor:
+        ids, mask = helper.batch([pieces[index] for index in batch], device)
+        masked, wanted = mask_pieces(ids, mask, tokenizer)
+        with _half(device):
+            loss: Tensor = model(input_ids=masked, attention_mask=mask, labels=wanted).loss
+        return loss
+
+    checkpoint = directory / "adapt.checkpoint"
+    _train(f"adapting {settings.name}", model, optimizers, batches, loss_of, checkpoint)
     unfinished = directory / "adapted.part"
     model.base_model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
