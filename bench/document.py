@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from model import documents
+from model.evaluation import documents
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 FIGURES = PAGE.parent / "figures"
 
 
 def replace_block(name: str, content: str, path: Path = PAGE) -> None:
-    """Puts text into a block of a page: ``model.documents.replace_block``."""
+    """Puts text into a block of a page: ``model.evaluation.documents.replace_block``."""
     documents.replace_block(name, content, path)
 
 

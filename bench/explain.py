@@ -30,11 +30,11 @@ from bench.document import FIGURES, machine, replace_block
 from bench.serving.servers import ONNX, Server
 from model.classifier import Classifier
 from model.config import LABELS, load_config
-from model.data import load_test
+from model.corpora import load_test
 from model.engines import TorchEngine
 from model.explain import ReferenceNetwork, Subject
 from model.progress import Progress
-from model.vocab import UNKNOWN_ID
+from model.text.vocabulary import UNKNOWN_ID
 from service.settings import SHIPPED_MODEL
 
 PAGE = FIGURES.parent / "explanations.md"

@@ -22,9 +22,9 @@ from model import artifact as artifacts
 from model.artifact import Artifact
 from model.classifier import Classifier
 from model.config import LABELS, DataConfig, SourceConfig, load_config
-from model.data import Example, load_splits
-from model.metrics import score
-from model.train import train
+from model.corpora import Example, load_splits
+from model.scores import score
+from model.training.run import train
 
 NAME = "jd_laptop_clauses"
 ROWS = (100, 500, 2000)

@@ -19,9 +19,9 @@ import numpy as np
 from model import artifact as artifacts
 from model.classifier import Classifier
 from model.config import LABELS, DataConfig, SourceConfig, load_config
-from model.data import Example, load_splits, load_test
-from model.metrics import choose, score
-from model.train import train
+from model.corpora import Example, load_splits, load_test
+from model.scores import choose, score
+from model.training.run import train
 from service.settings import SHIPPED_MODEL
 
 NAME = "jd_laptop_clauses"

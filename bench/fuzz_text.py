@@ -12,10 +12,10 @@ try:
 except ImportError:
     sys.exit("atheris is not installed: pip install -r requirements/fuzz.txt")
 
-with atheris.instrument_imports(include=["model.text", "model.encoding", "model.sentences"]):
+with atheris.instrument_imports(include=["model.text"]):
     from model.classifier import Classifier
-    from model.sentences import split_sentences
-    from model.text import normalize
+    from model.text.pipeline import normalize
+    from model.text.sentences import split_sentences
 
 from service.settings import SHIPPED_MODEL
 

@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from bench.document import machine
 from bench.nodes import apart, nodes
 from bench.serving.texts import load_texts
-from model.cluster import ClusterClassifier, connected
+from model.bulk.ray_classifier import ClusterClassifier, connected
 from service.settings import SHIPPED_MODEL
 
 

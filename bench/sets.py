@@ -19,9 +19,9 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
 
 from model.config import LABELS, NEUTRAL, load_config
-from model.data import Example, load_splits
-from model.finetune import dev_metrics
+from model.corpora import Example, load_splits
 from model.progress import Progress
+from model.training.finetune import dev_metrics
 
 YARDSTICK = "annotated"
 SEEDS = (0, 1, 2)

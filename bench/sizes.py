@@ -24,7 +24,7 @@ from bench.engine import batch
 from model import artifact as artifacts
 from model.artifact import Artifact, weight_shapes
 from model.engines import OnnxEngine
-from model.export import network_in_int8
+from model.training.export import network_in_int8
 from service.settings import SHIPPED_MODEL
 
 ROWS = (1, 16)

@@ -17,10 +17,10 @@ import stopwordsiso
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.config import load_config
-from model.data import Example, load_splits
-from model.finetune import dev_metrics
-from model.peers import LinearMachines
-from model.text import KEPT_WORDS, TextPipeline, default_stopwords, normalize
+from model.corpora import Example, load_splits
+from model.evaluation.baselines import LinearMachines
+from model.text.pipeline import KEPT_WORDS, TextPipeline, default_stopwords, normalize
+from model.training.finetune import dev_metrics
 
 config = load_config("zh-general")
 sources = {source.name: source for source in config.data.sources}

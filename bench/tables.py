@@ -34,7 +34,7 @@ from pathlib import Path
 from itertools import cycle, islice
 from bench.serving.texts import load_texts
 from model.classifier import Classifier
-from model.tables import label_table
+from model.bulk.labelling import label_table
 from service.settings import SHIPPED_MODEL
 classifier = Classifier.load(SHIPPED_MODEL, engine="onnx")
 list(classifier.predict(load_texts()[:64]))

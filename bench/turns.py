@@ -13,7 +13,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 from model.classifier import Classifier
-from model.sentences import split_sentences
+from model.text.sentences import split_sentences
 from service.settings import SHIPPED_MODEL
 
 PRAISE = (

@@ -31,15 +31,15 @@ from bench.document import FIGURES, machine, replace_block
 from model import artifact as artifacts
 from model.artifact import Weights
 from model.config import LABELS, NetworkConfig, RunConfig, load_config
-from model.data import Example, load_splits, load_test
-from model.encoding import Encoder
+from model.corpora import Example, load_splits, load_test
 from model.engines import group_by_length
-from model.finetune import finetune, logits_of
-from model.metrics import choose, score
 from model.network import SentimentNetwork, reverse_inside_length
-from model.optimization import Sequences, pad_tensors
 from model.progress import Progress
-from model.vocab import PADDING, PADDING_ID, UNKNOWN, Vocabulary
+from model.scores import choose, score
+from model.text.encoding import Encoder
+from model.text.vocabulary import PADDING, PADDING_ID, UNKNOWN, Vocabulary
+from model.training.finetune import finetune, logits_of
+from model.training.optimization import Sequences, pad_tensors
 from service.settings import SHIPPED_MODEL
 
 PAGE = FIGURES.parent / "why-lstm.md"

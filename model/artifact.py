@@ -20,13 +20,13 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
-from model.encoding import Encoder
 from model.errors import ArtifactError, shown
 from model.files import read_file
-from model.graph import check_graph
-from model.text import TextPipeline, is_cjk
-from model.vocab import Vocabulary
-from model.words import NO_OWN_WORDS, OwnWords
+from model.onnx_graph import check_graph
+from model.text.custom_words import NO_OWN_WORDS, OwnWords
+from model.text.encoding import Encoder
+from model.text.pipeline import TextPipeline, is_cjk
+from model.text.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from model import artifact as artifacts
 from model.artifact import Artifact
 from model.config import LABELS, Label
-from model.encoding import Encoding
 from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
 from model.errors import BLANK, BlankTextError
 from model.progress import Progress
-from model.words import NO_OWN_WORDS, OwnWords
+from model.text.custom_words import NO_OWN_WORDS, OwnWords
+from model.text.encoding import Encoding
 
 Probabilities = NDArray[np.float64]
 

@@ -125,7 +125,7 @@ class FinetuneConfig(_Config):
     The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
     unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
     right with ``confident_accuracy``. ``constructions`` and ``sentences`` are the weights of our
-    own sentences (``model.constructions``), from templates and written one by one, 0 without;
+    own sentences (``model.training.templates``), from templates and written one by one, 0 without;
     sources in ``leave_out`` are not fine-tuned on. ``seed`` is another one than the run's, after
     the same pre-training. The dev rows of the sets in ``choose_by``, of all without, say which
     epoch is best, and probabilities and ``uncertain`` are calibrated on them.
@@ -180,13 +180,13 @@ class DataConfig(_Config):
     ``notes`` go into the model card: what the labels mean, what the licences imply.
 
     ``blocklist`` is a CSV file whose column ``sha1`` holds the first 16 hexadecimal digits of
-    the SHA-1 of normalised texts (``model.data.text_digest``). Of a set without dev files, the
+    the SHA-1 of normalised texts (``model.corpora.text_digest``). Of a set without dev files, the
     rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split. ``published_splits`` uses every
     row of train and dev as published, even where a test split holds it too: only to compare with
     figures that were reached so.
 
     ``kinds`` is a file of sentences by kind of expression, for tests alone
-    (``model.data.load_kinds``).
+    (``model.corpora.load_kinds``).
     """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]

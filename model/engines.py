@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.artifact import ONNX, Artifact
 from model.config import LABELS
 from model.errors import ArtifactError, ConfigError
-from model.vocab import PADDING_ID, UNKNOWN_ID
+from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 Logits = NDArray[np.float32]
 # Sequences that run together; larger batches gain nothing on a CPU.

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from model.artifact import EMBEDDING, Weights
 from model.classifier import Classifier, Prediction, Probabilities, combine, softmax
-from model.text import Token
-from model.vocab import UNKNOWN_ID
+from model.text.pipeline import Token
+from model.text.vocabulary import UNKNOWN_ID
 
 Floats = NDArray[np.float32]
 

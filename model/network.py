@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import NetworkConfig
-from model.text import sign_name
-from model.vocab import PADDING_ID, UNKNOWN_ID
+from model.text.pipeline import sign_name
+from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 
 def reverse_inside_length(states: Tensor, lengths: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ def main() -> None:
     """Runs the command."""
     command = sys.argv[1:2]
     if command == ["health"]:  # asked every few seconds
-        from service.health import health
+        from service.process.health import health
 
         health.main(sys.argv[2:], prog_name="sentiment health")
     if command == ["serve"] and "--check" not in sys.argv:

@@ -11,28 +11,25 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from service.errors import install_error_handlers
-from service.hosts import ANY, Hosts
-from service.middleware import (
+from service.edge.hosts import ANY, Hosts
+from service.edge.request import (
     AdmissionLayer,
     ModelPaths,
     RequestLayer,
     needs_key,
     request_path,
 )
+from service.errors import install_error_handlers
 from service.routes import (
     analyze,
-    compat_baidu,
-    compat_oip,
-    compat_paddlehub,
-    compat_tei,
     operations,
     pages,
     predict,
     stream,
 )
-from service.routes.admission import AdmittedRoute
-from service.routes.compat import Adapter
+from service.routes.compat import baidu, oip, paddlehub, tei
+from service.routes.compat.adapter import Adapter
+from service.routes.model_route import AdmittedRoute
 from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
@@ -41,10 +38,10 @@ from service.state import Service
 ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
 # Behind them, those that SENTIMENT_COMPAT names.
 ADAPTERS: dict[AdapterName, Adapter] = {
-    "paddlehub": compat_paddlehub.ADAPTER,
-    "baidu": compat_baidu.ADAPTER,
-    "tei": compat_tei.ADAPTER,
-    "oip": compat_oip.ADAPTER,
+    "paddlehub": paddlehub.ADAPTER,
+    "baidu": baidu.ADAPTER,
+    "tei": tei.ADAPTER,
+    "oip": oip.ADAPTER,
 }
 
 # What of an answer a page of another origin may read, beside its body.

@@ -16,9 +16,9 @@ import click
 
 from model.engines import EngineChoice
 from model.errors import DataError, SentimentError, json_line, printable
-from service.health import health
-from service.keys import new_key
-from service.logs import PlainFormatter
+from service.api_keys import new_key
+from service.process.health import health
+from service.process.logs import PlainFormatter
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL, load_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
     """Serve the HTTP API. Every setting is an environment variable SENTIMENT_*."""
     settings = load_settings(host=host, port=port, model=model)
     if check:
-        from service.models import load_classifiers
+        from service.model_registry import load_classifiers
 
         for name in unknown_variables():
             warning = f"sentiment: {printable(name)} is no setting and changes nothing"
@@ -107,9 +107,9 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
         click.echo(f"the settings fit, and {served} can be served")
         return
     if settings.workers > 1:
-        from service.workers import supervise as run
+        from service.process.workers import supervise as run
     else:
-        from service.server import serve as run
+        from service.process.server import serve as run
     run(settings)
 
 
@@ -149,10 +149,10 @@ def predict(
     Lines are texts, or, where the first is one, JSON objects with a field text. Each is answered
     with one JSON object, or an error, as soon as it is there.
     """
+    from model.bulk.labelling import SUFFIXES, label_table
+    from model.bulk.ray_classifier import ClusterClassifier, connected
     from model.classifier import Classifier
-    from model.cluster import ClusterClassifier, connected
-    from model.tables import SUFFIXES, label_table
-    from model.words import read_own_words
+    from model.text.custom_words import read_own_words
 
     tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
     if tables and len(texts) > 1:
@@ -191,7 +191,7 @@ def predict(
 
 def _answer_input(classifier: "Classifier", column: str | None) -> None:
     """Answers the lines that have come, together, and then those that have come meanwhile."""
-    from model.tables import COLUMN, is_json_object
+    from model.bulk.labelling import COLUMN, is_json_object
 
     json_lines: bool | None = None
     for number, lines in enumerate(_line_groups(cast(BufferedReader, sys.stdin.buffer))):
@@ -220,7 +220,7 @@ def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
 
 def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
     from model.errors import BLANK
-    from model.text import is_blank
+    from model.text.pipeline import is_blank
     from service.errors import problem
     from service.schemas import sentiment_fields
 
@@ -239,7 +239,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
 
 
 def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
-    from model.tables import answer_of, extended_json, json_row
+    from model.bulk.labelling import answer_of, extended_json, json_row
     from service.errors import problem
 
     rows = [json_row(line, column) for line in lines if line.strip()]
@@ -282,8 +282,8 @@ def train(
     """
     from model import artifact as artifacts
     from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, load_config
-    from model.data import read_examples
-    from model.train import train as run_training
+    from model.corpora import read_examples
+    from model.training.run import train as run_training
 
     _log_to_terminal()
     artifact = None
@@ -354,8 +354,8 @@ def evaluate(
     NAME is comparison, details, kinds or a split by group; NAME-zh has headings in Chinese.
     """
     from model.config import load_config
-    from model.documents import block_names, replace_block
-    from model.evaluate import evaluate as run_evaluation
+    from model.evaluation.documents import block_names, replace_block
+    from model.evaluation.evaluate import evaluate as run_evaluation
     from model.training.distil import load_teacher
 
     _log_to_terminal()
@@ -381,14 +381,14 @@ def evaluate(
             replace_block(name, tables[name], path)
         logging.info("%s: wrote %s", path, ", ".join(written) or "nothing")
     if figures:
-        from model.figures import draw_confusion, draw_lengths, draw_reliability
+        from model.evaluation.figures import draw_confusion, draw_lengths, draw_reliability
 
         figures.mkdir(parents=True, exist_ok=True)
         draw_confusion(evaluation.splits, figures / "confusion.png")
         draw_lengths(evaluation.splits, figures / "lengths.png")
         draw_reliability(evaluation.splits, figures / "reliability.png")
     if card:
-        from model.card import write_evaluation
+        from model.evaluation.model_card import write_evaluation
 
         write_evaluation(model, evaluation)
 
@@ -404,8 +404,8 @@ def export(config: str, model: Path) -> None:
     """
     from model import artifact as artifacts
     from model.config import load_config
-    from model.data import load_test
-    from model.export import export as run_export
+    from model.corpora import load_test
+    from model.training.export import export as run_export
 
     _log_to_terminal()
     data = _data_directory()
@@ -422,7 +422,7 @@ def export(config: str, model: Path) -> None:
 def gate(model: Path, engine: EngineChoice) -> None:
     """Run the release check: exit code 0 when the model may be released, else 1."""
     from model.classifier import Classifier
-    from model.gate import run_gate
+    from model.evaluation.release_check import run_gate
 
     result = run_gate(Classifier.load(model, engine=engine))
     click.echo(result.report())
@@ -439,8 +439,8 @@ def reference(config: str, model: Path) -> None:
     those that a service will see.
     """
     from model.config import load_config
-    from model.data import load_splits
-    from model.reference import record
+    from model.corpora import load_splits
+    from model.drift import record
 
     dev = load_splits(load_config(config).data, _data_directory()).dev
     measured = record(model, [example.text for example in dev])

@@ -1,6 +1,6 @@
 """Every error leaves as one body, RFC 9457 ``application/problem+json``.
 
-On the paths of an adapter (``service/routes/compat.py``) it leaves in the form of that protocol.
+On the paths of an adapter (``service/routes/compat``) it leaves in the form of that protocol.
 """
 
 import json

@@ -36,10 +36,10 @@ from prometheus_client.registry import Collector
 from model.artifact import CONFIDENCE_BINS, Reference
 from model.classifier import Classifier
 from model.config import LABELS
+from model.drift import Observation, measure, observe, stability
 from model.errors import SentimentError
-from model.reference import Observation, measure, observe, stability
-from service.batcher import STAGES, Answer
 from service.errors import CLIENT_GONE, RateLimitError, UploadsFullError
+from service.inference.batcher import STAGES, Answer
 
 logger = logging.getLogger(__name__)
 

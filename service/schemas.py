@@ -18,7 +18,7 @@ from model.artifact import Artifact
 from model.classifier import Prediction
 from model.config import LABELS, Label
 from model.explain import ExplainedToken, Explanation, Gates, Retained
-from model.sentences import Sentence
+from model.text.sentences import Sentence
 from service.errors import FieldError, Problem, field_errors
 from service.settings import LARGEST_BATCH
 

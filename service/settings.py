@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import model
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
 from model.errors import ConfigError
-from service.keys import read_keys
+from service.api_keys import read_keys
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
 ENVIRONMENT_PREFIX = "SENTIMENT_"

@@ -14,12 +14,12 @@ from fastapi import Depends, Request
 from starlette.types import Scope
 
 from model.errors import SentimentError
-from service.batcher import ANYBODY, HANG_SECONDS, Batcher
+from service.api_keys import Keys
 from service.errors import NotReadyError
-from service.keys import Keys
+from service.inference.batcher import ANYBODY, HANG_SECONDS, Batcher
 from service.metrics import Metrics
-from service.models import LoadedModel, Models, load_classifiers
-from service.rates import RateLimit
+from service.model_registry import LoadedModel, Models, load_classifiers
+from service.rate_limit import RateLimit
 from service.schemas import Health, model_reference
 from service.settings import Settings
 

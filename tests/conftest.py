@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
 from model.engines import Engine, Logits
-from model.train import train
+from model.training.run import train
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
@@ -108,7 +108,7 @@ def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
 def _training_takes_one_thread() -> Iterator[None]:
     """Since networks are tiny here, and threads that wait for each other stand still under load."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.train.available_cpus", lambda: 1)
+        patch.setattr("model.training.run.available_cpus", lambda: 1)
         yield
 
 

@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from bench.nodes import nodes
+from model.bulk.labelling import label_table
+from model.bulk.ray_classifier import ClusterClassifier, Shares, connected
 from model.classifier import CHUNK_TEXTS
-from model.cluster import ClusterClassifier, Shares, connected
 from model.errors import BlankTextError, ClusterError
 from model.progress import Progress
-from model.tables import label_table
 from service.settings import SHIPPED_MODEL
 from tests.conftest import sentences
 from tests.support.clock import wait_for

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from model.classifier import Classifier
 from model.engines import Logits
 from service.app import create_app
-from service.batcher import Batcher
 from service.errors import DeadlineError
+from service.inference.batcher import Batcher
 from service.settings import load_settings
 from tests.conftest import SHIPPED, HeldEngine, wait_ready
 from tests.test_api import BLANK_TEXTS, assert_problem

@@ -24,8 +24,8 @@ from model.config import LABELS, NetworkConfig, TextConfig
 from model.engines import EngineChoice
 from model.errors import SentimentError
 from model.explain import ReferenceNetwork
-from model.export import network_in_int8
-from model.vocab import Vocabulary
+from model.text.vocabulary import Vocabulary
+from model.training.export import network_in_int8
 
 Files = dict[str, bytes]
 Mutation = Callable[[Files], None]

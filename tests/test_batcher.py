@@ -10,8 +10,8 @@ import pytest
 from model.classifier import Classifier
 from model.engines import BATCH_SIZE
 from model.errors import BlankTextError
-from service.batcher import HANG_SECONDS, Batcher
 from service.errors import DeadlineError, QueueFullError
+from service.inference.batcher import HANG_SECONDS, Batcher
 from service.settings import load_settings
 from tests.conftest import HeldEngine
 from tests.support.clock import until
@@ -242,7 +242,7 @@ def test_an_inference_that_hangs_is_noticed_and_keeps_nobody_from_ending(
         assert not batcher.hangs
         later = time.monotonic() + HANG_SECONDS + 1
         with monkeypatch.context() as patched:
-            patched.setattr("service.batcher.time.monotonic", lambda: later)
+            patched.setattr("service.inference.batcher.time.monotonic", lambda: later)
             assert batcher.hangs
         await batcher.close()
         engine.released.set()

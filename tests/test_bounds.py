@@ -15,8 +15,8 @@ import service.errors
 import service.schemas
 from bench.fuzz import POSTS
 from service.app import ADAPTERS, ROUTERS, create_api, create_app
+from service.edge.request import ModelPaths
 from service.errors import FieldError, field_errors
-from service.middleware import ModelPaths
 from service.settings import LARGEST_BATCH, AdapterName, load_settings
 from service.state import Service
 from tests.conftest import wait_ready

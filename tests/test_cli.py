@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.health import health
+from service.process.health import health
 from service.settings import load_settings
 
 

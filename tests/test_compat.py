@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from model.errors import ConfigError
 from service.app import create_app
-from service.middleware import ModelPaths
+from service.edge.request import ModelPaths
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.conftest import HeldEngine, wait_ready

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model.config import LABELS
-from model.constructions import load_constructions, load_sentences
+from model.training.templates import load_constructions, load_sentences
 
 
 def test_the_same_seed_gives_the_same_sentences() -> None:

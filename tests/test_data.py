@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.config import LABELS, DataConfig, SourceConfig, UnlabelledConfig, load_config
-from model.data import (
+from model.corpora import (
     load_blocklist,
     load_kinds,
     load_splits,

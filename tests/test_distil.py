@@ -10,10 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig, TeacherConfig
-from model.data import Example
-from model.finetune import distilled_loss, smoothed_loss
-from model.optimization import finish_step
-from model.train import train
+from model.corpora import Example
 from model.training import distil
 from model.training.distil import (
     cached_logits,
@@ -22,6 +19,9 @@ from model.training.distil import (
     soft_labels,
     teach,
 )
+from model.training.finetune import distilled_loss, smoothed_loss
+from model.training.optimization import finish_step
+from model.training.run import train
 from tests.conftest import sentences
 from tests.test_train import small_config
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from model.classifier import Classifier
 from model.config import SourceConfig, UnlabelledConfig, load_config
-from model.evaluate import in_chinese
+from model.evaluation.evaluate import in_chinese
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.classifier import Classifier
-from model.encoding import Encoder
-from model.text import TextPipeline
-from model.vocab import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
+from model.text.encoding import Encoder
+from model.text.pipeline import TextPipeline
+from model.text.vocabulary import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
 from tests.test_text import ANY_TEXT
 
 VOCABULARY = Vocabulary([PADDING, UNKNOWN, "好吃", "不", "菜", "。", ",", "好"])

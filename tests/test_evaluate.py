@@ -13,14 +13,15 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from model import artifact as artifacts
-from model.card import TeacherNote, model_card, write_evaluation
 from model.classifier import Classifier
 from model.config import LABELS, DataConfig, RunConfig, SourceConfig, load_config
-from model.data import Example, KindSentence, Splits, load_splits
+from model.corpora import Example, KindSentence, Splits, load_splits
 from model.engines import Logits
-from model.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
-from model.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
-from model.peers import PEERS, FastText, Linear, SnowNlp
+from model.evaluation.baselines import PEERS, FastText, Linear, SnowNlp
+from model.evaluation.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
+from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
+from model.evaluation.model_card import write_evaluation
+from model.training.model_card import TeacherNote, model_card
 from service.cli import main
 from tests.conftest import SHIPPED, sentences, write_csv
 

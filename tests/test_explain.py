@@ -11,7 +11,7 @@ from torch import nn
 from model.classifier import Classifier
 from model.explain import Cell, Explanation, ReferenceNetwork, Subject, Trace, explain
 from model.explain import _retained as retained
-from model.vocab import UNKNOWN_ID
+from model.text.vocabulary import UNKNOWN_ID
 
 
 @pytest.fixture(scope="module")

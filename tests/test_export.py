@@ -15,10 +15,10 @@ from model import artifact as artifacts
 from model.artifact import EMBEDDING, Artifact
 from model.classifier import Classifier
 from model.config import SourceConfig
-from model.data import Example
+from model.corpora import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ArtifactError, ExportError
-from model.export import export, network_in_int8
+from model.training.export import export, network_in_int8
 from tests.conftest import sentences
 from tests.support.processors import emulated, output_of
 

@@ -6,11 +6,11 @@ import threading
 import pytest
 
 from model.classifier import Classifier, Prediction
-from model.encoding import Encoding
 from model.engines import BATCH_IDS
 from model.errors import TextLimitError
-from service.batcher import Answer, Batcher
+from model.text.encoding import Encoding
 from service.errors import QueueFullError
+from service.inference.batcher import Answer, Batcher
 from service.inference.throughput import Throughput
 from service.settings import load_settings
 from tests.conftest import HeldEngine

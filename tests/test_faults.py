@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from model.bulk.labelling import label_table
 from model.classifier import Classifier
-from model.tables import label_table
 from tests.conftest import sentences
 from tests.support.clock import wait_for
 from tests.test_rolling import balancer, free_ports

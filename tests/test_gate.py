@@ -7,10 +7,16 @@ from click.testing import CliRunner
 
 from model.classifier import Classifier
 from model.config import LABELS
-from model.constructions import load_constructions, load_sentences
-from model.data import text_key
-from model.gate import IN_EACH_GROUP, GateResult, GateSentence, gate_sentences, run_gate
-from model.text import normalize
+from model.corpora import text_key
+from model.evaluation.release_check import (
+    IN_EACH_GROUP,
+    GateResult,
+    GateSentence,
+    gate_sentences,
+    run_gate,
+)
+from model.text.pipeline import normalize
+from model.training.templates import load_constructions, load_sentences
 from service.cli import main
 
 NEUTRAL_GROUPS = {"middle of the scale", "names", "neutral facts", "neutral questions"}

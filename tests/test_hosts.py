@@ -11,9 +11,9 @@ from starlette.types import Scope
 
 from model.errors import ConfigError
 from service.app import create_app
+from service.edge.hosts import Hosts
 from service.errors import MisdirectedError
-from service.hosts import Hosts
-from service.server import server
+from service.process.server import server
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.conftest import wait_ready

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from bench.attacks.wire import Connection, Target, connected
 from service.app import ADAPTERS
-from service.protocol import Connections, HttpProtocol
+from service.process.protocol import Connections, HttpProtocol
 from tests.support.clock import until
 from tests.test_compat import BAIDU
 from tests.test_middleware import held_app

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.json_values import MOST_VALUES, holds_too_many, may_hold_too_many
+from service.edge.json_values import MOST_VALUES, holds_too_many, may_hold_too_many
 from service.settings import LARGEST_BATCH
 from tests.test_api import assert_problem
 

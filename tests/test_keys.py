@@ -18,14 +18,14 @@ import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
-import service.keys
+import service.api_keys
 from model.errors import ConfigError
+from service.api_keys import Key, Keys, new_key, read_keys
 from service.app import create_app
 from service.cli import main
 from service.errors import RateLimitError
-from service.keys import Key, Keys, new_key, read_keys
-from service.rates import Headers, RateLimit
-from service.server import begin
+from service.process.server import begin
+from service.rate_limit import Headers, RateLimit
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.conftest import SHIPPED, wait_ready
@@ -405,7 +405,7 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_is_not(
         path.write_text(broken)
         caplog.clear()
         assert (opens(SHOP), opens(DESK)) == (True, True)
-        (line,) = [record for record in caplog.records if record.name == "service.keys"]
+        (line,) = [record for record in caplog.records if record.name == "service.api_keys"]
         assert line.getMessage().startswith("the keys stay as they were: ")
         assert "zhs_secret" not in caplog.text
     path.unlink()
@@ -437,7 +437,7 @@ def test_nobody_waits_while_the_file_is_read(
         assert may_read.wait(20)
         return read_keys(path)
 
-    monkeypatch.setattr(service.keys, "read_keys", slow)
+    monkeypatch.setattr(service.api_keys, "read_keys", slow)
     path.write_text(f"{SHOP_LINE}\n{DESK_LINE}")
     keys.refresh()
     path.write_text(f"{DESK_LINE}\n")
@@ -773,7 +773,7 @@ def test_metrics_can_be_on_the_probe_port_alone(
 def test_a_service_that_is_open_to_everybody_says_so_once(
     host: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.server.configure_logging", lambda level: None)
+    monkeypatch.setattr("service.process.server.configure_logging", lambda level: None)
     begin(load_settings(host=host))
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == warnings

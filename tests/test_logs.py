@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from service.logs import JsonFormatter
+from service.process.logs import JsonFormatter
 
 
 def test_an_exception_is_logged_by_type_and_place_without_its_message() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.metrics import (
+from model.scores import (
     calibration_error_by_chance,
     choose,
     confidence_threshold,

@@ -17,9 +17,9 @@ from fastapi.testclient import TestClient
 from model.classifier import Classifier
 from model.errors import ConfigError
 from service.app import create_app
-from service.batcher import HANG_SECONDS, Batcher
 from service.cli import main
 from service.errors import DeadlineError
+from service.inference.batcher import HANG_SECONDS, Batcher
 from service.routes.stream import MEDIA_TYPES
 from service.routes.stream import PATH as STREAM
 from service.settings import load_settings

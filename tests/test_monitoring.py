@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from service.app import ADAPTERS, ROUTERS
 from service.routes import stream
-from service.routes.admission import AdmittedRoute
+from service.routes.model_route import AdmittedRoute
 from service.settings import load_settings
 from service.state import Service
 from tests.support.clock import wait_for

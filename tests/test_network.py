@@ -12,7 +12,7 @@ from model.network import (
     WordVectors,
     reverse_inside_length,
 )
-from model.vocab import PADDING_ID
+from model.text.vocabulary import PADDING_ID
 
 CONFIG = NetworkConfig(embedding_size=12, hidden_size=12, input_dropout=0.0, output_dropout=0.0)
 WORDS = 50

@@ -22,8 +22,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from service.api_keys import new_key
 from service.app import create_app
-from service.keys import new_key
 from service.settings import load_settings
 from tests.conftest import PATIENT, SHIPPED
 from tests.test_server import served, wait_ready

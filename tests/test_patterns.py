@@ -19,10 +19,10 @@ from starlette.routing import Mount, Route
 
 from bench.attacks.shapes import HOSTILE_TEXTS
 from model.classifier import Classifier
-from model.sentences import split_sentences
-from model.text import normalize
+from model.text.pipeline import normalize
+from model.text.sentences import split_sentences
 from service.app import ADAPTERS, ROUTERS, create_api
-from service.middleware import ModelPaths
+from service.edge.request import ModelPaths
 from service.settings import Settings
 from service.state import Service
 
@@ -34,9 +34,9 @@ _SOURCES = sorted(path for name in ("model", "service") for path in (_ROOT / nam
 # Patterns that see nothing of a client's, and whose they are.
 OPERATORS = {
     "model.artifact._FIGURE": "names of files in a manifest",
-    "model.constructions._SLOT": "templates of the project's own",
-    "service.keys._NAME": "the file of keys",
-    "service.keys._DIGEST": "the file of keys",
+    "model.training.templates._SLOT": "templates of the project's own",
+    "service.api_keys._NAME": "the file of keys",
+    "service.api_keys._DIGEST": "the file of keys",
 }
 
 LENGTH = 10_000
@@ -374,7 +374,10 @@ def test_a_hostile_text_is_read_in_time_and_lets_others_have_turns(
     for work in (partial(shipped_classifier.encoder.encode, text), partial(split_sentences, text)):
         assert _soon(partial(processor_seconds, work), _MOST_SECONDS)
         assert _soon(partial(longest_call, work), _LONGEST_HOLD_SECONDS)
-    for pattern, read in (("model.text._TOKEN", normalized), ("model.sentences._PART", text)):
+    for pattern, read in (
+        ("model.text.pipeline._TOKEN", normalized),
+        ("model.text.sentences._PART", text),
+    ):
         assert _soon(partial(longest_step, PATTERNS[pattern], read), _LONGEST_HOLD_SECONDS)
 
 

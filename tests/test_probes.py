@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.batcher import HANG_SECONDS
-from service.hosts import Hosts
-from service.probes import ProbeServer
-from service.server import listening_socket
+from service.edge.hosts import Hosts
+from service.inference.batcher import HANG_SECONDS
+from service.process.probes import ProbeServer
+from service.process.server import listening_socket
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import SHIPPED

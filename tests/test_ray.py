@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.nodes import apart
-from model.cluster import connected
+from model.bulk.ray_classifier import connected
 from model.errors import ClusterError
 
 pytestmark = [pytest.mark.ray, pytest.mark.process]

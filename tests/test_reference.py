@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from model import artifact as artifacts
+from model.drift import Observation, measure, record, stability
 from model.errors import ArtifactError
-from model.reference import Observation, measure, record, stability
 
 HALF = [Observation("positive", 0.95, 9, 1), Observation("negative", 0.55, 1, 0)]
 

@@ -9,8 +9,8 @@ from onnx import numpy_helper
 
 from model.classifier import Classifier
 from model.config import LABELS, load_config
-from model.data import load_test
-from model.graph import LSTM_MOST
+from model.corpora import load_test
+from model.onnx_graph import LSTM_MOST
 from tests.conftest import SHIPPED
 
 SENTENCES = [

@@ -74,8 +74,8 @@ def broken(fault: str, model: Path, log: Path) -> Iterator[tuple[subprocess.Pope
     script = f"""
 import logging, threading, time
 from model.classifier import Classifier
-from service.routes.admission import AdmittedJsonRoute as AdmittedRoute
-from service import server
+from service.routes.model_route import AdmittedJsonRoute as AdmittedRoute
+from service.process import server
 from service.settings import load_settings
 
 def break_soon():

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-import model.tables
+import model.bulk.labelling
+from model.bulk.labelling import ADDED, Answer, extended_json, label_table
 from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
-from model.tables import ADDED, Answer, extended_json, label_table
-from model.words import OwnWords
+from model.text.custom_words import OwnWords
 from service.cli import main
 
 CSV = (
@@ -476,13 +476,13 @@ def test_an_output_that_appears_meanwhile_is_kept(
     tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write(tmp_path / "a.csv", "text\n房间很好\n")
-    answer = model.tables._answer
+    answer = model.bulk.labelling._answer
 
     def and_write(*arguments: Any) -> None:
         answer(*arguments)
         write(tmp_path / "a.labelled.csv", "mine")
 
-    monkeypatch.setattr(model.tables, "_answer", and_write)
+    monkeypatch.setattr(model.bulk.labelling, "_answer", and_write)
     with pytest.raises(DataError, match="exists already"):
         label_table(tiny_classifier, table)
     assert (tmp_path / "a.labelled.csv").read_text() == "mine"
@@ -725,14 +725,14 @@ def test_a_file_that_changes_meanwhile_is_not_joined(
     tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write(tmp_path / "a.csv", "text\n房间很好\n")
-    survey = model.tables._survey
+    survey = model.bulk.labelling._survey
 
     def and_change(*arguments: Any) -> tuple[int, int]:
         found = survey(*arguments)
         write(table, "text\n房间很好\n早餐很差\n")
         return found
 
-    monkeypatch.setattr(model.tables, "_survey", and_change)
+    monkeypatch.setattr(model.bulk.labelling, "_survey", and_change)
     with pytest.raises(DataError, match="has changed"):
         label_table(tiny_classifier, table)
     assert not (tmp_path / "a.labelled.csv").exists()
@@ -769,7 +769,7 @@ def test_a_table_is_read_piece_by_piece(
     table = tmp_path / "a.csv"
     csv_rows(table, many_texts())
     ahead = most = 0
-    records = model.tables._DelimitedTable.rows
+    records = model.bulk.labelling._DelimitedTable.rows
 
     def counted(of: Any) -> Iterator[Any]:
         nonlocal ahead
@@ -787,7 +787,7 @@ def test_a_table_is_read_piece_by_piece(
             ahead -= 1
             yield prediction
 
-    monkeypatch.setattr(model.tables._DelimitedTable, "rows", counted)
+    monkeypatch.setattr(model.bulk.labelling._DelimitedTable, "rows", counted)
     monkeypatch.setattr(Classifier, "predict", answered)
     label_table(tiny_classifier, table)
     assert 0 < most < 5000

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import ConfigError
-from model.text import (
+from model.text.pipeline import (
     CJK,
     KEPT_WORDS,
     Segmenter,

@@ -9,10 +9,6 @@ import torch
 from click.testing import CliRunner
 
 from model import artifact as artifacts
-from model import finetune as finetuning
-from model import pretrain as pretraining
-from model import train as training
-from model.calibration import fit_temperature
 from model.classifier import Classifier
 from model.config import (
     LABELS,
@@ -23,12 +19,16 @@ from model.config import (
     SourceConfig,
     load_config,
 )
-from model.constructions import SOURCE as CONSTRUCTIONS
-from model.data import Example
+from model.corpora import Example
 from model.errors import ConfigError
-from model.finetune import smoothed_loss
 from model.progress import Progress
-from model.train import train
+from model.training import finetune as finetuning
+from model.training import pretrain as pretraining
+from model.training import run as training
+from model.training.calibration import fit_temperature
+from model.training.finetune import smoothed_loss
+from model.training.run import train
+from model.training.templates import SOURCE as CONSTRUCTIONS
 from service.cli import main
 from tests.conftest import sentences, write_csv
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from model.vocab import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
+from model.text.vocabulary import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
 
 
 def test_a_known_word_is_one_id_and_its_line() -> None:

@@ -12,10 +12,10 @@ from bench.why_lstm import FORMS, LAST_STATE, LSTM, READ_OUTS, RNN, WIDE, Read, 
 from model import artifact as artifacts
 from model.artifact import Artifact
 from model.config import LABELS, DataConfig, NetworkConfig, SourceConfig
-from model.data import Example, load_splits
+from model.corpora import Example, load_splits
 from model.network import SentimentNetwork
-from model.optimization import pad_tensors
-from model.vocab import PADDING, UNKNOWN, Vocabulary
+from model.text.vocabulary import PADDING, UNKNOWN, Vocabulary
+from model.training.optimization import pad_tensors
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -8,8 +8,8 @@ import pytest
 
 from model import artifact as artifacts
 from model.errors import ConfigError
-from model.text import TextPipeline
-from model.words import OwnWords, read_own_words
+from model.text.custom_words import OwnWords, read_own_words
+from model.text.pipeline import TextPipeline
 from tests.conftest import SHIPPED
 
 

@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from model.engines import available_cpus
-from service import workers
-from service.batcher import HANG_SECONDS
+from service.inference.batcher import HANG_SECONDS
+from service.process import workers
+from service.process.workers import SharedPulse, Supervisor
 from service.settings import load_settings
-from service.workers import SharedPulse, Supervisor
 from tests.support.clock import wait_for
 from tests.test_server import log_lines, served
 from tests.test_service_metrics import samples

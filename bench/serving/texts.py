@@ -8,8 +8,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from model.config import load_config
-from model.data import load_test
-from model.gate import gate_sentences
+from model.corpora import load_test
+from model.evaluation.release_check import gate_sentences
 
 COUNT = 5_000
 BATCH = 32

@@ -22,11 +22,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.config import LABELS, SourceConfig, TeacherConfig
-from model.data import Example, near_length_batches
+from model.corpora import Example, near_length_batches
 from model.engines import Logits
 from model.errors import ConfigError
-from model.finetune import allowed_labels, row_weights, smoothed_loss
-from model.optimization import (
+from model.progress import Progress
+from model.training.finetune import allowed_labels, row_weights, smoothed_loss
+from model.training.optimization import (
     CHECKPOINT_STEPS,
     begin_step,
     finish_step,
@@ -35,7 +36,6 @@ from model.optimization import (
     save_weights,
     schedule,
 )
-from model.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from model.errors import BlankTextError, TextLimitError
-from model.sentences import split_sentences
-from service.batcher import answered
-from service.routes.admission import PROBLEMS, AdmittedJsonRoute
+from model.text.sentences import split_sentences
+from service.inference.batcher import answered
+from service.routes.model_route import PROBLEMS, AdmittedJsonRoute
 from service.routes.report import report
 from service.schemas import (
     AnalyzeResponse,

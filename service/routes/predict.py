@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from model.errors import SentimentError
-from service.batcher import Outcome, answered
 from service.errors import TooManyItemsError, describe_field, problem, text_problem
-from service.routes.admission import PROBLEMS, AdmittedJsonRoute
+from service.inference.batcher import Outcome, answered
+from service.routes.model_route import PROBLEMS, AdmittedJsonRoute
 from service.routes.report import report
 from service.schemas import (
     BatchFailure,

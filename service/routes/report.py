@@ -2,8 +2,8 @@
 
 from fastapi import Request, Response
 
-from service.batcher import Answer
-from service.models import LoadedModel
+from service.inference.batcher import Answer
+from service.model_registry import LoadedModel
 from service.state import service_of
 
 

@@ -17,8 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 from model.config import LABELS
 from model.errors import SentimentError
 from service.errors import Problem, problem, responses, text_problem
-from service.models import LoadedModel
-from service.routes.admission import check_media_type
+from service.model_registry import LoadedModel
+from service.routes.model_route import check_media_type
 from service.routes.predict import invalid
 from service.schemas import (
     BatchFailure,

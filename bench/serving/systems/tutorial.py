@@ -18,7 +18,7 @@ import model
 from model import artifact as artifacts
 from model.config import LABELS
 from model.network import SentimentNetwork
-from model.vocab import PADDING_ID, UNKNOWN_ID
+from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 from service.schemas import (
     BatchItem,
     BatchRequest,

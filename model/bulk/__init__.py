@@ -1,0 +1,1 @@
+"""Whole files of texts: tables in, tables with labels out."""

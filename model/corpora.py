@@ -1,0 +1,367 @@
+"""Labelled texts: read, stripped of what may not be trained on, and split."""
+
+import csv
+import gzip
+import hashlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
+from model.errors import DataError, shown
+from model.files import csv_rows
+from model.text.pipeline import is_blank
+
+logger = logging.getLogger(__name__)
+
+_NO_LETTER = re.compile(r"[\W_]+")
+
+
+UNLABELLED = -1  # the label of a text that only teachers have a say on
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text, the index of its label in ``LABELS``, and the set and group it comes from.
+
+    ``weight`` multiplies its loss beside its set's own weight.
+    """
+
+    text: str
+    label: int
+    source: str
+    group: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The examples to train on, those to choose by, and what was left out and why."""
+
+    train: list[Example]
+    dev: list[Example]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def stripped_text(text: str) -> str:
+    """The letters and digits of a text, in lower case."""
+    return _NO_LETTER.sub("", text).lower()
+
+
+def text_digest(text: str) -> str:
+    """The SHA-1 that equal texts share, whatever their punctuation and case."""
+    stripped = stripped_text(text).encode("utf-8", "replace")
+    return hashlib.sha1(stripped, usedforsecurity=False).hexdigest()
+
+
+def text_key(text: str) -> str:
+    """The first 16 digits of ``text_digest``, which blocklists are made of."""
+    return text_digest(text)[:16]
+
+
+_EMPTY_KEY = text_key("")
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file, gzipped if it ends in ``.gz``, with the line that each begins on.
+
+    Raises:
+        DataError: the file is missing, is not UTF-8 CSV, or has no column ``text``.
+    """
+    line = 0
+    try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as file:
+            reader = csv_rows(_decoded_lines(file, path))
+            header = next(reader, [])
+            if "text" not in header:
+                raise DataError(f"{path} line 1: the header must name a column text")
+            line = reader.line_num
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise DataError(
+                        f"{path} line {line + 1}: the row has {len(row)} fields and the header "
+                        f"{len(header)}"
+                    )
+                if row:
+                    yield line + 1, dict(zip(header, row, strict=True))
+                line = reader.line_num
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except (csv.Error, OSError, EOFError) as error:
+        raise DataError(f"{path} line {line + 1}: {error}") from None
+
+
+def _decoded_lines(file: Iterable[bytes], path: Path) -> Iterator[str]:
+    """The lines of a file; csv alone knows where a row ends."""
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise DataError(
+                f"{path} line {number}: the bytes are not UTF-8; save the file as UTF-8"
+            ) from None
+
+
+def read_examples(path: Path, source: SourceConfig) -> list[Example]:
+    """The labelled rows of a CSV file, in its order.
+
+    The label stands in ``polarity`` where the file has that column, and may be empty there for
+    a row without a safe mapping, which is left out; otherwise it stands in ``label``.
+
+    Raises:
+        DataError: as ``read_rows``; or a row's label is none that the source can have, or its
+            text is blank.
+    """
+    known = [label for label in LABELS if not (source.two_classes and label == LABELS[NEUTRAL])]
+    examples = []
+    for line, row in read_rows(path):
+        column = "polarity" if "polarity" in row else "label"
+        if column not in row:
+            raise DataError(f"{path} line 1: the header must name a column label")
+        label = row[column].strip()
+        blank = is_blank(row["text"])
+        if column == "polarity" and (not label or blank):
+            continue
+        if label not in known:
+            raise DataError(
+                f"{path} line {line}: label {shown(repr(label))} is not one of {', '.join(known)}"
+            )
+        if blank:
+            raise DataError(f"{path} line {line}: the text is blank")
+        if source.group_column and source.group_column not in row:
+            raise DataError(f"{path} line 1: the header must name a column {source.group_column}")
+        group = row[source.group_column] if source.group_column else ""
+        weight = source.label_weights.get(row.get("label", label), 1.0)
+        examples.append(Example(row["text"], LABELS.index(label), source.name, group, weight))
+    return examples
+
+
+def load_blocklist(config: DataConfig, directory: Path) -> frozenset[str]:
+    """The keys of texts that no training may see.
+
+    Raises:
+        DataError: the file is missing or has no column ``sha1``.
+    """
+    if config.blocklist is None:
+        return frozenset()
+    path = directory / config.blocklist
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return frozenset(row["sha1"] for row in csv.DictReader(file))
+    except (OSError, KeyError) as error:
+        raise DataError(f"the blocklist {path} cannot be read: {error!r}") from None
+
+
+def load_splits(config: DataConfig, directory: Path) -> Splits:
+    """Train and dev examples of every source, without leaks between them or from a test split.
+
+    Left out of both: rows that leave no letter or digit, rows whose text stands in any test
+    split or among the sentences by kind, rows that contradict another of the same text (all of
+    them), and rows that repeat an earlier one; of duplicates, the source named first keeps its
+    row. Left out of train besides: rows that the blocklist names or that stand in any dev split.
+    With ``published_splits`` all rows stay where they were published.
+
+    Raises:
+        DataError: a file cannot be used, or nothing is left of a split.
+    """
+    if config.published_splits:
+        splits = Splits(
+            [row for source in config.sources for row in _sampled(source, directory)],
+            [row for source in config.sources for row in _published_dev(source, directory)],
+        )
+        return _usable(splits)
+    blocklist = load_blocklist(config, directory)
+    test = {
+        text_key(example.text)
+        for source in config.sources
+        for example in load_test(source, directory)
+    }
+    test |= {text_key(sentence.text) for sentence in load_kinds(config, directory)}
+    train: list[tuple[str, Example]] = []
+    dev: list[tuple[str, Example]] = []
+    left_out = Counter[str]()
+
+    for source in config.sources:
+        dev += [(text_key(e.text), e) for e in _published_dev(source, directory)]
+        for example in _sampled(source, directory):
+            digest = text_digest(example.text)
+            key = digest[:16]
+            if key in blocklist:
+                left_out["blocklisted"] += 1
+            elif not source.dev and _split_digest(example, source) % config.dev_modulus == 0:
+                dev.append((key, example))
+            else:
+                train.append((key, example))
+
+    kept_dev = _distinct(dev, test, left_out)
+    in_dev = {text_key(example.text) for example in kept_dev}
+    left_out["in dev"] = sum(key in in_dev for key, _ in train)
+    train = [(key, example) for key, example in train if key not in in_dev]
+    splits = Splits(_distinct(train, test, left_out), kept_dev, dict(left_out))
+    return _usable(splits)
+
+
+_TWIN_CHARACTERS = 6
+
+
+def _split_digest(example: Example, source: SourceConfig) -> int:
+    """What decides whether a row is in dev; twins have the same."""
+    if source.twins:
+        return int(text_digest(example.group + example.text[:_TWIN_CHARACTERS]), 16)
+    return int(text_digest(example.text), 16)
+
+
+def _usable(splits: Splits) -> Splits:
+    if not splits.train or not splits.dev:
+        raise DataError(
+            f"{len(splits.train)} texts are left to train on and {len(splits.dev)} to choose the "
+            f"best epoch by; give more rows"
+        )
+    logger.info(
+        "%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), splits.left_out
+    )
+    return splits
+
+
+def _published_dev(source: SourceConfig, directory: Path) -> list[Example]:
+    return [row for path in source.dev for row in read_examples(directory / path, source)]
+
+
+def _distinct(
+    rows: list[tuple[str, Example]], test: set[str], left_out: Counter[str]
+) -> list[Example]:
+    """One example a text, none of them empty, in a test split, or with two labels."""
+    labels: dict[str, set[int]] = {}
+    for key, example in rows:
+        labels.setdefault(key, set()).add(example.label)
+    kept: dict[str, Example] = {}
+    for key, example in rows:
+        if key == _EMPTY_KEY:
+            left_out["empty"] += 1
+        elif key in test:
+            left_out["in test"] += 1
+        elif len(labels[key]) > 1:
+            left_out["contradicting"] += 1
+        elif key in kept:
+            left_out["duplicate"] += 1
+        else:
+            kept[key] = example
+    return list(kept.values())
+
+
+def _sampled(source: SourceConfig, directory: Path) -> Iterator[Example]:
+    """The train rows of a source, or the fixed share of them that its configuration keeps."""
+    for path in source.train:
+        for example in read_examples(directory / path, source):
+            if _is_sampled(text_key(example.text), source.sample):
+                yield example
+
+
+def _is_sampled(key: str, share: float) -> bool:
+    """Whether a text is in a fixed share; its first digits say so, its last ones choose dev."""
+    return int(key[:6], 16) < share * 16**6
+
+
+def load_test(source: SourceConfig, directory: Path) -> list[Example]:
+    """All labelled rows of a source's test split, duplicates included, as published.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    return [example for path in source.test for example in read_examples(directory / path, source)]
+
+
+@dataclass(frozen=True, slots=True)
+class KindSentence:
+    """A sentence to test by, the kind of expression that it tries, and the labels that are right.
+
+    ``labels`` holds indices of ``LABELS``, mostly one.
+    """
+
+    kind: str
+    text: str
+    labels: frozenset[int]
+
+
+def load_kinds(config: DataConfig, directory: Path) -> list[KindSentence]:
+    """The sentences by kind: CSV with ``kind``, ``text`` and ``label``, or ``label|label``.
+
+    None where the configuration names no file, or the file is not there, which the log says.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    if config.kinds is None:
+        return []
+    path = directory / config.kinds
+    if not path.exists():
+        logger.info("%s does not exist: the kinds of expression are not measured", path)
+        return []
+    sentences = []
+    for line, row in read_rows(path):
+        if not {"kind", "label"} <= row.keys():
+            raise DataError(f"{path} line 1: the header must name columns kind and label")
+        names = row["label"].split("|")
+        if unknown := [name for name in names if name not in LABELS]:
+            raise DataError(
+                f"{path} line {line}: label {shown(repr(unknown[0]))} is not one of "
+                f"{', '.join(LABELS)}"
+            )
+        right = frozenset(index for index, label in enumerate(LABELS) if label in names)
+        sentences.append(KindSentence(row["kind"], row["text"], right))
+    return sentences
+
+
+def load_unlabelled(
+    sources: Sequence[UnlabelledConfig], directory: Path, blocklist: frozenset[str]
+) -> Iterator[str]:
+    """Distinct texts of the sources, without those that the blocklist names.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    seen: set[str] = set()
+    for source in sources:
+        for path in source.files:
+            for _, row in read_rows(directory / path):
+                key = text_key(row["text"])
+                if key in blocklist or key in seen or not _is_sampled(key, source.sample):
+                    continue
+                seen.add(key)
+                yield row["text"]
+
+
+def near_length_batches(
+    lengths: Sequence[int], generator: np.random.Generator, *, size: int, tokens: int | None = None
+) -> list[list[int]]:
+    """Shuffled batches of indices whose sequences are of near lengths, so little is padding.
+
+    Args:
+        lengths: the length of each sequence.
+        generator: decides the order, so that a seed repeats it.
+        size: sequences in a batch.
+        tokens: bounds the padded size of a batch instead, where given.
+    """
+    pool = 50 * size
+    order = generator.permutation(len(lengths))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        chosen = sorted(order[start : start + pool].tolist(), key=lambda index: lengths[index])
+        batch: list[int] = []
+        for index in chosen:
+            full = (
+                len(batch) == size if tokens is None else lengths[index] * (len(batch) + 1) > tokens
+            )
+            if batch and full:
+                batches.append(batch)
+                batch = []
+            batch.append(index)
+        batches.append(batch)
+    generator.shuffle(batches)
+    return batches

@@ -1,0 +1,1 @@
+"""Scores on test splits, beside baselines, and the release check."""

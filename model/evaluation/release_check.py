@@ -1,0 +1,84 @@
+"""The release check: sentences of our own that a model must get right, in groups by what they try.
+
+After CheckList (Ribeiro et al., 2020): what a mean over a test split hides, a group shows. None of
+them is among our own training sentences.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.classifier import Classifier, Prediction
+from model.config import LABELS
+
+FILE = Path(__file__).with_suffix(".csv")
+
+IN_ALL = 0.95  # the share that must be right for a release
+IN_EACH_GROUP = 0.85  # lower, since one failure is a tenth of a small group
+
+
+@dataclass(frozen=True, slots=True)
+class GateSentence:
+    """A text, the label that a reader gives it, and what it tries."""
+
+    group: str
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The answer of a model to each sentence."""
+
+    answers: list[tuple[GateSentence, Prediction]]
+
+    def shares(self) -> dict[str, tuple[int, int]]:
+        """Counts, for each group, the sentences that the model got right and all of them."""
+        shares: dict[str, tuple[int, int]] = {}
+        for sentence, prediction in self.answers:
+            right, count = shares.get(sentence.group, (0, 0))
+            shares[sentence.group] = (right + (prediction.label == sentence.label), count + 1)
+        return shares
+
+    @property
+    def share(self) -> float:
+        """The share of all sentences that the model got right."""
+        return sum(right for right, _ in self.shares().values()) / len(self.answers)
+
+    @property
+    def passed(self) -> bool:
+        """Whether a model that answers so may be released."""
+        groups = self.shares().values()
+        return self.share >= IN_ALL and all(r >= IN_EACH_GROUP * count for r, count in groups)
+
+    def failures(self) -> list[tuple[GateSentence, Prediction]]:
+        """The sentences that the model got wrong, with its answers."""
+        return [(s, p) for s, p in self.answers if p.label != s.label]
+
+    def report(self) -> str:
+        """One line for each group, then one for each failure with its probabilities."""
+        lines = [
+            f"{name:28} {right:3} of {count}" for name, (right, count) in self.shares().items()
+        ]
+        lines.append(f"{'in all':28} {100 * self.share:.1f}%")
+        for sentence, prediction in self.failures():
+            probabilities = ", ".join(
+                f"{label} {probability:.2f}"
+                for label, probability in zip(LABELS, prediction.probabilities, strict=True)
+            )
+            lines.append(f"{sentence.group}: {sentence.text} is {sentence.label}: {probabilities}")
+        return "\n".join(lines)
+
+
+def gate_sentences() -> list[GateSentence]:
+    """The sentences, in the order of the file."""
+    with FILE.open(encoding="utf-8", newline="") as file:
+        return [GateSentence(**row) for row in csv.DictReader(file)]
+
+
+def run_gate(classifier: Classifier, sentences: Sequence[GateSentence] = ()) -> GateResult:
+    """Classifies the sentences, by default all of the release check."""
+    sentences = sentences or gate_sentences()
+    predictions = classifier.predict(sentence.text for sentence in sentences)
+    return GateResult(list(zip(sentences, predictions, strict=True)))

@@ -1,0 +1,1 @@
+"""From text to ids: normalization, words, stopwords, vocabulary, windows, sentences."""

@@ -1,0 +1,92 @@
+"""Words of one's own: a user dictionary, further stopwords, and words to keep."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import ConfigError
+from model.files import read_file
+from model.text.pipeline import TextPipeline, normalize
+
+logger = logging.getLogger(__name__)
+
+_MOST_BYTES = 32 * 1024**2
+# Of words that match nothing, how many a line of the log names.
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWords:
+    """What is changed of an artifact's text configuration, each normalised.
+
+    ``user`` words are cut whole, ``stopwords`` are dropped as well, and ``kept`` words are not
+    dropped, whatever list holds them. ``unmatched`` are those that change nothing, since no token
+    is ever one of them.
+    """
+
+    user: tuple[str, ...] = ()
+    stopwords: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+    def matched_by(self, pipeline: TextPipeline) -> "OwnWords":
+        """These words with those set aside that a pipeline reads as several tokens, or as another.
+
+        What is set aside is logged.
+        """
+        words = dict.fromkeys((*self.user, *self.stopwords, *self.kept))
+        unmatched = {
+            word: None
+            for word in words
+            if [token.normalized for token in pipeline.tokenize(word)] != [word]
+        }
+        if not unmatched:
+            return self
+        more = len(unmatched) - _MOST_NAMED
+        logger.warning(
+            "your own words that match no token (%d): %s%s",
+            len(unmatched),
+            ", ".join(list(unmatched)[:_MOST_NAMED]),
+            f" and {more} more" if more > 0 else "",
+        )
+        user, stopwords, kept = (
+            tuple(word for word in given if word not in unmatched)
+            for given in (self.user, self.stopwords, self.kept)
+        )
+        return OwnWords(user, stopwords, kept, (*self.unmatched, *unmatched))
+
+
+NO_OWN_WORDS = OwnWords()
+
+
+def read_own_words(user: Path | None, stopwords: Path | None, kept: Path | None) -> OwnWords:
+    """The words of UTF-8 files, one a line.
+
+    Behind a user word and a space may stand what jieba's dictionary files have.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    return OwnWords(
+        _normalized(line.split()[0] for line in _lines(user)),
+        _normalized(_lines(stopwords)),
+        _normalized(_lines(kept)),
+    )
+
+
+def _normalized(words: Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(normalize(word).text for word in words))
+
+
+def _lines(path: Path | None) -> Iterator[str]:
+    """Those that are not blank, without the white space around them."""
+    if path is None:
+        return iter(())
+    try:
+        lines = read_file(path, _MOST_BYTES).decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8; save it as such") from None
+    return filter(None, map(str.strip, lines))

@@ -1,0 +1,85 @@
+"""Sentences of our own to train on: what corpora seldom say, or label wrongly.
+
+Some come from templates, others were written one by one for this project by a large language
+model: turns, irony, deeds without a word of judgement, emoji, slang, finance.
+"""
+
+import csv
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from model.config import LABELS, Label
+from model.corpora import Example
+
+SOURCE = "constructions"
+WRITTEN_SOURCE = "sentences"
+
+_WRITTEN_FILE = Path(__file__).with_name("sentences.csv")
+_FILE = Path(__file__).with_suffix(".toml")
+_SLOT = re.compile(r"\{(\w+)\}")
+_DRAWS = 4  # for each sentence wanted; a template with few words gives fewer sentences
+
+
+class _Templates(BaseModel):
+    """Forms with slots, the label of whatever fills them, and how many sentences each gives."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Label
+    each: Annotated[int, Field(gt=0)]
+    forms: list[str]
+
+
+class _Constructions(BaseModel):
+    """``lists`` fill slots in every domain, the lists of one ``domain`` those of one sentence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lists: dict[str, list[str]]
+    domains: dict[str, dict[str, list[str]]]
+    templates: list[_Templates]
+
+
+def load_constructions(seed: int, path: Path = _FILE) -> list[Example]:
+    """Distinct sentences of all templates; the same ones for the same seed."""
+    constructions = _Constructions.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    generator = np.random.default_rng((seed, 7))
+    domains = [constructions.lists | domain for domain in constructions.domains.values()]
+    examples: dict[str, Example] = {}
+    for templates in constructions.templates:
+        for form in templates.forms:
+            made: set[str] = set()
+            for _ in range(templates.each * _DRAWS):
+                words = domains[generator.integers(len(domains))]
+                text = _filled(form, words, generator)
+                made.add(text)
+                label = LABELS.index(templates.label)
+                examples.setdefault(text, Example(text, label, SOURCE))
+                if len(made) == templates.each:
+                    break
+    return list(examples.values())
+
+
+def load_sentences(path: Path = _WRITTEN_FILE) -> list[Example]:
+    """The sentences written one by one, in the order of the file; their kinds are the groups."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Example(row["text"], LABELS.index(row["label"]), WRITTEN_SOURCE, row["kind"])
+            for row in csv.DictReader(file)
+        ]
+
+
+def _filled(form: str, words: dict[str, list[str]], generator: np.random.Generator) -> str:
+    """A form with a word in each slot; the same slot twice gets two different words."""
+    text, used = form, set[str]()
+    for slot in _SLOT.findall(form):
+        choices = [word for word in words[slot] if word not in used]
+        word = choices[generator.integers(len(choices))]
+        used.add(word)
+        text = text.replace(f"{{{slot}}}", word, 1)
+    return text

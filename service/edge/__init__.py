@@ -1,0 +1,1 @@
+"""The outermost layers, which every request passes before any route."""

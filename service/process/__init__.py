@@ -1,0 +1,1 @@
+"""The process and its sockets: servers, protocol, probes, workers, logs."""

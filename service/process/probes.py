@@ -1,0 +1,172 @@
+"""``/livez``, ``/readyz`` and ``/metrics`` from a thread and a port of their own.
+
+The event loop answers a probe in its turn, behind every request that came before. Under overload
+that takes long, and whoever watches must not mistake busy for dead. So another loop answers, by the
+same rules of HTTP and with connections of its own.
+"""
+
+import asyncio
+import logging
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import Thread
+from typing import Final, Protocol
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from service.edge.hosts import Hosts
+from service.edge.request import SECURITY_HEADERS
+from service.errors import (
+    WRONG_METHOD,
+    NotReadyError,
+    ServiceError,
+    allowed,
+    error_response,
+    on_unexpected_error,
+    problem,
+    problem_response,
+)
+from service.process.protocol import Connections, HttpProtocol
+from service.schemas import Alive, Health
+from service.state import READY
+
+logger = logging.getLogger(__name__)
+
+# Whoever watches needs few, and each for a moment: beyond it the longest idle one is closed.
+MOST_CONNECTIONS: Final = 128
+# Taken in one turn of the loop: too few to push out one that has not been read yet.
+_TAKEN_CONNECTIONS = 16
+_WAITING_CONNECTIONS = 2048
+_HEAD_SECONDS = 5.0
+_KEEP_ALIVE_SECONDS = 75  # longer than between two scrapes
+
+_HANGS = "the event loop or an inference hangs"
+_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+_HEADERS = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
+_ALLOW = {"allow": allowed({"GET"})}
+
+
+class Probed(Protocol):
+    """What probes ask about: the service of a process, or several worker processes."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has stopped for so long that it never will go on."""
+        ...
+
+    def health(self) -> Health:
+        """The status with its reason."""
+        ...
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The metrics in the format that ``accept`` asks for, and its type."""
+        ...
+
+
+class ProbeServer:
+    """Answers probes until it is closed."""
+
+    def __init__(self, probed: Probed, listening: socket.socket, hosts: Hosts) -> None:
+        """Takes over a socket that connections wait at."""
+        self.port: int = listening.getsockname()[1]
+        self._ended: Future[None] = Future()
+        self._thread = Thread(
+            target=asyncio.run,
+            args=(self._serve(_Probes(probed, hosts), listening),),
+            name="probes",
+            daemon=True,
+        )
+        self._thread.start()
+
+    async def _serve(self, probes: "_Probes", listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        # One scrape at a time, which keeps no probe waiting.
+        loop.set_default_executor(ThreadPoolExecutor(1, "scrapes"))
+        config = uvicorn.Config(
+            probes,
+            http=partial(HttpProtocol, Connections(MOST_CONNECTIONS, _HEAD_SECONDS)),  # type: ignore[arg-type]
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            ws="none",
+        )
+        config.load()
+        state = ServerState()
+        server = await loop.create_server(
+            partial(config.http_protocol_class, config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
+            sock=listening,
+            backlog=_TAKEN_CONNECTIONS,
+        )
+        listening.listen(_WAITING_CONNECTIONS)
+        await asyncio.wrap_future(self._ended)
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._ended.set_result(None)
+        self._thread.join()
+
+
+class _Probes:
+    """The application of the port."""
+
+    def __init__(self, probed: Probed, hosts: Hosts) -> None:
+        self._probed = probed
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification. Probes are not logged: they come every few seconds."""
+        request = Request(scope)
+        try:
+            self._hosts.check(scope)
+            response = await self._answer(request)
+        except ServiceError as error:
+            response = error_response(request, error)
+        except Exception as error:
+            logger.exception("unexpected error")
+            response = await on_unexpected_error(request, error)
+
+        headers = list(_HEADERS)
+        if "expect" in request.headers:  # or the next request would be read as the body
+            headers.append((b"connection", b"close"))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *headers]}
+            await send(message)
+
+        await response(scope, receive, send_with_headers)
+
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.scope["path"], request.method
+        if method == "OPTIONS" and (path in _PATHS or path in ("/", "*")):
+            return Response(status_code=204, headers=_ALLOW)
+        if path not in _PATHS:
+            detail = "this port has /livez, /readyz and /metrics alone"
+            return problem_response(request, problem(404, detail))
+        if method not in ("GET", "HEAD"):
+            return problem_response(request, problem(405, WRONG_METHOD), _ALLOW)
+        if path == "/metrics":
+            accept = request.headers.get("accept", "")
+            content, media_type = await asyncio.to_thread(self._probed.expose, accept)
+            return Response(content, headers={"content-type": media_type})
+        if self._probed.hangs:
+            raise NotReadyError(_HANGS)
+        if path == "/livez":
+            return _json(Alive())
+        health = self._probed.health()
+        if health.status not in READY:
+            raise NotReadyError(health.detail)
+        return _json(health)
+
+
+def _json(body: Alive | Health) -> Response:
+    return Response(body.model_dump_json(), media_type="application/json")

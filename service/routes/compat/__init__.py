@@ -1,0 +1,1 @@
+"""Adapters: the wire formats of other services."""

@@ -1,0 +1,153 @@
+"""Baidu's sentiment analysis: ``/rpc/2.0/nlp/v1/sentiment_classify``, and the token it asks for."""
+
+import json
+import random
+import re
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from model.config import Label
+from service.errors import Problem, UnreadableBodyError
+from service.routes.compat.adapter import Adapter, classify, of_two, parse, request_schema
+from service.routes.model_route import AdmittedRoute
+from service.schemas import Probability, Text
+from service.state import CurrentService, service_of
+
+router = APIRouter(tags=["baidu"], route_class=AdmittedRoute)
+tokens = APIRouter(tags=["baidu"])
+
+_NUMBERS: dict[Label, Literal[0, 1, 2]] = {"negative": 0, "neutral": 1, "positive": 2}
+
+# GB18030 is GBK and whatever it lacks.
+_ENCODINGS = {"UTF-8": "utf-8", "GBK": "gb18030"}
+
+
+class BaiduRequest(BaseModel):
+    """One text."""
+
+    text: Text
+
+
+class BaiduItem(BaseModel):
+    """The answer for the text."""
+
+    sentiment: Literal[0, 1, 2] = Field(description="0 negative, 1 neutral, 2 positive.")
+    confidence: Probability = Field(description="The probability of the sentiment.")
+    positive_prob: Probability = Field(description="If the text is not neutral.")
+    negative_prob: Probability = Field(description="If the text is not neutral.")
+
+
+class BaiduResponse(BaseModel):
+    """The answer; with status 200 too, the error."""
+
+    log_id: int
+    text: str
+    items: list[BaiduItem]
+
+
+class BaiduError(BaseModel):
+    """An error, with status 200."""
+
+    error_code: int
+    error_msg: str
+
+
+class BaiduToken(BaseModel):
+    """A token, which is the key that it was asked with."""
+
+    access_token: str = Field(description="`none` where the service asks for no key.")
+    expires_in: int = Field(default=30 * 24 * 3600, description="In seconds.")
+    scope: str = Field(default="brain_all_scope", description="What the official clients look for.")
+
+
+class _AsciiResponse(JSONResponse):
+    """JSON that reads the same in GBK and in UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
+# The numbers that Baidu gives to errors of this kind.
+_CODES = {
+    400: 282002,  # input encoding error
+    401: 110,  # access token invalid
+    403: 6,  # no permission
+    404: 3,  # unsupported method
+    405: 3,
+    413: 282131,  # text too long
+    421: 6,
+    422: 282004,  # invalid parameter
+    429: 18,  # too many requests a second
+    503: 2,  # temporarily unavailable
+    504: 2,
+}
+_INTERNAL = 282000
+
+
+def _error(problem: Problem) -> Response:
+    code = _CODES.get(problem.status, _INTERNAL)
+    return _AsciiResponse(BaiduError(error_code=code, error_msg=problem.detail).model_dump())
+
+
+def _text(body: bytes, charset: str | None) -> str:
+    charset = (charset or "GBK").upper()
+    if charset not in _ENCODINGS:
+        raise UnreadableBodyError(f"the charset must be {' or '.join(_ENCODINGS)}")
+    try:
+        content = body.decode(_ENCODINGS[charset])
+    except UnicodeDecodeError:
+        raise UnreadableBodyError(f"the body is not {charset}") from None
+    return parse(BaiduRequest, content).text
+
+
+@router.post(
+    "/rpc/2.0/nlp/v1/sentiment_classify",
+    response_class=_AsciiResponse,
+    response_model=BaiduResponse | BaiduError,
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "charset",
+                "in": "query",
+                "schema": {"enum": list(_ENCODINGS), "default": "GBK"},
+                "description": "The encoding of the body; the answer is ASCII.",
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": request_schema(BaiduRequest)}},
+        },
+    },
+)
+async def sentiment_classify(request: Request, response: Response) -> BaiduResponse:
+    """Whether a text is positive, neutral or negative, in Baidu's form; errors have status 200."""
+    text = _text(await request.body(), request.state.head.parameter("charset"))
+    model = service_of(request).ready_model()
+    (prediction,) = await classify(model, [text], "text", request, response)
+    positive, negative = of_two(prediction)
+    item = BaiduItem(
+        sentiment=_NUMBERS[prediction.label],
+        confidence=round(prediction.confidence, 6),
+        positive_prob=round(positive, 6),
+        negative_prob=round(negative, 6),
+    )
+    return BaiduResponse(log_id=random.getrandbits(63), text=text, items=[item])
+
+
+@tokens.get("/oauth/2.0/token")
+@tokens.post("/oauth/2.0/token")
+async def token(request: Request, service: CurrentService) -> BaiduToken:
+    """The token that official clients fetch before they ask: their `client_secret`, the key."""
+    secret = request.state.head.parameter("client_secret")
+    return BaiduToken(access_token=secret if secret and service.keys else "none")
+
+
+ADAPTER = Adapter(
+    (router, tokens),
+    re.compile(r"/(?:rpc|oauth)/2\.0/.*", re.DOTALL),
+    _error,
+    key_parameters=("access_token", "client_secret"),
+)

@@ -1,0 +1,406 @@
+"""Open Inference Protocol, version 2, by REST, with its extension for binary tensors."""
+
+import re
+import struct
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from model.classifier import Prediction
+from model.config import LABELS
+from service.errors import NotReadyError, Problem, TooManyItemsError, UnreadableBodyError
+from service.model_registry import LoadedModel
+from service.routes.compat.adapter import (
+    LARGEST_NUMBER,
+    Adapter,
+    Texts,
+    classify,
+    error_responses,
+    parse,
+    request_schema,
+)
+from service.routes.model_route import STATUSES, AdmittedRoute
+from service.settings import LARGEST_BATCH
+from service.state import CurrentService, Service, service_of
+
+_HEADER = "inference-header-content-length"
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+class _InferRoute(AdmittedRoute):
+    def json_part(self, request: Request, body: bytes) -> bytes:
+        """See ``AdmittedRoute.json_part``: binary tensors follow it."""
+        return body[: _json_length(request, len(body))]
+
+
+router = APIRouter(prefix="/v2", tags=["oip"], route_class=_InferRoute)
+about = APIRouter(prefix="/v2", tags=["oip"])
+
+PathName = Annotated[str, Path(max_length=256)]
+
+OutputName = Literal["label", "probabilities"]
+
+
+class InputParameters(BaseModel):
+    """How the data of an input comes."""
+
+    binary_data_size: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None = Field(
+        default=None, description="Bytes behind the JSON, instead of `data`."
+    )
+
+
+class InferInput(BaseModel):
+    """The one input: n texts."""
+
+    name: Literal["text"]
+    shape: Annotated[
+        list[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]],
+        Field(min_length=1, max_length=2, fail_fast=True, description="[n], or [n, 1]"),
+    ]
+    datatype: Literal["BYTES"]
+    data: Texts | None = None
+    parameters: InputParameters = InputParameters()
+
+
+class OutputParameters(BaseModel):
+    """How an output is wanted; what would change its meaning is refused."""
+
+    binary_data: bool | None = None
+    classification: None = None
+    shared_memory_region: None = None
+
+
+class RequestedOutput(BaseModel):
+    """An output that is wanted."""
+
+    name: OutputName
+    parameters: OutputParameters = OutputParameters()
+
+
+_ALL_OUTPUTS = [RequestedOutput(name=name) for name in get_args(OutputName)]
+
+
+class RequestParameters(BaseModel):
+    """How outputs are wanted that do not say so themselves."""
+
+    binary_data_output: bool = False
+
+
+class InferRequest(BaseModel):
+    """Texts, and which outputs are wanted: all, unless some are named."""
+
+    id: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Returned with the outputs."
+    )
+    inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=2)] = []
+    parameters: RequestParameters = RequestParameters()
+
+
+class BinaryParameters(BaseModel):
+    """Where the data of a binary output is."""
+
+    binary_data_size: int = Field(description="Bytes behind the JSON, instead of `data`.")
+
+
+class InferOutput(BaseModel):
+    """An output for n texts."""
+
+    name: OutputName
+    shape: list[int]
+    datatype: Literal["BYTES", "FP32"]
+    data: list[str] | list[float] | None = None
+    parameters: BinaryParameters | None = None
+
+
+class InferResponse(BaseModel):
+    """The outputs, and which model gave them."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[InferOutput]
+
+
+class TensorMetadata(BaseModel):
+    """An input or output; -1 is any number of texts."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    """What serves."""
+
+    name: Literal["zh-sentiment"] = "zh-sentiment"
+    version: str
+    extensions: list[str]
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    live: Literal[True] = True
+
+
+class Ready(BaseModel):
+    """Requests may come."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(Ready):
+    """Requests to the model may come."""
+
+    name: str
+
+
+class InferError(BaseModel):
+    """An error."""
+
+    error: str
+
+
+def _error(problem: Problem) -> Response:
+    return JSONResponse(InferError(error=problem.detail).model_dump(), problem.status)
+
+
+def _model(service: Service, name: str, version: str | None) -> LoadedModel:
+    return service.ready_model(name if version is None else f"{name}@{version}")
+
+
+def _json_length(request: Request, size: int) -> int:
+    """How much of a body is JSON: all of it, unless its head says otherwise."""
+    length = request.headers.get(_HEADER)
+    if length is None:
+        return size
+    if not _LENGTH.fullmatch(length) or int(length) > size:
+        raise UnreadableBodyError(f"{_HEADER} is not the length of the JSON in the body")
+    return int(length)
+
+
+def _texts(wanted: InferInput, binary: bytes) -> list[str]:
+    size = wanted.parameters.binary_data_size
+    if (wanted.data is None) == (size is None) or len(binary) != (size or 0):
+        raise UnreadableBodyError(
+            "an input has either data, or a binary_data_size that is what follows the JSON"
+        )
+    texts = _unpack(binary) if wanted.data is None else wanted.data
+    if not texts:
+        raise UnreadableBodyError("the input holds no text")
+    if wanted.shape not in ([len(texts)], [len(texts), 1]):
+        raise UnreadableBodyError("the shape is not [n] or [n, 1] for the n texts of the input")
+    return texts
+
+
+def _unpack(binary: bytes) -> list[str]:
+    """Elements of type BYTES: the length of each in four bytes, little-endian, before it."""
+    texts: list[str] = []
+    start = 0
+    while start < len(binary):
+        if len(texts) == LARGEST_BATCH:
+            raise TooManyItemsError(f"more than {LARGEST_BATCH} texts were sent")
+        end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
+        if end > len(binary):
+            raise UnreadableBodyError("the binary data ends inside a text")
+        try:
+            texts.append(binary[start + 4 : end].decode())
+        except UnicodeDecodeError:
+            raise UnreadableBodyError(f"text {len(texts)} is not UTF-8") from None
+        start = end
+    return texts
+
+
+def _output(
+    name: OutputName, predictions: list[Prediction], *, binary: bool
+) -> tuple[InferOutput, bytes]:
+    """An output, and the bytes of its data if they are wanted apart."""
+    texts = len(predictions)
+    if name == "label":
+        labels: list[str] = [prediction.label for prediction in predictions]
+        output = InferOutput(name=name, shape=[texts], datatype="BYTES", data=labels)
+        packed = b"".join(struct.pack("<I", len(label)) + label.encode() for label in labels)
+    else:
+        values = [round(value, 6) for each in predictions for value in each.probabilities]
+        output = InferOutput(name=name, shape=[texts, len(LABELS)], datatype="FP32", data=values)
+        packed = struct.pack(f"<{len(values)}f", *values)
+    if not binary:
+        return output, b""
+    output.data = None
+    output.parameters = BinaryParameters(binary_data_size=len(packed))
+    return output, packed
+
+
+async def _infer(name: str, version: str | None, request: Request, response: Response) -> Response:
+    model = _model(service_of(request), name, version)
+    content = await request.body()
+    length = _json_length(request, len(content))
+    body = parse(InferRequest, content[:length])
+    texts = _texts(body.inputs[0], content[length:])
+    predictions = await classify(model, texts, "text", request, response)
+
+    outputs = []
+    behind = b""
+    for wanted in body.outputs or _ALL_OUTPUTS:
+        binary = wanted.parameters.binary_data
+        if binary is None:
+            binary = body.parameters.binary_data_output
+        output, packed = _output(wanted.name, predictions, binary=binary)
+        outputs.append(output)
+        behind += packed
+    answer = InferResponse(
+        model_name=model.reference.name,
+        model_version=model.reference.version,
+        id=body.id,
+        outputs=outputs,
+    )
+    head = answer.model_dump_json(exclude_none=True).encode()
+    headers = dict(response.headers)
+    if not behind:
+        return Response(head, headers=headers, media_type="application/json")
+    headers[_HEADER] = str(len(head))
+    return Response(head + behind, headers=headers, media_type="application/octet-stream")
+
+
+_INFER = {
+    "parameters": [
+        {
+            "name": _HEADER,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER},
+            "description": "Bytes of the JSON, where binary data follow it.",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": request_schema(InferRequest),
+                "example": {
+                    "inputs": [
+                        {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["房间很好"]}
+                    ]
+                },
+            }
+        },
+    },
+}
+_ERRORS = error_responses(InferError, 404, *STATUSES)
+
+
+@router.post(
+    "/models/{name}/infer", response_model=InferResponse, responses=_ERRORS, openapi_extra=_INFER
+)
+async def infer(name: PathName, request: Request, response: Response) -> Response:
+    """Labels and probabilities (positive, neutral, negative) of texts."""
+    return await _infer(name, None, request, response)
+
+
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    response_model=InferResponse,
+    responses=_ERRORS,
+    openapi_extra=_INFER,
+)
+async def infer_version(
+    name: PathName, version: PathName, request: Request, response: Response
+) -> Response:
+    """The same by a version of the model."""
+    return await _infer(name, version, request, response)
+
+
+@about.get("", responses=error_responses(InferError, 401, 413, 429, 500))
+async def server() -> ServerMetadata:
+    """What serves."""
+    return ServerMetadata(
+        version=installed_version("zh-sentiment"), extensions=["binary_tensor_data"]
+    )
+
+
+@about.get("/health/live", responses=error_responses(InferError, 413, 500))
+async def live() -> Live:
+    """The process runs."""
+    return Live()
+
+
+def _check_ready(service: Service) -> None:
+    if not service.takes_requests:
+        raise NotReadyError(service.describe())
+
+
+@about.get("/health/ready", responses=error_responses(InferError, 413, 500, 503))
+async def ready(service: CurrentService) -> Ready:
+    """Requests may come, as for `/readyz`."""
+    _check_ready(service)
+    return Ready()
+
+
+def _metadata(service: Service, name: str, version: str | None) -> ModelMetadata:
+    model = _model(service, name, version)
+    return ModelMetadata(
+        name=model.reference.name,
+        versions=[model.reference.version],
+        platform=f"zh-sentiment_{model.classifier.engine_name}",
+        inputs=[TensorMetadata(name="text", datatype="BYTES", shape=[-1])],
+        outputs=[
+            TensorMetadata(name="label", datatype="BYTES", shape=[-1]),
+            TensorMetadata(name="probabilities", datatype="FP32", shape=[-1, len(LABELS)]),
+        ],
+    )
+
+
+def _model_ready(service: Service, name: str, version: str | None) -> ModelReady:
+    model = _model(service, name, version)
+    _check_ready(service)
+    return ModelReady(name=model.reference.name)
+
+
+# By kind, or the framework would add an error of its own form.
+_ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
+    kind: {"model": InferError, "description": "An error"} for kind in ("4XX", "5XX")
+}
+
+
+@about.get("/models/{name}", responses=_ABOUT_ERRORS)
+async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
+    """What a model takes and gives."""
+    return _metadata(service, name, None)
+
+
+@about.get("/models/{name}/versions/{version}", responses=_ABOUT_ERRORS)
+async def metadata_version(
+    name: PathName, version: PathName, service: CurrentService
+) -> ModelMetadata:
+    """The same of a version of it."""
+    return _metadata(service, name, version)
+
+
+@about.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
+async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
+    """Requests to a model may come."""
+    return _model_ready(service, name, None)
+
+
+@about.get("/models/{name}/versions/{version}/ready", responses=_ABOUT_ERRORS)
+async def model_ready_version(
+    name: PathName, version: PathName, service: CurrentService
+) -> ModelReady:
+    """Requests to a version of it may come."""
+    return _model_ready(service, name, version)
+
+
+ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)

@@ -1,0 +1,86 @@
+"""PaddleHub Serving: ``/predict/senta_lstm`` and ``/predict/senta_bilstm``."""
+
+import re
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from model.config import NEUTRAL
+from service.errors import Problem
+from service.routes.compat.adapter import Adapter, classify, error_responses, of_two
+from service.routes.model_route import STATUSES, AdmittedJsonRoute
+from service.schemas import LIMITED_ITEMS, Probability, Text
+from service.settings import LARGEST_BATCH
+from service.state import service_of
+
+router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=AdmittedJsonRoute)
+
+
+class SentaRequest(BaseModel):
+    """Texts; ``batch_size`` and ``use_gpu`` may be there and change nothing."""
+
+    texts: Annotated[
+        list[Text],
+        Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
+        LIMITED_ITEMS,
+    ]
+
+
+class SentaResult(BaseModel):
+    """The answer for one text, of two classes, and the probability that neither is right."""
+
+    text: str
+    sentiment_label: Literal[0, 1]
+    sentiment_key: Literal["positive", "negative"]
+    positive_probs: Probability = Field(description="If the text is not neutral.")
+    negative_probs: Probability = Field(description="If the text is not neutral.")
+    neutral_probs: Probability = Field(description="That it is; PaddleHub has no such field.")
+
+
+class SentaResponse(BaseModel):
+    """One result a text, in the order of the request."""
+
+    status: Literal["000"] = "000"
+    msg: Literal[""] = ""
+    results: list[SentaResult]
+
+
+class SentaError(BaseModel):
+    """An error: 101 of the request or of predicting, 111 no such module, 112 not JSON."""
+
+    status: Literal["101", "111", "112"]
+    msg: str
+    results: Literal[""] = ""
+
+
+def _error(problem: Problem) -> Response:
+    codes: dict[int, Literal["111", "112"]] = {404: "111", 415: "112"}
+    body = SentaError(status=codes.get(problem.status, "101"), msg=problem.detail)
+    return JSONResponse(body.model_dump(), problem.status)
+
+
+@router.post("/senta_lstm", responses=error_responses(SentaError, *STATUSES))
+@router.post("/senta_bilstm", responses=error_responses(SentaError, *STATUSES))
+async def predict(body: SentaRequest, request: Request, response: Response) -> SentaResponse:
+    """Whether texts are positive or negative, in the form of PaddleHub's senta modules."""
+    model = service_of(request).ready_model()
+    predictions = await classify(model, body.texts, "texts", request, response)
+    results = []
+    for text, prediction in zip(body.texts, predictions, strict=True):
+        positive = round(of_two(prediction)[0], 4)
+        results.append(
+            SentaResult(
+                text=text,
+                sentiment_label=1 if positive >= 0.5 else 0,
+                sentiment_key="positive" if positive >= 0.5 else "negative",
+                positive_probs=positive,
+                negative_probs=round(1 - positive, 4),
+                neutral_probs=round(prediction.probabilities[NEUTRAL], 4),
+            )
+        )
+    return SentaResponse(results=results)
+
+
+ADAPTER = Adapter((router,), re.compile(r"/predict/.*", re.DOTALL), _error)

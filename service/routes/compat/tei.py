@@ -1,0 +1,179 @@
+"""Hugging Face's text-embeddings-inference, and what ``InferenceClient`` of its Hub asks for."""
+
+import math
+import re
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from model.classifier import Prediction
+from model.config import LABELS, Label
+from service.errors import Problem
+from service.routes.compat.adapter import LARGEST_NUMBER, Adapter, Texts, classify, error_responses
+from service.routes.model_route import AdmittedJsonRoute
+from service.schemas import Text
+from service.state import CurrentService, service_of
+
+router = APIRouter(tags=["tei"], route_class=AdmittedJsonRoute)
+about = APIRouter(tags=["tei"])
+
+
+class TeiRequest(BaseModel):
+    """A text or several; ``truncate`` may be there and changes nothing, since nothing is cut."""
+
+    inputs: Annotated[
+        Annotated[Text, Tag("text")] | Annotated[Texts, Tag("texts")],
+        Discriminator(lambda inputs: "texts" if isinstance(inputs, list) else "text"),
+    ] = Field(description="A text, or a list of texts or of lists of one text each.")
+    raw_scores: bool = Field(
+        default=False, strict=True, description="Logarithms of the probabilities."
+    )
+
+
+class HubParameters(BaseModel):
+    """What the Hub's client asks for."""
+
+    top_k: int | None = Field(
+        default=None, ge=1, le=LARGEST_NUMBER, strict=True, description="Most labels of an answer."
+    )
+    function_to_apply: Literal["softmax", "none"] | None = Field(
+        default=None, description="`none` gives logarithms of the probabilities."
+    )
+
+
+class HubRequest(TeiRequest):
+    """The same with the parameters of the Hub's inference API."""
+
+    parameters: HubParameters = HubParameters()
+
+
+class TeiPrediction(BaseModel):
+    """A label and its score."""
+
+    score: float
+    label: Label
+
+
+class TeiClassifier(BaseModel):
+    """The labels by their numbers."""
+
+    id2label: dict[str, Label]
+    label2id: dict[Label, int]
+
+
+class TeiModelType(BaseModel):
+    """What kind of model it is."""
+
+    classifier: TeiClassifier
+
+
+class TeiInfo(BaseModel):
+    """The model that is served, and the limits in force."""
+
+    model_id: str
+    model_sha: str = Field(description="SHA-256 of the artifact's manifest.")
+    model_dtype: Literal["int8", "float32"]
+    model_type: TeiModelType
+    max_concurrent_requests: int = Field(description="Texts waiting or running, in a worker.")
+    max_input_length: int = Field(description="In characters, where TEI counts tokens.")
+    max_batch_tokens: int = Field(description="Ids that the network reads together.")
+    max_batch_requests: int
+    max_client_batch_size: int
+    auto_truncate: Literal[False] = False
+    tokenization_workers: Literal[1] = 1
+    version: str
+    sha: None = None
+    docker_label: None = None
+
+
+Kind = Literal["Unhealthy", "Backend", "Overloaded", "Validation"]
+
+# What TEI calls the failures that are not the request's own, and their status.
+_FAILURES: dict[int, tuple[int, Kind]] = {
+    429: (429, "Overloaded"),
+    500: (424, "Backend"),
+    503: (503, "Unhealthy"),
+    504: (424, "Backend"),
+}
+_STATUSES = (400, 401, 408, 413, 415, 422, 424, 429, 503)
+
+
+class TeiError(BaseModel):
+    """An error."""
+
+    error: str
+    error_type: Kind
+
+
+def _error(problem: Problem) -> Response:
+    kind: Kind
+    status, kind = _FAILURES.get(problem.status, (problem.status, "Validation"))
+    if status == 422 and not problem.errors:  # it fits the schema, but not the limits
+        status = 413
+    return JSONResponse(TeiError(error=problem.detail, error_type=kind).model_dump(), status)
+
+
+def _ranked(prediction: Prediction, *, raw: bool, top: int | None = None) -> list[TeiPrediction]:
+    scores = sorted(zip(prediction.probabilities, LABELS, strict=True), reverse=True)[:top]
+    return [
+        # Of a probability of 0 there is no logarithm.
+        TeiPrediction(score=round(math.log(max(score, 1e-12)) if raw else score, 6), label=label)
+        for score, label in scores
+    ]
+
+
+async def _classify(body: TeiRequest, request: Request, response: Response) -> list[Prediction]:
+    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+    model = service_of(request).ready_model()
+    return await classify(model, texts, "inputs", request, response)
+
+
+@router.post("/predict", responses=error_responses(TeiError, *_STATUSES))
+async def predict(
+    body: TeiRequest, request: Request, response: Response
+) -> list[TeiPrediction] | list[list[TeiPrediction]]:
+    """Every label with its score, the highest first; of several texts, a list of such lists."""
+    predictions = await _classify(body, request, response)
+    ranked = [_ranked(prediction, raw=body.raw_scores) for prediction in predictions]
+    return ranked[0] if isinstance(body.inputs, str) else ranked
+
+
+@router.post("/", responses=error_responses(TeiError, *_STATUSES))
+async def predict_for_hub(
+    body: HubRequest, request: Request, response: Response
+) -> list[list[TeiPrediction]]:
+    """The same as `huggingface_hub`'s client reads it: a list of such lists for one text too."""
+    raw = body.raw_scores or body.parameters.function_to_apply == "none"
+    predictions = await _classify(body, request, response)
+    return [_ranked(prediction, raw=raw, top=body.parameters.top_k) for prediction in predictions]
+
+
+@about.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
+async def info(service: CurrentService) -> TeiInfo:
+    """The model that is served, and the limits in force."""
+    loaded = service.ready_model()
+    settings = service.settings
+    labels = loaded.classifier.artifact.manifest.labels
+    return TeiInfo(
+        model_id=loaded.reference.name,
+        model_sha=loaded.reference.digest,
+        model_dtype="int8" if loaded.classifier.engine_name == "onnx" else "float32",
+        model_type=TeiModelType(
+            classifier=TeiClassifier(
+                id2label={str(index): label for index, label in enumerate(labels)},
+                label2id={label: index for index, label in enumerate(labels)},
+            )
+        ),
+        max_concurrent_requests=settings.queue_texts,
+        max_input_length=settings.max_text_characters,
+        max_batch_tokens=settings.batch_texts * loaded.classifier.artifact.manifest.text.window,
+        max_batch_requests=settings.batch_texts,
+        max_client_batch_size=settings.max_items,
+        version=version("zh-sentiment"),
+    )
+
+
+ADAPTER = Adapter((router, about), re.compile(r"/(?:predict|info)?"), _error)
