@@ -271,7 +271,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=4)
     options = parser.parse_args()
     # A queue that takes what comes: a busy service would say 429, and rightly so.
-    settings = {"SENTIMENT_QUEUE_SECONDS": "60", "SENTIMENT_DEADLINE_SECONDS": "60"}
+    settings = {"SENTIMENT_MAX_QUEUE_SECONDS": "60", "SENTIMENT_DEADLINE_SECONDS": "60"}
     service = ours("onnx", SENTIMENT_COMPAT=_ADAPTERS, SENTIMENT_LOG_LEVEL="warning", **settings)
     counts: Counter[str] = Counter()
     wrong: list[str] = []

@@ -2,11 +2,11 @@
 
     .venv/bin/python bench/overload.py [SETTING=VALUE ...]
 
-Settings (SENTIMENT_QUEUE_TEXTS=64, say) are those of the service. It finds the load that 64 clients
-who wait for their answer can sustain, then sends nine tenths of it, then three times it over a
-thousand connections, each of which asks at its share of the rate. Probes come on new connections
-meanwhile, as an orchestrator sends them. An empty FastAPI application gets the same in this run.
-All share this machine's processors. The load is made by hey, one text again and again.
+Settings (SENTIMENT_MAX_QUEUE_TEXTS=64, say) are those of the service. It finds the load that 64
+clients who wait for their answer can sustain, then sends nine tenths of it, then three times it
+over a thousand connections, each of which asks at its share of the rate. Probes come on new
+connections meanwhile, as an orchestrator sends them. An empty FastAPI application gets the same in
+this run. All share this machine's processors. The load is made by hey, one text again and again.
 """
 
 import asyncio

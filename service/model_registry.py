@@ -65,9 +65,7 @@ def load_classifiers(settings: Settings) -> list[tuple[Classifier, Throughput]]:
     words = read_own_words(settings.user_words, settings.extra_stopwords, settings.kept_words)
     loaded: dict[str, tuple[Classifier, Throughput]] = {}
     for directory in (settings.model, *settings.models):
-        classifier = Classifier.load(
-            directory, settings.threads_of_a_worker, settings.engine, words
-        )
+        classifier = Classifier.load(directory, settings.threads_per_worker, settings.engine, words)
         manifest = classifier.artifact.manifest
         key = f"{manifest.name}@{manifest.version}"
         if key in loaded:

@@ -303,10 +303,10 @@ class Limits(BaseModel):
     max_items: int
     max_explained_tokens: int
     max_body_bytes: int
-    upload_bytes: int
-    batch_texts: int
-    queue_texts: int
-    queue_seconds: float
+    upload_bytes: int = Field(validation_alias="max_inflight_body_bytes")
+    batch_texts: int = Field(validation_alias="max_batch_texts")
+    queue_texts: int = Field(validation_alias="max_queue_texts")
+    queue_seconds: float = Field(validation_alias="max_queue_seconds")
     deadline_seconds: float
     stream_idle_seconds: float
     drain_seconds: float

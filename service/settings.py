@@ -124,17 +124,17 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Largest request body, in bytes; a larger one is a 413.")
     ] = 2 * 1024 * 1024
-    upload_bytes: Annotated[
+    max_inflight_body_bytes: Annotated[
         int,
         Field(ge=1, description="Most bytes of bodies under way in a worker; beyond it is a 429."),
     ] = 64 * 1024 * 1024
-    batch_texts: Annotated[
+    max_batch_texts: Annotated[
         int, Field(ge=1, description="Most texts, or windows of long ones, read together.")
     ] = BATCH_SIZE
-    queue_texts: Annotated[
+    max_queue_texts: Annotated[
         int, Field(ge=1, description="Most texts waiting or running; beyond it is a 429.")
     ] = 2048
-    queue_seconds: Annotated[
+    max_queue_seconds: Annotated[
         float,
         Field(gt=0, le=3600, description="Longest expected wait in the queue; beyond it is a 429."),
     ] = 0.5
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     ] = "info"
 
     @property
-    def threads_of_a_worker(self) -> int:
+    def threads_per_worker(self) -> int:
         """Inferences at a time in one worker."""
         return self.threads or max(1, available_cpus() // self.workers)
 
@@ -214,21 +214,22 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _a_body_fits_those_under_way(self) -> "Settings":
-        if self.max_body_bytes > self.upload_bytes:
+    def _a_body_fits_those_in_flight(self) -> "Settings":
+        if self.max_body_bytes > self.max_inflight_body_bytes:
             raise ValueError(
-                f"SENTIMENT_MAX_BODY_BYTES is {self.max_body_bytes} and SENTIMENT_UPLOAD_BYTES is "
-                f"{self.upload_bytes}, so the largest body would never be admitted; set the second "
-                "higher"
+                f"SENTIMENT_MAX_BODY_BYTES is {self.max_body_bytes} and "
+                f"SENTIMENT_MAX_INFLIGHT_BODY_BYTES is {self.max_inflight_body_bytes}, so the "
+                "largest body would never be admitted; set the second higher"
             )
         return self
 
     @model_validator(mode="after")
     def _a_batch_fits_the_queue(self) -> "Settings":
-        if self.max_items > self.queue_texts:
+        if self.max_items > self.max_queue_texts:
             raise ValueError(
-                f"SENTIMENT_MAX_ITEMS is {self.max_items} and SENTIMENT_QUEUE_TEXTS is "
-                f"{self.queue_texts}, so a full batch would never be admitted; set the queue higher"
+                f"SENTIMENT_MAX_ITEMS is {self.max_items} and SENTIMENT_MAX_QUEUE_TEXTS is "
+                f"{self.max_queue_texts}, so a full batch would never be admitted; set the queue "
+                "higher"
             )
         return self
 

@@ -71,7 +71,7 @@ class Service:
         Raises:
             ConfigError: the file of keys cannot be used.
         """
-        self.metrics = Metrics(self.settings.queue_texts, self.settings.queue_seconds)
+        self.metrics = Metrics(self.settings.max_queue_texts, self.settings.max_queue_seconds)
         if self.settings.api_keys_file:
             self.keys = Keys(self.settings.api_keys_file)
         if self.settings.rate_limit:

@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
 
 # However busy the machine is: no refusal but those that a test makes, and clients that wait.
 PATIENT = {
-    "SENTIMENT_QUEUE_SECONDS": "60",
+    "SENTIMENT_MAX_QUEUE_SECONDS": "60",
     "SENTIMENT_DEADLINE_SECONDS": "60",
     "SENTIMENT_STREAM_IDLE_SECONDS": "60",
 }

@@ -24,7 +24,7 @@ TEXT = "房間很乾淨！🪗服務也好，\n就是ＡＰＰ太差…下次不
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     # However busy the machine that tests are run on is.
-    patient = load_settings(model=SHIPPED, deadline_seconds=60, queue_seconds=60)
+    patient = load_settings(model=SHIPPED, deadline_seconds=60, max_queue_seconds=60)
     app = create_app(patient)
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_ready(client)

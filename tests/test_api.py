@@ -349,7 +349,7 @@ def test_a_broken_artifact_never_becomes_ready_and_says_why(tmp_path: Path) -> N
 def held(tiny_artifact: Path) -> Iterator[tuple[TestClient, HeldEngine]]:
     """A service whose queue holds one text and whose engine waits to be released."""
     service = Service(
-        load_settings(model=tiny_artifact, queue_texts=1, max_items=1, deadline_seconds=1)
+        load_settings(model=tiny_artifact, max_queue_texts=1, max_items=1, deadline_seconds=1)
     )
     with TestClient(create_app(service.settings, service)) as client:
         wait_ready(client)

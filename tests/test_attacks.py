@@ -34,7 +34,7 @@ _CHUNKED = "Transfer-Encoding: chunked"
 GROUPS = list(dict.fromkeys(shape.group for shape in SHAPES))
 FLOODS = [attack for attack in ATTACKS if attack.name not in GROUPS]
 # The defaults but for time, since a machine that runs tests may be slow.
-SETTINGS = {"SENTIMENT_QUEUE_SECONDS": "10", "SENTIMENT_DEADLINE_SECONDS": "10"}
+SETTINGS = {"SENTIMENT_MAX_QUEUE_SECONDS": "10", "SENTIMENT_DEADLINE_SECONDS": "10"}
 LARGEST_GROWTH = 200_000  # kibibytes; an endless head alone would be more in seconds
 
 
@@ -218,7 +218,7 @@ def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
 
     async def scenario() -> None:
         async with (
-            held_app(tiny_artifact, queue_texts=100) as (app, service, engine),
+            held_app(tiny_artifact, max_queue_texts=100) as (app, service, engine),
             listening(app, most=4) as target,
             connected(target) as single,
             connected(target) as stream,

@@ -29,7 +29,7 @@ def unobserved(windows: int) -> None:
 def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_texts=4, max_items=4), unobserved)
+        batcher = Batcher(classifier, load_settings(max_queue_texts=4, max_items=4), unobserved)
         clients = {"first": 2, "second": 1, "third": 1}
         tasks = [
             asyncio.create_task(batcher.submit(["好"] * texts, client))
@@ -54,7 +54,7 @@ def test_a_client_leaves_places_to_others_and_large_requests_leave_some_to_small
 ) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        settings = load_settings(queue_texts=256, max_items=64, batch_texts=4)
+        settings = load_settings(max_queue_texts=256, max_items=64, max_batch_texts=4)
         batcher = Batcher(classifier, settings, unobserved)
         tasks = []
 
@@ -102,7 +102,7 @@ def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -
 def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(queue_texts=2, max_items=2), unobserved)
+        batcher = Batcher(classifier, load_settings(max_queue_texts=2, max_items=2), unobserved)
         running = asyncio.create_task(batcher.submit(["好"], "one"))
         await asyncio.to_thread(engine.entered.wait, 10)
         waiting = asyncio.create_task(batcher.submit(["好"], "another"))
@@ -123,7 +123,7 @@ def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifi
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
         runs: list[int] = []
-        batcher = Batcher(classifier, load_settings(batch_texts=4), runs.append)
+        batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
         first = asyncio.create_task(batcher.submit(["好"]))
         await asyncio.to_thread(engine.entered.wait, 10)
         texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
@@ -165,7 +165,7 @@ def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifie
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
         runs: list[int] = []
-        batcher = Batcher(classifier, load_settings(batch_texts=4), runs.append)
+        batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
         long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
         await asyncio.to_thread(engine.entered.wait, 10)
         short = asyncio.create_task(batcher.submit(["好"]))
@@ -182,7 +182,7 @@ def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classi
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
         ended: list[str] = []
-        batcher = Batcher(classifier, load_settings(batch_texts=4), unobserved)
+        batcher = Batcher(classifier, load_settings(max_batch_texts=4), unobserved)
 
         async def ask(name: str, text: str, count: int) -> None:
             submit = batcher.submit_in_turn if name == "stream" else batcher.submit

@@ -87,10 +87,10 @@ def test_a_check_says_in_one_sentence_why_it_cannot(
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tmp_path)])
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
     assert "manifest.json cannot be read" in result.output
-    monkeypatch.setenv("SENTIMENT_QUEUE_TEXTS", "0")
+    monkeypatch.setenv("SENTIMENT_MAX_QUEUE_TEXTS", "0")
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
     assert result.exit_code == 2
-    assert "SENTIMENT_QUEUE_TEXTS" in result.output
+    assert "SENTIMENT_MAX_QUEUE_TEXTS" in result.output
 
 
 def test_the_health_command_explains_itself_as_the_others_do() -> None:

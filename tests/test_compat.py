@@ -632,7 +632,7 @@ def test_without_a_model_each_form_says_so(tmp_path: Path) -> None:
 @contextmanager
 def held(tiny_artifact: Path, deadline: float) -> Iterator[tuple[TestClient, HeldEngine]]:
     """A service whose queue holds one text and whose engine waits to be released."""
-    limits = {"queue_texts": 1, "max_items": 1, "deadline_seconds": deadline}
+    limits = {"max_queue_texts": 1, "max_items": 1, "deadline_seconds": deadline}
     service = Service(load_settings(model=tiny_artifact, compat=ALL, **limits))
     with TestClient(create_app(service.settings, service)) as client:
         wait_ready(client)

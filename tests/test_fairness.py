@@ -87,7 +87,7 @@ class Counted:
 def test_one_client_s_work_leaves_time_for_that_of_others(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
-        settings = load_settings(deadline_seconds=60, queue_seconds=60)
+        settings = load_settings(deadline_seconds=60, max_queue_seconds=60)
         batcher = Batcher(classifier, settings, unobserved, known(0.0002))
         tasks = [asyncio.create_task(batcher.submit([SHORT], "first"))]
         await asyncio.to_thread(engine.entered.wait, 30)
@@ -122,7 +122,7 @@ def test_clients_take_turns_in_being_encoded(
         engine.released.set()
         counted = Counted(classifier, monkeypatch)
         batcher = Batcher(
-            classifier, load_settings(deadline_seconds=3600, queue_seconds=3600), unobserved
+            classifier, load_settings(deadline_seconds=3600, max_queue_seconds=3600), unobserved
         )
         long = [f"{LONG}{number}" for number in range(8)]
         tasks = [asyncio.create_task(batcher.submit(long, "greedy")) for _ in range(3)]
@@ -148,7 +148,7 @@ def test_a_batch_that_nobody_waits_for_is_encoded_no_further(
         engine.released.set()
         counted = Counted(classifier, monkeypatch)
         batcher = Batcher(
-            classifier, load_settings(deadline_seconds=3600, queue_seconds=3600), unobserved
+            classifier, load_settings(deadline_seconds=3600, max_queue_seconds=3600), unobserved
         )
         leaving = asyncio.create_task(batcher.submit([LONG] * 50, "leaves"))
         counted.allowed.release()

@@ -39,7 +39,7 @@ ANSWERED = ("/v1/predict/batch", "/rpc/2.0/nlp/v1/sentiment_classify", "/v1/pred
 SETTINGS = {
     "SENTIMENT_COMPAT": "paddlehub,baidu,tei,oip",
     # A slow machine is no failure.
-    "SENTIMENT_QUEUE_SECONDS": "60",
+    "SENTIMENT_MAX_QUEUE_SECONDS": "60",
     "SENTIMENT_DEADLINE_SECONDS": "60",
 }
 

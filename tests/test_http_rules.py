@@ -480,7 +480,7 @@ async def listening(app: ASGIApp, most: int = 100) -> AsyncIterator[Target]:
 def test_whoever_sends_no_more_is_waited_for(tiny_artifact: Path, path: str, body: bytes) -> None:
     async def scenario() -> None:
         async with (
-            held_app(tiny_artifact, queue_texts=100) as (app, _, engine),
+            held_app(tiny_artifact, max_queue_texts=100) as (app, _, engine),
             listening(app) as target,
             connected(target) as connection,
         ):
@@ -511,7 +511,7 @@ def test_whoever_leaves_is_not_worked_for(
 ) -> None:
     async def scenario() -> None:
         async with (
-            held_app(tiny_artifact, queue_texts=8) as (app, service, engine),
+            held_app(tiny_artifact, max_queue_texts=8) as (app, service, engine),
             listening(app) as target,
             connected(target) as connection,
         ):

@@ -28,7 +28,7 @@ async def held_app(
     tiny_artifact: Path, **changes: float
 ) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
     """An application with room for two texts, whose engine waits to be released."""
-    limits = {"queue_texts": 2, "max_items": 2, "deadline_seconds": 60, "threads": 1, **changes}
+    limits = {"max_queue_texts": 2, "max_items": 2, "deadline_seconds": 60, "threads": 1, **changes}
     settings = load_settings(model=tiny_artifact, **limits)
     service = Service(settings)
     await service.load()
@@ -203,7 +203,7 @@ def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
     tiny_artifact: Path,
 ) -> None:
     async def scenario() -> None:
-        limits = {"max_body_bytes": 100, "upload_bytes": 150}
+        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 150}
         async with held_app(tiny_artifact, **limits) as (app, service, engine):
             engine.released.set()
             announced = asyncio.create_task(post(app, sends(), content_length="100"))
@@ -223,7 +223,7 @@ def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
 
 def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> None:
     async def scenario() -> None:
-        limits = {"max_body_bytes": 100, "upload_bytes": 100}
+        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 100}
         async with held_app(tiny_artifact, **limits) as (app, _, engine):
             answering = asyncio.create_task(post(app, body_then(asyncio.Event())))
             await asyncio.to_thread(engine.entered.wait, 10)
@@ -250,7 +250,7 @@ def test_however_a_request_ends_its_body_counts_no_longer(
 ) -> None:
     async def scenario() -> None:
         # The last would not fit beside what is left of the first.
-        limits = {"max_body_bytes": 100, "upload_bytes": 99 + len(BODY)}
+        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 99 + len(BODY)}
         seconds = 0.5 if status == 408 else 60
         async with held_app(tiny_artifact, deadline_seconds=seconds, **limits) as held:
             app, _, engine = held

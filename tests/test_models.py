@@ -99,7 +99,7 @@ def test_a_stream_meets_the_queue_of_the_model_that_it_names(
 ) -> None:
     content, path = json.dumps(TEXT), f"{STREAM}?model=custom@2.0.0"
     queue = service.ready_model("custom@2.0.0").batcher
-    with queue._places.holding("somebody", service.settings.queue_texts):
+    with queue._places.holding("somebody", service.settings.max_queue_texts):
         assert_problem(client.post(path, content=content, headers=NDJSON), 429)
         assert client.post(STREAM, content=content, headers=NDJSON).status_code == 200
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.process
 
 # A queue of one batch is saturated for as long as that batch runs.
 QUEUE_OF_ONE_BATCH = {
-    "SENTIMENT_QUEUE_TEXTS": "80",
+    "SENTIMENT_MAX_QUEUE_TEXTS": "80",
     "SENTIMENT_MAX_ITEMS": "80",
     "SENTIMENT_DEADLINE_SECONDS": "60",
 }

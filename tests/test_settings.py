@@ -13,7 +13,7 @@ def test_the_defaults() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.model == SHIPPED_MODEL
     assert (settings.max_text_characters, settings.max_items) == (10_000, 256)
-    assert (settings.queue_texts, settings.deadline_seconds) == (2048, 5.0)
+    assert (settings.max_queue_texts, settings.deadline_seconds) == (2048, 5.0)
 
 
 def test_the_environment_sets_and_an_option_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,11 +32,11 @@ def test_the_environment_sets_and_an_option_wins(monkeypatch: pytest.MonkeyPatch
         ("ROOT_PATH", "api", "SENTIMENT_ROOT_PATH is 'api'"),
         ("LOG_LEVEL", "loud", "SENTIMENT_LOG_LEVEL is 'loud': input should be 'debug', 'info'"),
         (
-            "UPLOAD_BYTES",
+            "MAX_INFLIGHT_BODY_BYTES",
             "1000",
-            "SENTIMENT_MAX_BODY_BYTES is 2097152 and SENTIMENT_UPLOAD_BYTES is 1000",
+            "SENTIMENT_MAX_BODY_BYTES is 2097152 and SENTIMENT_MAX_INFLIGHT_BODY_BYTES is 1000",
         ),
-        ("QUEUE_TEXTS", "10", "SENTIMENT_MAX_ITEMS is 256 and SENTIMENT_QUEUE_TEXTS is 10"),
+        ("MAX_QUEUE_TEXTS", "10", "SENTIMENT_MAX_ITEMS is 256 and SENTIMENT_MAX_QUEUE_TEXTS is 10"),
     ],
 )
 def test_a_bad_value_refuses_to_start_in_one_sentence(

@@ -163,7 +163,7 @@ def test_the_openapi_document_describes_it(client: TestClient) -> None:
 
 
 def test_neither_the_limit_of_a_body_nor_that_of_uploads_holds(tiny_artifact: Path) -> None:
-    settings = load_settings(model=tiny_artifact, max_body_bytes=1000, upload_bytes=1000)
+    settings = load_settings(model=tiny_artifact, max_body_bytes=1000, max_inflight_body_bytes=1000)
     with TestClient(create_app(settings)) as client:
         wait_ready(client)
         answers, _ = ask(client, *[{"text": TEXT}] * 200)
@@ -211,7 +211,7 @@ async def stream(app: Any, receive: Receive) -> tuple[int, list[dict[str, Any]]]
 
 def test_a_full_queue_refuses_a_stream_by_its_head(tiny_artifact: Path) -> None:
     async def scenario() -> None:
-        async with held(tiny_artifact, queue_texts=2, max_items=2) as (app, service, engine):
+        async with held(tiny_artifact, max_queue_texts=2, max_items=2) as (app, service, engine):
             stays = asyncio.Event()
             first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
             while service.status != "saturated":
@@ -231,7 +231,7 @@ def test_streams_leave_room_and_turns_to_single_requests(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        limits = {"queue_texts": 512, "max_items": 2, "batch_texts": 4}
+        limits = {"max_queue_texts": 512, "max_items": 2, "max_batch_texts": 4}
         async with held(tiny_artifact, **limits) as (app, service, engine):
             sizes: list[int] = []
             run = engine.logits
@@ -403,7 +403,10 @@ def test_open_streams_leave_room_to_other_requests_and_to_the_streams_of_others(
         yield b"\n"
         ended.wait(60)
 
-    limits = {"SENTIMENT_MAX_BODY_BYTES": str(2**20), "SENTIMENT_UPLOAD_BYTES": str(8 * 2**20)}
+    limits = {
+        "SENTIMENT_MAX_BODY_BYTES": str(2**20),
+        "SENTIMENT_MAX_INFLIGHT_BODY_BYTES": str(8 * 2**20),
+    }
     with served(tiny_artifact, tmp_path / "log", **limits) as (_, address):
         wait_served(address)
         streams = [Connection(address, hardly_anything()) for _ in range(2)]

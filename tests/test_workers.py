@@ -215,9 +215,9 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
 
 
 def test_workers_share_the_processors() -> None:
-    assert load_settings().threads_of_a_worker == available_cpus()
-    assert load_settings(workers=64).threads_of_a_worker == 1
-    assert load_settings(workers=2, threads=3).threads_of_a_worker == 3
+    assert load_settings().threads_per_worker == available_cpus()
+    assert load_settings(workers=64).threads_per_worker == 1
+    assert load_settings(workers=2, threads=3).threads_per_worker == 3
 
 
 def test_a_worker_that_the_system_cannot_start_is_tried_again(

@@ -68,7 +68,7 @@ def ours(engine: str, **settings: str) -> System:
 
 ONNX = ours("onnx")
 # Eight batches at a time are more than its queue takes by default.
-TORCH = ours("torch", SENTIMENT_QUEUE_SECONDS="5")
+TORCH = ours("torch", SENTIMENT_MAX_QUEUE_SECONDS="5")
 EMPTY = System("empty FastAPI", (_script("empty"),), packages=_FASTAPI)
 TUTORIAL = System(
     "tutorial",

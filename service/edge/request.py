@@ -271,7 +271,7 @@ class AdmissionLayer:
 
         def hold(size: int) -> None:
             nonlocal held
-            limit = self._service.settings.upload_bytes
+            limit = self._service.settings.max_inflight_body_bytes
             alone = self._bodies.total == held  # beside it, there is nobody to leave room to
             if not (alone or self._bodies.admits(client, size, limit, _SMALL_BODY_BYTES)) or (
                 self._bodies.total + size > limit

@@ -103,9 +103,9 @@ class Batcher:
     else's work. Streams and the readings of explanations are bulk work, which takes turns with
     requests.
 
-    A request is refused at once where it has no chance: where ``queue_texts`` texts are there
+    A request is refused at once where it has no chance: where ``max_queue_texts`` texts are there
     already, or as many of its client as ``FairShare`` allows; where even a short text would wait
-    for longer than ``queue_seconds``; and where the request itself would not be done by its
+    for longer than ``max_queue_seconds``; and where the request itself would not be done by its
     deadline. So one client's work never shuts out another's. Streams wait for room instead.
     """
 
@@ -138,7 +138,7 @@ class Batcher:
         # room, at a time. Both are first come, first served, so clients take turns.
         self._encoding_locks: _Locks = WeakValueDictionary()
         self._stream_locks: _Locks = WeakValueDictionary()
-        self._queue: WindowQueue[_Request] = WindowQueue(settings.batch_texts)
+        self._queue: WindowQueue[_Request] = WindowQueue(settings.max_batch_texts)
         self._running: dict[int, float] = {}  # when each thread's run began
         self._changed = threading.Condition()
         self._closed = False
@@ -181,15 +181,15 @@ class Batcher:
 
     def has_room(self, client: str = ANYBODY, texts: int = 1) -> bool:
         """Whether so many further texts of the client would be admitted now."""
-        limit = self._settings.queue_texts
+        limit = self._settings.max_queue_texts
         if not self._places.total:
             return texts <= limit
-        if not self._places.admits(client, texts, limit, small=self._settings.batch_texts):
+        if not self._places.admits(client, texts, limit, small=self._settings.max_batch_texts):
             return False
         # What waits for a run at most is never too much, however slow the engine seems: or else a
         # wrong idea of its speed would refuse all that could correct it.
         waiting = self._queue.held(bulk=False).total + self._queue.held(bulk=True).total
-        return waiting <= BATCH_IDS or self.wait_seconds(client) <= self._settings.queue_seconds
+        return waiting <= BATCH_IDS or self.wait_seconds(client) <= self._settings.max_queue_seconds
 
     def _check_time(
         self, client: str, ids: float, deadline: float | None, *, bulk: bool = False
@@ -226,7 +226,7 @@ class Batcher:
                 return await self._answer(texts, client, deadline)
 
     async def submit_in_turn(self, texts: Sequence[str], client: str = ANYBODY) -> Answer:
-        """As ``submit``, for at most ``queue_texts`` texts of a stream.
+        """As ``submit``, for at most ``max_queue_texts`` texts of a stream.
 
         It waits until there is room, its client's earlier texts going first, without a deadline.
         """
@@ -247,12 +247,12 @@ class Batcher:
         The more wait, the more are of near length: too few cost the engine a third more.
         """
         settings = self._settings
-        if self._places.total + texts > settings.queue_texts:
+        if self._places.total + texts > settings.max_queue_texts:
             return False
         seconds = self._queue.held(bulk=True).total * self._throughput.seconds_per_id
         return not self._streamed_texts or (
             seconds <= settings.deadline_seconds / 2
-            and self._streamed_texts + texts <= settings.queue_texts / 4
+            and self._streamed_texts + texts <= settings.max_queue_texts / 4
         )
 
     async def explain(self, text: str, client: str = ANYBODY) -> tuple[Answer, Explanation]:
@@ -296,7 +296,7 @@ class Batcher:
     def _check_explainable(self, tokens: int, prediction: Prediction) -> None:
         """Returns if there are not too many tokens, or ids that they are read as, to explain."""
         ids = sum(map(len, prediction.encoding.windows))
-        limit = min(self._settings.max_explained_tokens, self._settings.queue_texts)
+        limit = min(self._settings.max_explained_tokens, self._settings.max_queue_texts)
         if max(tokens, ids) > limit:
             raise TextLimitError(
                 f"the text has {tokens} tokens, which are read as {ids} words and characters; "

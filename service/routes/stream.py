@@ -141,7 +141,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     async def _chunks(self, receive: Receive) -> AsyncIterator[list[BatchItem | BatchFailure]]:
         """Lines that have come together, and not more than are answered together."""
         settings = self._service.settings
-        most = min(_CHUNK_LINES, settings.queue_texts)
+        most = min(_CHUNK_LINES, settings.max_queue_texts)
         lines = Lines()
         more = True
         while more:

@@ -167,10 +167,10 @@ async def info(service: CurrentService) -> TeiInfo:
                 label2id={label: index for index, label in enumerate(labels)},
             )
         ),
-        max_concurrent_requests=settings.queue_texts,
+        max_concurrent_requests=settings.max_queue_texts,
         max_input_length=settings.max_text_characters,
-        max_batch_tokens=settings.batch_texts * loaded.classifier.artifact.manifest.text.window,
-        max_batch_requests=settings.batch_texts,
+        max_batch_tokens=settings.max_batch_texts * loaded.classifier.artifact.manifest.text.window,
+        max_batch_requests=settings.max_batch_texts,
         max_client_batch_size=settings.max_items,
         version=version("zh-sentiment"),
     )
