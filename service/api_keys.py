@@ -29,26 +29,26 @@ _PREFIX = "zhs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # Of new keys, how many a line of the log names.
-_MOST_NAMED = 100
+_MAX_LOGGED_NAMES = 100
 # A hundred thousand keys; a file that has more is another file.
-_MOST_BYTES = 16 * 1024**2
+_MAX_FILE_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """The name that a key is logged by, its SHA-256, and when it ends, in seconds of the epoch."""
+class ApiKey:
+    """The name that a key is logged by, its SHA-256, and when it expires, in Unix seconds."""
 
     name: str
     digest: bytes
-    ends: float = math.inf
+    expires_at: float = math.inf
 
     @property
     def expired(self) -> bool:
         """Whether its last day is over."""
-        return time.time() >= self.ends
+        return time.time() >= self.expires_at
 
 
-class Keys:
+class ApiKeys:
     """The keys in force."""
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Keys:
         self._keys = read_keys(path)
         self._reading: threading.Thread | None = None
 
-    def find(self, given: bytes) -> Key | None:
+    def find(self, given: bytes) -> ApiKey | None:
         """The key that was given, if there is such a one."""
         return self._keys.get(hashlib.sha256(given).digest())
 
@@ -88,10 +88,10 @@ class Keys:
             return
         self._keys = keys
         names = [key.name for key in keys.values()]
-        more = len(names) - _MOST_NAMED
+        more = len(names) - _MAX_LOGGED_NAMES
         logger.info(
             "the keys are now those of: %s%s",
-            ", ".join(names[:_MOST_NAMED]),
+            ", ".join(names[:_MAX_LOGGED_NAMES]),
             f" and {more} more" if more > 0 else "",
         )
 
@@ -118,18 +118,18 @@ def new_key(name: str, expires: date | None) -> tuple[str, str]:
     return key, " ".join(fields)
 
 
-def read_keys(path: Path) -> Mapping[bytes, Key]:
+def read_keys(path: Path) -> Mapping[bytes, ApiKey]:
     """The keys of a file by their SHA-256, at least one.
 
     Raises:
         ConfigError: says where the file is wrong, and repeats none of it.
     """
     try:
-        content = read_file(path, _MOST_BYTES).decode("utf-8-sig")
+        content = read_file(path, _MAX_FILE_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"SENTIMENT_API_KEYS_FILE {path} cannot be read: {reason}") from None
-    keys: dict[bytes, Key] = {}
+    keys: dict[bytes, ApiKey] = {}
     names: set[str] = set()
     for number, line in enumerate(io.StringIO(content, newline=None), 1):
         fields = line.partition("#")[0].split(maxsplit=3)
@@ -155,17 +155,17 @@ def read_keys(path: Path) -> Mapping[bytes, Key]:
     return keys
 
 
-def _key(fields: list[str]) -> Key | None:
+def _key(fields: list[str]) -> ApiKey | None:
     if len(fields) not in (2, 3):
         return None
     name, digest = fields[:2]
     if not _NAME.fullmatch(name) or not _DIGEST.fullmatch(digest):
         return None
-    ends = math.inf
+    expires_at = math.inf
     if fields[2:]:
         try:
             last_day = datetime.strptime(fields[2], "%Y-%m-%d").replace(tzinfo=UTC)
-            ends = (last_day + timedelta(days=1)).timestamp()
+            expires_at = (last_day + timedelta(days=1)).timestamp()
         except (ValueError, OverflowError):
             return None
-    return Key(name, bytes.fromhex(digest), ends)
+    return ApiKey(name, bytes.fromhex(digest), expires_at)

@@ -29,7 +29,7 @@ from service.routes import (
 )
 from service.routes.compat import baidu, oip, paddlehub, tei
 from service.routes.compat.adapter import Adapter
-from service.routes.model_route import AdmittedRoute
+from service.routes.model_route import ModelRoute
 from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
@@ -155,7 +155,7 @@ def create_app(
             route.path
             for router in routers
             for route in router.routes
-            if isinstance(route, AdmittedRoute)
+            if isinstance(route, ModelRoute)
         )
     )
     api = create_api(service, routers, model_paths)

@@ -19,8 +19,8 @@ from starlette.routing import Match, Mount
 from model.errors import BlankTextError, SentimentError, TextLimitError
 
 # Of one answer, and the longest that one of them says of where and what.
-_MOST_FIELD_ERRORS = 16
-_LONGEST_FIELD_ERROR = 256
+_MAX_FIELD_ERRORS = 16
+_MAX_FIELD_ERROR_LENGTH = 256
 
 MEDIA_TYPE = "application/problem+json"
 # No client sees it; logs and metrics of web servers know it by this number.
@@ -71,13 +71,13 @@ class NotReadyError(ServiceError):
     headers: ClassVar = {"retry-after": "1"}
 
 
-class BadHeadError(ServiceError):
+class InvalidHeadersError(ServiceError):
     """The head of a request can be read in more than one way, or lacks what it must have."""
 
     status = HTTPStatus.BAD_REQUEST
 
 
-class MisdirectedError(ServiceError):
+class MisdirectedRequestError(ServiceError):
     """The request is for a host that the service is not."""
 
     status = HTTPStatus.MISDIRECTED_REQUEST
@@ -89,14 +89,14 @@ class ForeignOriginError(ServiceError):
     status = HTTPStatus.FORBIDDEN
 
 
-class NoKeyError(ServiceError):
+class MissingApiKeyError(ServiceError):
     """The request has no key, where one is asked for."""
 
     status = HTTPStatus.UNAUTHORIZED
     headers: ClassVar = {"www-authenticate": "Bearer"}
 
 
-class BadKeyError(NoKeyError):
+class InvalidApiKeyError(MissingApiKeyError):
     """The request has a key that is unknown or has expired."""
 
     headers: ClassVar = {"www-authenticate": 'Bearer error="invalid_token"'}  # RFC 6750
@@ -116,12 +116,12 @@ class QueueFullError(ServiceError):
     headers: ClassVar = {"retry-after": "1"}
 
 
-class UploadsFullError(ServiceError):
+class InflightBodiesFullError(ServiceError):
     """The bodies under way would be more bytes than the limit in force."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     headers: ClassVar = {"retry-after": "1"}
-    reason = "uploads_full"
+    reason = "inflight_bodies_full"
 
 
 class SlowBodyError(ServiceError):
@@ -177,7 +177,7 @@ _MODEL_STATUS: dict[type[SentimentError], HTTPStatus] = {
     TextLimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 
-WRONG_METHOD = "this path does not take that method"
+METHOD_NOT_ALLOWED = "this path does not take that method"
 
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
@@ -213,12 +213,12 @@ def field_errors(errors: Sequence[Any]) -> list[FieldError]:
     return [
         FieldError(
             field=".".join(str(part) for part in error["loc"] if part != "body")[
-                :_LONGEST_FIELD_ERROR
+                :_MAX_FIELD_ERROR_LENGTH
             ],
-            message=error["msg"][:_LONGEST_FIELD_ERROR],
+            message=error["msg"][:_MAX_FIELD_ERROR_LENGTH],
             type=error["type"],
         )
-        for error in errors[:_MOST_FIELD_ERRORS]
+        for error in errors[:_MAX_FIELD_ERRORS]
     ]
 
 
@@ -301,7 +301,7 @@ async def _on_wrong_method(request: Request, error: Exception) -> Response:
     headers = {"allow": allowed(methods)}
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=headers)
-    return problem_response(request, problem(405, WRONG_METHOD), headers)
+    return problem_response(request, problem(405, METHOD_NOT_ALLOWED), headers)
 
 
 async def on_unexpected_error(request: Request, error: Exception) -> Response:

@@ -38,7 +38,7 @@ from model.classifier import Classifier
 from model.config import LABELS
 from model.drift import Observation, measure, observe, stability
 from model.errors import SentimentError
-from service.errors import CLIENT_GONE, RateLimitError, UploadsFullError
+from service.errors import CLIENT_GONE, InflightBodiesFullError, RateLimitError
 from service.inference.batcher import STAGES, Answer
 
 logger = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        for reason in (*_REFUSALS.values(), UploadsFullError.reason, RateLimitError.reason):
+        for reason in (*_REFUSALS.values(), InflightBodiesFullError.reason, RateLimitError.reason):
             self._refusals.labels(reason)
         self._key_requests = Counter(
             "sentiment_key_requests",

@@ -11,7 +11,7 @@ from model.text.custom_words import read_own_words
 from service.errors import UnknownModelError
 from service.inference.batcher import Batcher
 from service.inference.throughput import Throughput
-from service.schemas import ModelReference
+from service.schemas import ModelVersion
 from service.settings import Settings
 
 _WARM_UP = "房间干净，服务也好，就是早餐太差。"
@@ -23,7 +23,7 @@ class LoadedModel:
 
     classifier: Classifier
     batcher: Batcher
-    reference: ModelReference
+    reference: ModelVersion
 
 
 class Models:

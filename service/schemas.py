@@ -154,7 +154,7 @@ class TextFacts(BaseModel):
     windows: int = Field(description="Pieces that a long text was read in; nothing is cut off.")
 
 
-class ModelReference(BaseModel):
+class ModelVersion(BaseModel):
     """Which model answered."""
 
     name: str
@@ -177,7 +177,7 @@ class Sentiment(BaseModel):
 class PredictResponse(Sentiment):
     """The answer for one text, and which model gave it."""
 
-    model: ModelReference
+    model: ModelVersion
 
 
 class SentenceSentiment(BaseModel):
@@ -208,21 +208,21 @@ class GateMeans(BaseModel):
     output: Ratio = Field(description="How much of the memory shows.")
 
 
-class DirectedGates(BaseModel):
+class BidirectionalGates(BaseModel):
     """The gates of the LSTM that reads forwards and of the one that reads backwards."""
 
     forward: GateMeans
     backward: GateMeans
 
 
-class DirectedRetained(BaseModel):
+class BidirectionalRetention(BaseModel):
     """How much of what a token wrote into each memory is left at the states that are pooled."""
 
     forward: Ratio
     backward: Ratio
 
 
-class Contribution(BaseModel):
+class Attribution(BaseModel):
     """A label's probability with the token less that without it; they sum to 0."""
 
     positive: Difference
@@ -239,12 +239,12 @@ class TokenExplanation(BaseModel):
     normalized: str = Field(description="The form that the vocabulary was asked for.")
     dropped: bool = Field(description="A stopword, which the network never sees.")
     unknown: bool = Field(description="Read, though the vocabulary lacks it.")
-    gates: DirectedGates | None = Field(description="None where the token was dropped.")
-    retained: DirectedRetained | None = Field(description="None where the token was dropped.")
-    contribution: Contribution
+    gates: BidirectionalGates | None = Field(description="None where the token was dropped.")
+    retained: BidirectionalRetention | None = Field(description="None where the token was dropped.")
+    contribution: Attribution
 
 
-class ReferenceAnswer(BaseModel):
+class Float32Answer(BaseModel):
     """What the weights say in float32, where the gates come from."""
 
     probabilities: Probabilities
@@ -257,7 +257,7 @@ class ExplainResponse(PredictResponse):
     """The answer for a text, as for ``/v1/predict``, and why."""
 
     tokens: list[TokenExplanation]
-    reference: ReferenceAnswer
+    reference: Float32Answer
 
 
 class BatchSuccess(Sentiment):
@@ -277,7 +277,7 @@ class BatchResponse(BaseModel):
     """One result an item, in the order of the request."""
 
     results: list[BatchSuccess | BatchFailure]
-    model: ModelReference
+    model: ModelVersion
 
 
 class StreamSummary(BaseModel):
@@ -293,7 +293,7 @@ class StreamEnd(BaseModel):
     """The last line of a stream."""
 
     summary: StreamSummary
-    model: ModelReference
+    model: ModelVersion
 
 
 class Limits(BaseModel):
@@ -328,7 +328,7 @@ class Words(BaseModel):
     )
 
 
-class ModelResponse(ModelReference):
+class ModelResponse(ModelVersion):
     """The model that is served by default, all others, and the limits in force."""
 
     labels: list[Label]
@@ -341,7 +341,7 @@ class ModelResponse(ModelReference):
     metrics: dict[str, dict[str, float]]
     card: str = Field(description="The model card, in Markdown.")
     words: Words
-    models: list[ModelReference] = Field(description="All that a request may name.")
+    models: list[ModelVersion] = Field(description="All that a request may name.")
     limits: Limits
 
 
@@ -350,7 +350,7 @@ class Health(BaseModel):
 
     status: Literal["loading", "ready", "saturated", "draining", "failed"]
     detail: str
-    model: ModelReference | None = None
+    model: ModelVersion | None = None
 
 
 class Alive(BaseModel):
@@ -359,10 +359,10 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
-def model_reference(artifact: Artifact) -> ModelReference:
+def model_version_of(artifact: Artifact) -> ModelVersion:
     """The reference to an artifact."""
     manifest = artifact.manifest
-    return ModelReference(name=manifest.name, version=manifest.version, digest=artifact.digest)
+    return ModelVersion(name=manifest.name, version=manifest.version, digest=artifact.digest)
 
 
 def by_label(values: Sequence[float]) -> dict[str, float]:

@@ -14,13 +14,13 @@ from fastapi import Depends, Request
 from starlette.types import Scope
 
 from model.errors import SentimentError
-from service.api_keys import Keys
+from service.api_keys import ApiKeys
 from service.errors import NotReadyError
 from service.inference.batcher import ANYBODY, HANG_SECONDS, Batcher
 from service.metrics import Metrics
 from service.model_registry import LoadedModel, Models, load_classifiers
 from service.rate_limit import RateLimit
-from service.schemas import Health, model_reference
+from service.schemas import Health, model_version_of
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Service:
     ticked: float = field(default_factory=time.monotonic)
     pulse: Pulse | None = None
     metrics: Metrics = field(init=False)
-    keys: Keys | None = field(init=False, default=None)
+    keys: ApiKeys | None = field(init=False, default=None)
     rate_limit: RateLimit | None = field(init=False, default=None)
     # Held for a turn of the event loop by the stream that reads.
     stream_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -73,7 +73,7 @@ class Service:
         """
         self.metrics = Metrics(self.settings.max_queue_texts, self.settings.max_queue_seconds)
         if self.settings.api_keys_file:
-            self.keys = Keys(self.settings.api_keys_file)
+            self.keys = ApiKeys(self.settings.api_keys_file)
         if self.settings.rate_limit:
             self.rate_limit = RateLimit(self.settings.rate_limit)
 
@@ -260,7 +260,7 @@ class Service:
                 LoadedModel(
                     classifier,
                     Batcher(classifier, self.settings, self.metrics.observe_run, throughput),
-                    model_reference(classifier.artifact),
+                    model_version_of(classifier.artifact),
                 )
                 for classifier, throughput in loaded
             ]

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from model.errors import ConfigError
 from service.app import create_app
 from service.edge.hosts import Hosts
-from service.errors import MisdirectedError
+from service.errors import MisdirectedRequestError
 from service.process.server import server
 from service.settings import AdapterName, load_settings
 from service.state import Service
@@ -40,7 +40,7 @@ def asked(host: str, address: str = "127.0.0.1", version: str = "1.1") -> Scope:
 def is_answered(hosts: Hosts, scope: Scope) -> bool:
     try:
         hosts.check(scope)
-    except MisdirectedError:
+    except MisdirectedRequestError:
         return False
     return True
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.edge.json_values import MOST_VALUES, holds_too_many, may_hold_too_many
+from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.settings import LARGEST_BATCH
 from tests.test_api import assert_problem
 
@@ -23,21 +23,21 @@ def hostile(unit: str) -> bytes:
 @pytest.mark.parametrize("unit", _HOSTILE)
 def test_bodies_of_many_values_are_told_by_little_work(unit: str) -> None:
     body = hostile(unit)
-    assert may_hold_too_many(body)
+    assert may_exceed_max_values(body)
     began = time.thread_time()
-    assert holds_too_many(body)
+    assert exceeds_max_values(body)
     assert time.thread_time() - began < 0.1
 
 
 @pytest.mark.parametrize("sign", ["，", ",", "[", "{", '"', "\\", '\\"', '",'])
 def test_signs_in_texts_do_not_count(sign: str) -> None:
     body = json.dumps({"items": [{"text": sign * 7000}] * 64}, ensure_ascii=False).encode()
-    assert not holds_too_many(body)
+    assert not exceeds_max_values(body)
 
 
 def test_the_largest_batch_fits() -> None:
     items = [{"id": f'"{number}"', "text": "好[吃]，真的,{是}"} for number in range(LARGEST_BATCH)]
-    assert not holds_too_many(json.dumps({"items": items, "model": "zh-general"}).encode())
+    assert not exceeds_max_values(json.dumps({"items": items, "model": "zh-general"}).encode())
 
 
 @given(
@@ -59,9 +59,9 @@ def test_counting_agrees_with_parsing(value: object) -> None:
         return 0
 
     body = json.dumps(value, separators=(",", ":")).encode()
-    padded = b"[" + b"0," * (MOST_VALUES - 1 - signs(value) - 1) + body + b"]"
-    assert not holds_too_many(padded)
-    assert holds_too_many(b"0," + padded)
+    padded = b"[" + b"0," * (MAX_JSON_VALUES - 1 - signs(value) - 1) + body + b"]"
+    assert not exceeds_max_values(padded)
+    assert exceeds_max_values(b"0," + padded)
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"])

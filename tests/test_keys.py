@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 
 import service.api_keys
 from model.errors import ConfigError
-from service.api_keys import Key, Keys, new_key, read_keys
+from service.api_keys import ApiKey, ApiKeys, new_key, read_keys
 from service.app import create_app
 from service.cli import main
 from service.errors import RateLimitError
@@ -103,7 +103,7 @@ def test_the_command_shows_the_key_and_writes_its_line(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(result.stdout)
     (read,) = read_keys(tmp_path / "keys").values()
     assert (read.name, read.digest) == ("shop", hashlib.sha256(key.encode()).digest())
-    assert datetime.fromtimestamp(read.ends, UTC) == datetime(2027, 2, 1, tzinfo=UTC)
+    assert datetime.fromtimestamp(read.expires_at, UTC) == datetime(2027, 2, 1, tzinfo=UTC)
     assert key not in result.stdout
     for bad in (["a b"], ["a", "--expires", "31.1.2027"]):
         assert CliRunner().invoke(main, ["key", *bad]).exit_code == 2
@@ -162,7 +162,7 @@ def test_a_setting_that_does_not_fit_refuses_to_start(
 def test_a_key_is_for_its_last_day_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, line = new_key("shop", date(2027, 1, 31))
     (tmp_path / "keys").write_text(line)
-    found = Keys(tmp_path / "keys").find(key.encode())
+    found = ApiKeys(tmp_path / "keys").find(key.encode())
     assert found
     for now, expired in [("2027-01-31T23:59:59", False), ("2027-02-01T00:00:00", True)]:
         moment = datetime.fromisoformat(now).replace(tzinfo=UTC).timestamp()
@@ -180,7 +180,7 @@ def test_reading_and_finding_take_no_longer_for_each_key_where_there_are_many(
     tmp_path: Path,
 ) -> None:
     started = time.process_time()
-    keys = Keys(many_keys(tmp_path / "keys.txt", 20_000))
+    keys = ApiKeys(many_keys(tmp_path / "keys.txt", 20_000))
     for number in range(20_000):
         found = keys.find(b"%d" % number)
         assert found
@@ -334,10 +334,10 @@ def test_a_query_may_hold_any_bytes(client: TestClient, note: str) -> None:
 def test_an_error_of_the_layers_before_the_framework_is_a_problem_too(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(keys: Keys, given: bytes) -> None:
+    def fail(keys: ApiKeys, given: bytes) -> None:
         raise RuntimeError("nobody foresaw it")
 
-    monkeypatch.setattr(Keys, "find", fail)
+    monkeypatch.setattr(ApiKeys, "find", fail)
     answer = client.post("/v1/predict", json={"text": TEXT}, headers=bearer(SHOP))
     assert_problem(answer, 500)
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -428,11 +428,11 @@ def test_nobody_waits_while_the_file_is_read(
 ) -> None:
     path = tmp_path / "keys.txt"
     path.write_text(SHOP_LINE)
-    keys = Keys(path)
+    keys = ApiKeys(path)
     may_read = threading.Event()
     readers = []
 
-    def slow(path: Path) -> Mapping[bytes, Key]:
+    def slow(path: Path) -> Mapping[bytes, ApiKey]:
         readers.append(threading.current_thread())
         assert may_read.wait(20)
         return read_keys(path)

@@ -214,7 +214,7 @@ def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
             assert await post(app, sends(part(BODY, more=False)), content_length="25") == 200
             assert await post(app, sends(part(BODY), part(b" ", more=False))) == 200
             exposed = service.metrics.expose("")[0].decode()
-            assert 'sentiment_refusals_total{reason="uploads_full"} 2.0' in exposed
+            assert 'sentiment_refusals_total{reason="inflight_bodies_full"} 2.0' in exposed
             assert 'sentiment_refusals_total{reason="queue_full"} 0.0' in exposed
             announced.cancel()
 

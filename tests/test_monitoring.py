@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from service.app import ADAPTERS, ROUTERS
 from service.routes import stream
-from service.routes.model_route import AdmittedRoute
+from service.routes.model_route import ModelRoute
 from service.settings import load_settings
 from service.state import Service
 from tests.support.clock import wait_for
@@ -121,7 +121,7 @@ def test_the_dashboard_reads_from_the_source_that_is_provisioned() -> None:
 def test_rules_and_dashboard_count_every_route_that_brings_texts() -> None:
     routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    texts = {route.path for route in routes if isinstance(route, AdmittedRoute)} | {stream.PATH}
+    texts = {route.path for route in routes if isinstance(route, ModelRoute)} | {stream.PATH}
     texts.remove("/")  # to metrics it is the page
     expressions = [*shown(), *(rule["expr"] for rule in rules())]
     patterns = set(re.findall(r'route=~"(.*?)"', " ".join(expressions)))

@@ -65,7 +65,7 @@ def test_while_the_model_loads(tmp_path: Path) -> None:
 _FAULTS = {
     "the encoding": "Classifier.encode = lambda *_: time.sleep(600)",
     "an inference": "Classifier.probabilities = lambda *_: time.sleep(600)",
-    "the event loop": "AdmittedRoute.check_body = lambda *_: time.sleep(600)",
+    "the event loop": "ModelRoute.check_body = lambda *_: time.sleep(600)",
 }
 
 
@@ -74,7 +74,7 @@ def broken(fault: str, model: Path, log: Path) -> Iterator[tuple[subprocess.Pope
     script = f"""
 import logging, threading, time
 from model.classifier import Classifier
-from service.routes.model_route import AdmittedJsonRoute as AdmittedRoute
+from service.routes.model_route import JsonModelRoute as ModelRoute
 from service.process import server
 from service.settings import load_settings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from starlette.types import Scope
 
-from service.errors import BadHeadError, ForeignOriginError, MisdirectedError
+from service.errors import ForeignOriginError, InvalidHeadersError, MisdirectedRequestError
 
 ANY = "*"
 # RFC 9112, 3.2, and RFC 3986, 3.2.2
@@ -44,20 +44,20 @@ class Hosts:
         """Returns if the head of a request is unambiguous and asks one of them.
 
         Raises:
-            BadHeadError: a header that has to be single is not, or ``Host`` is missing or invalid.
-            MisdirectedError: the service has another name.
+            InvalidHeadersError: a header appears twice, or ``Host`` is missing or invalid.
+            MisdirectedRequestError: the service has another name.
         """
         single = [header for header in scope["headers"] if header[0] in _SINGLE]
         if len(single) > 1 and len({name for name, _ in single}) < len(single):
-            raise BadHeadError("send Host, Authorization and Content-Type once each")
+            raise InvalidHeadersError("send Host, Authorization and Content-Type once each")
         given = next((value for name, value in single if name == b"host"), None)
         if given is None:
             if scope["http_version"] == "1.1":
-                raise BadHeadError("send a Host header")
+                raise InvalidHeadersError("send a Host header")
             return
         found = _HOST.fullmatch(given)
         if not found:
-            raise BadHeadError("the Host header is not a host with or without a port")
+            raise InvalidHeadersError("the Host header is not a host with or without a port")
         if not self._any:
             self._check_name(found[1].decode().lower(), scope)
 
@@ -70,7 +70,7 @@ class Hosts:
             or is_loopback(name)
             or name.strip("[]") == address
         ):
-            raise MisdirectedError(
+            raise MisdirectedRequestError(
                 "the service does not answer to this Host; SENTIMENT_ALLOWED_HOSTS names those "
                 "that it does"
             )

@@ -9,19 +9,19 @@ import re
 from service.settings import LARGEST_BATCH
 
 # An item of the largest batch has two names, two texts, a bracket, and two commas.
-MOST_VALUES = 8 * LARGEST_BATCH
+MAX_JSON_VALUES = 8 * LARGEST_BATCH
 
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _SIGNS = (b",", b"[", b"{")
 
 
-def may_hold_too_many(body: bytes) -> bool:
-    """Whether ``holds_too_many`` has to look: few bodies have so many signs, texts included."""
-    return sum(map(body.count, _SIGNS)) + body.count(b'"') > MOST_VALUES
+def may_exceed_max_values(body: bytes) -> bool:
+    """Whether ``exceeds_max_values`` has to look: few bodies have so many signs, texts included."""
+    return sum(map(body.count, _SIGNS)) + body.count(b'"') > MAX_JSON_VALUES
 
 
-def holds_too_many(body: bytes) -> bool:
-    """Whether there are more than ``MOST_VALUES`` strings, commas and brackets, strings apart.
+def exceeds_max_values(body: bytes) -> bool:
+    """Whether there are more than ``MAX_JSON_VALUES`` strings, commas and brackets, strings apart.
 
     Takes some ten milliseconds at most, whatever the body is.
     """
@@ -30,7 +30,7 @@ def holds_too_many(body: bytes) -> bool:
         quote = body.find(b'"', position)
         end = len(body) if quote < 0 else quote
         found += 1 + sum(body.count(sign, position, end) for sign in _SIGNS)
-        if found > MOST_VALUES:
+        if found > MAX_JSON_VALUES:
             return True
         if quote < 0:
             return False

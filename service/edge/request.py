@@ -14,14 +14,14 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api_keys import Keys
+from service.api_keys import ApiKeys
 from service.edge.hosts import Hosts, check_origin
 from service.errors import (
-    BadKeyError,
     BodyLimitError,
-    NoKeyError,
+    InflightBodiesFullError,
+    InvalidApiKeyError,
+    MissingApiKeyError,
     ServiceError,
-    UploadsFullError,
     allowed,
     error_response,
     on_unexpected_error,
@@ -276,7 +276,7 @@ class AdmissionLayer:
             if not (alone or self._bodies.admits(client, size, limit, _SMALL_BODY_BYTES)) or (
                 self._bodies.total + size > limit
             ):
-                raise UploadsFullError(
+                raise InflightBodiesFullError(
                     "too many bytes of bodies are under way; try again in a moment"
                 )
             # Streams may stay for as long as they like, so half is not for them.
@@ -285,7 +285,7 @@ class AdmissionLayer:
                 and self._streams.total
                 and not self._streams.admits(client, size, limit // 2, small=size)
             ):
-                raise UploadsFullError("too many streams are open; try again in a moment")
+                raise InflightBodiesFullError("too many streams are open; try again in a moment")
             self._bodies.take(client, size)
             if streamed:
                 self._streams.take(client, size)
@@ -322,17 +322,17 @@ class AdmissionLayer:
             if streamed:
                 self._streams.give_back(client, held)
 
-    def _check_key(self, keys: Keys, head: Head, state: dict[str, Any]) -> None:
+    def _check_key(self, keys: ApiKeys, head: Head, state: dict[str, Any]) -> None:
         """Returns if the request has a key that may ask now; the log gets its name."""
         given = head.key
         if given is None:
-            raise NoKeyError("send a key, as Authorization: Bearer KEY")
+            raise MissingApiKeyError("send a key, as Authorization: Bearer KEY")
         key = keys.find(given)
         if key is None:
-            raise BadKeyError("the key is not known")
+            raise InvalidApiKeyError("the key is not known")
         state["key"] = key.name
         if key.expired:
-            raise BadKeyError("the key has expired")
+            raise InvalidApiKeyError("the key has expired")
         if self._service.rate_limit:
             self._service.rate_limit.count(key.name, state["headers"])
 

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 from service.edge.hosts import Hosts
 from service.edge.request import SECURITY_HEADERS
 from service.errors import (
-    WRONG_METHOD,
+    METHOD_NOT_ALLOWED,
     NotReadyError,
     ServiceError,
     allowed,
@@ -153,7 +153,7 @@ class _Probes:
             detail = "this port has /livez, /readyz and /metrics alone"
             return problem_response(request, problem(404, detail))
         if method not in ("GET", "HEAD"):
-            return problem_response(request, problem(405, WRONG_METHOD), _ALLOW)
+            return problem_response(request, problem(405, METHOD_NOT_ALLOWED), _ALLOW)
         if path == "/metrics":
             accept = request.headers.get("accept", "")
             content, media_type = await asyncio.to_thread(self._probed.expose, accept)

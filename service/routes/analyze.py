@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from model.errors import BlankTextError, TextLimitError
 from model.text.sentences import split_sentences
 from service.inference.batcher import answered
-from service.routes.model_route import PROBLEMS, AdmittedJsonRoute
+from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import (
     AnalyzeResponse,
@@ -19,7 +19,7 @@ from service.schemas import (
 )
 from service.state import client_of, service_of
 
-router = APIRouter(prefix="/v1", tags=["explanation"], route_class=AdmittedJsonRoute)
+router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRoute)
 
 
 @router.post("/analyze", responses=PROBLEMS)

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from service.edge.json_values import MOST_VALUES, holds_too_many, may_hold_too_many
+from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.errors import (
     CLIENT_GONE,
     BodyLimitError,
@@ -60,7 +60,7 @@ def check_encoding(request: Request) -> None:
         )
 
 
-class AdmittedRoute(APIRoute):
+class ModelRoute(APIRoute):
     """A route for texts: does not wait long for a body, and stops when its client goes away."""
 
     def check_head(self, request: Request) -> None:
@@ -90,23 +90,25 @@ class AdmittedRoute(APIRoute):
                 return Response(status_code=CLIENT_GONE)
             content = self.json_part(request, body)
             # Counting takes a while only where there is much to count.
-            if may_hold_too_many(content) and await asyncio.to_thread(holds_too_many, content):
-                raise BodyLimitError(f"the body holds more than {MOST_VALUES} JSON values")
+            if may_exceed_max_values(content) and await asyncio.to_thread(
+                exceeds_max_values, content
+            ):
+                raise BodyLimitError(f"the body holds more than {MAX_JSON_VALUES} JSON values")
             self.check_body(body)
-            return await _while_connected(request, handler)
+            return await cancel_on_disconnect(request, handler)
 
         return admitted
 
 
-class AdmittedJsonRoute(AdmittedRoute):
+class JsonModelRoute(ModelRoute):
     """A route for texts in JSON, which refuses what is none in UTF-8."""
 
     def check_head(self, request: Request) -> None:
-        """See ``AdmittedRoute.check_head``."""
+        """See ``ModelRoute.check_head``."""
         check_media_type(request, _JSON, "application/json")
 
     def check_body(self, body: bytes) -> None:
-        """See ``AdmittedRoute.check_body``."""
+        """See ``ModelRoute.check_body``."""
         try:
             # json would guess UTF-16 and UTF-32 from the first bytes.
             body.decode()
@@ -114,7 +116,7 @@ class AdmittedJsonRoute(AdmittedRoute):
             raise UnreadableBodyError("the body is not UTF-8") from None
 
 
-async def _while_connected(
+async def cancel_on_disconnect(
     request: Request, handler: Callable[[Request], Coroutine[Any, Any, Response]]
 ) -> Response:
     """The answer; a client that goes away cancels it, which frees its place in the queue.

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from model.errors import SentimentError
 from service.errors import TooManyItemsError, describe_field, problem, text_problem
 from service.inference.batcher import Outcome, answered
-from service.routes.model_route import PROBLEMS, AdmittedJsonRoute
+from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import (
     BatchFailure,
@@ -20,7 +20,7 @@ from service.schemas import (
 )
 from service.state import client_of, service_of
 
-router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=AdmittedJsonRoute)
+router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonModelRoute)
 
 # Handlers take the request itself: the framework would resolve each dependency anew for each
 # request, which costs a tenth of an answer.
@@ -50,7 +50,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [
-        _result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid(item)
+        _result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid_result(item)
         for item in items
     ]
     return BatchResponse(results=results, model=model.reference)
@@ -62,7 +62,7 @@ def _result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
     return BatchSuccess(id=item.id, **sentiment_fields(outcome))
 
 
-def invalid(item: InvalidItem) -> BatchFailure:
+def invalid_result(item: InvalidItem) -> BatchFailure:
     """The result for an item that does not fit the schema."""
     detail = describe_field(item.errors[0])
     return BatchFailure(id=item.id, error=problem(422, detail, item.errors))

@@ -19,7 +19,7 @@ from model.errors import SentimentError
 from service.errors import Problem, problem, responses, text_problem
 from service.model_registry import LoadedModel
 from service.routes.model_route import check_media_type
-from service.routes.predict import invalid
+from service.routes.predict import invalid_result
 from service.schemas import (
     BatchFailure,
     BatchItem,
@@ -250,7 +250,7 @@ def _parse(line: bytes | None) -> BatchItem | BatchFailure:
         return BatchFailure(error=problem(400, "the line is not UTF-8"))
     except (ValueError, RecursionError):  # or a number of thousands of digits, or too deep
         return BatchFailure(error=problem(400, "the line is not JSON"))
-    return invalid(item) if isinstance(item, InvalidItem) else item
+    return invalid_result(item) if isinstance(item, InvalidItem) else item
 
 
 def _part(text: str, *, more: bool = False) -> Message:

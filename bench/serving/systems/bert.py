@@ -23,7 +23,7 @@ from service.schemas import (
     BatchRequest,
     BatchResponse,
     BatchSuccess,
-    ModelReference,
+    ModelVersion,
     PredictRequest,
     PredictResponse,
     Probabilities,
@@ -151,7 +151,7 @@ session = onnxruntime.InferenceSession(
     network_file(sys.argv[2] if len(sys.argv) > 2 else "fp32"), providers=["CPUExecutionProvider"]
 )
 app = FastAPI()
-MODEL = ModelReference(name="BERT-base", version="1.0.0", digest="0" * 64)
+MODEL = ModelVersion(name="BERT-base", version="1.0.0", digest="0" * 64)
 
 
 def to_ids(text: str) -> list[int]:

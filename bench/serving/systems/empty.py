@@ -14,7 +14,7 @@ from service.schemas import (
     BatchRequest,
     BatchResponse,
     BatchSuccess,
-    ModelReference,
+    ModelVersion,
     PredictRequest,
     PredictResponse,
     Probabilities,
@@ -22,7 +22,7 @@ from service.schemas import (
 )
 
 app = FastAPI()
-MODEL = ModelReference(name="empty", version="1.0.0", digest="0" * 64)
+MODEL = ModelVersion(name="empty", version="1.0.0", digest="0" * 64)
 
 
 @app.get("/readyz")

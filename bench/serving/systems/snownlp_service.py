@@ -16,7 +16,7 @@ from service.schemas import (
     BatchRequest,
     BatchResponse,
     BatchSuccess,
-    ModelReference,
+    ModelVersion,
     PredictRequest,
     PredictResponse,
     Probabilities,
@@ -25,7 +25,7 @@ from service.schemas import (
 )
 
 app = FastAPI()
-MODEL = ModelReference(name="SnowNLP", version="0.12.3", digest="0" * 64)
+MODEL = ModelVersion(name="SnowNLP", version="0.12.3", digest="0" * 64)
 
 
 def classify(text: str) -> Sentiment:

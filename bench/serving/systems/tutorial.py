@@ -24,7 +24,7 @@ from service.schemas import (
     BatchRequest,
     BatchResponse,
     BatchSuccess,
-    ModelReference,
+    ModelVersion,
     PredictRequest,
     PredictResponse,
     Probabilities,
@@ -45,7 +45,7 @@ network.load_state_dict(
 network.eval()
 
 app = FastAPI()
-MODEL = ModelReference(name="tutorial", version="1.0.0", digest=artifact.digest)
+MODEL = ModelVersion(name="tutorial", version="1.0.0", digest=artifact.digest)
 
 
 def to_ids(text: str) -> list[int]:

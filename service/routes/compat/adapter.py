@@ -44,7 +44,7 @@ Texts = Annotated[
 ]
 
 # What a number is at most where its protocol has no limit.
-LARGEST_NUMBER = 2**31 - 1
+MAX_INTEGER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Adapter:
 
 
 async def classify(
-    model: LoadedModel, texts: Sequence[str], place: str, request: Request, response: Response
+    model: LoadedModel, texts: Sequence[str], field: str, request: Request, response: Response
 ) -> list[Prediction]:
     """The predictions for the texts of a request.
 
-    ``place`` is where they stand in its body. No protocol here has errors of single texts, so a bad
+    ``field`` is where they stand in its body. No protocol here has errors of single texts, so a bad
     one fails them all, and is named.
 
     Raises:
@@ -81,7 +81,7 @@ async def classify(
     report(answer, model, request, response)
     for index, outcome in enumerate(answer.outcomes):
         if isinstance(outcome, SentimentError) and len(texts) > 1:
-            raise type(outcome)(f"{place}.{index}: {outcome}")
+            raise type(outcome)(f"{field}.{index}: {outcome}")
     return [answered(outcome) for outcome in answer.outcomes]
 
 
@@ -104,7 +104,7 @@ def request_schema(kind: type[BaseModel]) -> dict[str, Any]:
     return kind.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
-def of_two(prediction: Prediction) -> tuple[float, float]:
+def binary_probabilities(prediction: Prediction) -> tuple[float, float]:
     """The probabilities of positive and negative if the text is known to be one of them."""
     positive, _, negative = prediction.probabilities
     either = positive + negative

@@ -11,13 +11,19 @@ from pydantic import BaseModel, Field
 
 from model.config import Label
 from service.errors import Problem, UnreadableBodyError
-from service.routes.compat.adapter import Adapter, classify, of_two, parse, request_schema
-from service.routes.model_route import AdmittedRoute
+from service.routes.compat.adapter import (
+    Adapter,
+    binary_probabilities,
+    classify,
+    parse,
+    request_schema,
+)
+from service.routes.model_route import ModelRoute
 from service.schemas import Probability, Text
 from service.state import CurrentService, service_of
 
-router = APIRouter(tags=["baidu"], route_class=AdmittedRoute)
-tokens = APIRouter(tags=["baidu"])
+router = APIRouter(tags=["baidu"], route_class=ModelRoute)
+token_router = APIRouter(tags=["baidu"])
 
 _NUMBERS: dict[Label, Literal[0, 1, 2]] = {"negative": 0, "neutral": 1, "positive": 2}
 
@@ -127,7 +133,7 @@ async def sentiment_classify(request: Request, response: Response) -> BaiduRespo
     text = _text(await request.body(), request.state.head.parameter("charset"))
     model = service_of(request).ready_model()
     (prediction,) = await classify(model, [text], "text", request, response)
-    positive, negative = of_two(prediction)
+    positive, negative = binary_probabilities(prediction)
     item = BaiduItem(
         sentiment=_NUMBERS[prediction.label],
         confidence=round(prediction.confidence, 6),
@@ -137,8 +143,8 @@ async def sentiment_classify(request: Request, response: Response) -> BaiduRespo
     return BaiduResponse(log_id=random.getrandbits(63), text=text, items=[item])
 
 
-@tokens.get("/oauth/2.0/token")
-@tokens.post("/oauth/2.0/token")
+@token_router.get("/oauth/2.0/token")
+@token_router.post("/oauth/2.0/token")
 async def token(request: Request, service: CurrentService) -> BaiduToken:
     """The token that official clients fetch before they ask: their `client_secret`, the key."""
     secret = request.state.head.parameter("client_secret")
@@ -146,7 +152,7 @@ async def token(request: Request, service: CurrentService) -> BaiduToken:
 
 
 ADAPTER = Adapter(
-    (router, tokens),
+    (router, token_router),
     re.compile(r"/(?:rpc|oauth)/2\.0/.*", re.DOTALL),
     _error,
     key_parameters=("access_token", "client_secret"),

@@ -14,7 +14,7 @@ from model.config import LABELS
 from service.errors import NotReadyError, Problem, TooManyItemsError, UnreadableBodyError
 from service.model_registry import LoadedModel
 from service.routes.compat.adapter import (
-    LARGEST_NUMBER,
+    MAX_INTEGER,
     Adapter,
     Texts,
     classify,
@@ -22,7 +22,7 @@ from service.routes.compat.adapter import (
     parse,
     request_schema,
 )
-from service.routes.model_route import STATUSES, AdmittedRoute
+from service.routes.model_route import STATUSES, ModelRoute
 from service.settings import LARGEST_BATCH
 from service.state import CurrentService, Service, service_of
 
@@ -30,14 +30,14 @@ _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-class _InferRoute(AdmittedRoute):
+class _InferRoute(ModelRoute):
     def json_part(self, request: Request, body: bytes) -> bytes:
-        """See ``AdmittedRoute.json_part``: binary tensors follow it."""
+        """See ``ModelRoute.json_part``: binary tensors follow it."""
         return body[: _json_length(request, len(body))]
 
 
 router = APIRouter(prefix="/v2", tags=["oip"], route_class=_InferRoute)
-about = APIRouter(prefix="/v2", tags=["oip"])
+metadata_router = APIRouter(prefix="/v2", tags=["oip"])
 
 PathName = Annotated[str, Path(max_length=256)]
 
@@ -47,7 +47,7 @@ OutputName = Literal["label", "probabilities"]
 class InputParameters(BaseModel):
     """How the data of an input comes."""
 
-    binary_data_size: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None = Field(
+    binary_data_size: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = Field(
         default=None, description="Bytes behind the JSON, instead of `data`."
     )
 
@@ -57,7 +57,7 @@ class InferInput(BaseModel):
 
     name: Literal["text"]
     shape: Annotated[
-        list[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]],
+        list[Annotated[int, Field(ge=0, le=MAX_INTEGER)]],
         Field(min_length=1, max_length=2, fail_fast=True, description="[n], or [n, 1]"),
     ]
     datatype: Literal["BYTES"]
@@ -281,7 +281,7 @@ _INFER = {
         {
             "name": _HEADER,
             "in": "header",
-            "schema": {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER},
+            "schema": {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER},
             "description": "Bytes of the JSON, where binary data follow it.",
         }
     ],
@@ -323,7 +323,7 @@ async def infer_version(
     return await _infer(name, version, request, response)
 
 
-@about.get("", responses=error_responses(InferError, 401, 413, 429, 500))
+@metadata_router.get("", responses=error_responses(InferError, 401, 413, 429, 500))
 async def server() -> ServerMetadata:
     """What serves."""
     return ServerMetadata(
@@ -331,7 +331,7 @@ async def server() -> ServerMetadata:
     )
 
 
-@about.get("/health/live", responses=error_responses(InferError, 413, 500))
+@metadata_router.get("/health/live", responses=error_responses(InferError, 413, 500))
 async def live() -> Live:
     """The process runs."""
     return Live()
@@ -342,7 +342,7 @@ def _check_ready(service: Service) -> None:
         raise NotReadyError(service.describe())
 
 
-@about.get("/health/ready", responses=error_responses(InferError, 413, 500, 503))
+@metadata_router.get("/health/ready", responses=error_responses(InferError, 413, 500, 503))
 async def ready(service: CurrentService) -> Ready:
     """Requests may come, as for `/readyz`."""
     _check_ready(service)
@@ -375,13 +375,13 @@ _ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@about.get("/models/{name}", responses=_ABOUT_ERRORS)
+@metadata_router.get("/models/{name}", responses=_ABOUT_ERRORS)
 async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
     """What a model takes and gives."""
     return _metadata(service, name, None)
 
 
-@about.get("/models/{name}/versions/{version}", responses=_ABOUT_ERRORS)
+@metadata_router.get("/models/{name}/versions/{version}", responses=_ABOUT_ERRORS)
 async def metadata_version(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelMetadata:
@@ -389,13 +389,13 @@ async def metadata_version(
     return _metadata(service, name, version)
 
 
-@about.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
+@metadata_router.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
 async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
     """Requests to a model may come."""
     return _model_ready(service, name, None)
 
 
-@about.get("/models/{name}/versions/{version}/ready", responses=_ABOUT_ERRORS)
+@metadata_router.get("/models/{name}/versions/{version}/ready", responses=_ABOUT_ERRORS)
 async def model_ready_version(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelReady:
@@ -403,4 +403,4 @@ async def model_ready_version(
     return _model_ready(service, name, version)
 
 
-ADAPTER = Adapter((router, about), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)
+ADAPTER = Adapter((router, metadata_router), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)

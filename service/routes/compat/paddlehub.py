@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 
 from model.config import NEUTRAL
 from service.errors import Problem
-from service.routes.compat.adapter import Adapter, classify, error_responses, of_two
-from service.routes.model_route import STATUSES, AdmittedJsonRoute
+from service.routes.compat.adapter import Adapter, binary_probabilities, classify, error_responses
+from service.routes.model_route import STATUSES, JsonModelRoute
 from service.schemas import LIMITED_ITEMS, Probability, Text
 from service.settings import LARGEST_BATCH
 from service.state import service_of
 
-router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=AdmittedJsonRoute)
+router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=JsonModelRoute)
 
 
 class SentaRequest(BaseModel):
@@ -69,7 +69,7 @@ async def predict(body: SentaRequest, request: Request, response: Response) -> S
     predictions = await classify(model, body.texts, "texts", request, response)
     results = []
     for text, prediction in zip(body.texts, predictions, strict=True):
-        positive = round(of_two(prediction)[0], 4)
+        positive = round(binary_probabilities(prediction)[0], 4)
         results.append(
             SentaResult(
                 text=text,

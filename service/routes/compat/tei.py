@@ -12,13 +12,13 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from model.classifier import Prediction
 from model.config import LABELS, Label
 from service.errors import Problem
-from service.routes.compat.adapter import LARGEST_NUMBER, Adapter, Texts, classify, error_responses
-from service.routes.model_route import AdmittedJsonRoute
+from service.routes.compat.adapter import MAX_INTEGER, Adapter, Texts, classify, error_responses
+from service.routes.model_route import JsonModelRoute
 from service.schemas import Text
 from service.state import CurrentService, service_of
 
-router = APIRouter(tags=["tei"], route_class=AdmittedJsonRoute)
-about = APIRouter(tags=["tei"])
+router = APIRouter(tags=["tei"], route_class=JsonModelRoute)
+metadata_router = APIRouter(tags=["tei"])
 
 
 class TeiRequest(BaseModel):
@@ -37,7 +37,7 @@ class HubParameters(BaseModel):
     """What the Hub's client asks for."""
 
     top_k: int | None = Field(
-        default=None, ge=1, le=LARGEST_NUMBER, strict=True, description="Most labels of an answer."
+        default=None, ge=1, le=MAX_INTEGER, strict=True, description="Most labels of an answer."
     )
     function_to_apply: Literal["softmax", "none"] | None = Field(
         default=None, description="`none` gives logarithms of the probabilities."
@@ -151,7 +151,7 @@ async def predict_for_hub(
     return [_ranked(prediction, raw=raw, top=body.parameters.top_k) for prediction in predictions]
 
 
-@about.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
+@metadata_router.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
 async def info(service: CurrentService) -> TeiInfo:
     """The model that is served, and the limits in force."""
     loaded = service.ready_model()
@@ -176,4 +176,4 @@ async def info(service: CurrentService) -> TeiInfo:
     )
 
 
-ADAPTER = Adapter((router, about), re.compile(r"/(?:predict|info)?"), _error)
+ADAPTER = Adapter((router, metadata_router), re.compile(r"/(?:predict|info)?"), _error)
