@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from bench.document import machine
 from bench.nodes import apart, nodes
 from bench.serving.texts import load_texts
-from model.bulk.ray_classifier import ClusterClassifier, connected
+from model.bulk.ray_classifier import RayClassifier, connected
 from service.settings import SHIPPED_MODEL
 
 
@@ -22,7 +22,7 @@ def rate(count: int, texts: int) -> float:
     """Texts a second on so many nodes, with the time in which each loads the model."""
     read = list(islice(cycle(load_texts()), texts))
     with nodes(count) as cluster, connected(cluster.address):
-        classifier = ClusterClassifier(SHIPPED_MODEL)
+        classifier = RayClassifier(SHIPPED_MODEL)
         started = time.perf_counter()
         answers = sum(1 for _ in classifier.predict(read))
         return answers / (time.perf_counter() - started)

@@ -7,7 +7,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
@@ -23,7 +23,7 @@ from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.errors import ArtifactError, shown
 from model.files import read_file
 from model.onnx_graph import check_graph
-from model.text.custom_words import NO_OWN_WORDS, OwnWords
+from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 from model.text.encoding import Encoder
 from model.text.pipeline import TextPipeline, is_cjk
 from model.text.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Reference(BaseModel):
+class DriftBaseline(BaseModel):
     """What answers look like over some texts.
 
     ``labels`` is the share of each label, ``confidence`` the share of each of ``CONFIDENCE_BINS``,
@@ -75,7 +75,7 @@ class Reference(BaseModel):
     unknown: Ratio
 
     @model_validator(mode="after")
-    def _every_label_has_a_share(self) -> "Reference":
+    def _every_label_has_a_share(self) -> "DriftBaseline":
         if set(self.labels) != set(LABELS):
             raise ValueError(f"labels must be {', '.join(LABELS)}")
         return self
@@ -103,7 +103,7 @@ class Manifest(BaseModel):
     uncertain_below: Annotated[float, Field(ge=0, le=1)]
     training_data: Sha256
     metrics: dict[str, dict[str, float]]
-    reference: Reference | None = None
+    reference: DriftBaseline | None = None
     onnx: dict[str, dict[str, float]] = {}
     files: Annotated[dict[str, Sha256], Field(max_length=20)] = {}
 
@@ -126,7 +126,12 @@ class Artifact:
     figures: dict[str, bytes] = field(default_factory=dict)
     digest: str = ""
 
-    def encoder(self, words: OwnWords = NO_OWN_WORDS) -> Encoder:
+    def with_drift_baseline(self, baseline: DriftBaseline) -> "Artifact":
+        """Return this artifact with another drift baseline in its manifest."""
+        manifest = self.manifest.model_copy(update={"reference": baseline})
+        return replace(self, manifest=manifest)
+
+    def encoder(self, words: CustomWords = NO_CUSTOM_WORDS) -> Encoder:
         """The one way from text to ids for this artifact."""
         pipeline = TextPipeline(
             {*self.stopwords, *words.stopwords} - {*words.kept},

@@ -16,7 +16,7 @@ from model.config import LABELS, Label
 from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
 from model.errors import BLANK, BlankTextError
 from model.progress import Progress
-from model.text.custom_words import NO_OWN_WORDS, OwnWords
+from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 from model.text.encoding import Encoding
 
 Probabilities = NDArray[np.float64]
@@ -71,13 +71,13 @@ class Classifier:
         artifact: Artifact,
         engine: Engine,
         threads: int | None = None,
-        words: OwnWords = NO_OWN_WORDS,
+        words: CustomWords = NO_CUSTOM_WORDS,
     ) -> None:
         """``threads`` runs of the engine go on at a time; by default one a processor."""
         self.artifact = artifact
         self.threads = threads or available_cpus()
         self.encoder = artifact.encoder(words)
-        self.words = words.matched_by(self.encoder.pipeline)
+        self.words = words.without_unmatched(self.encoder.pipeline)
         self._engine = engine
 
     @classmethod
@@ -86,7 +86,7 @@ class Classifier:
         directory: Path,
         threads: int | None = None,
         engine: EngineChoice = "auto",
-        words: OwnWords = NO_OWN_WORDS,
+        words: CustomWords = NO_CUSTOM_WORDS,
     ) -> "Classifier":
         """A classifier from the artifact in a directory; see ``start_engine``.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 # Of a CSV file, in characters; the standard library's own limit is 131,072.
-LONGEST_FIELD: Final = 16 * 1024 * 1024
+MAX_FIELD_CHARACTERS: Final = 16 * 1024 * 1024
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -39,7 +39,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def csv_rows(lines: Iterable[str], delimiter: str = ",") -> "Reader":
-    """A reader of strict CSV whose fields may have ``LONGEST_FIELD`` characters."""
+    """A reader of strict CSV whose fields may have ``MAX_FIELD_CHARACTERS`` characters."""
     # There is one limit in a process, so whoever reads sets it, and not whoever is imported.
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
     return csv.reader(lines, delimiter=delimiter, strict=True)

@@ -150,9 +150,9 @@ def predict(
     with one JSON object, or an error, as soon as it is there.
     """
     from model.bulk.labelling import SUFFIXES, label_table
-    from model.bulk.ray_classifier import ClusterClassifier, connected
+    from model.bulk.ray_classifier import RayClassifier, connected
     from model.classifier import Classifier
-    from model.text.custom_words import read_own_words
+    from model.text.custom_words import read_custom_words
 
     tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
     if tables and len(texts) > 1:
@@ -162,11 +162,11 @@ def predict(
         raise click.UsageError("--output, --resume, --force and --ray are for a table")
     if resume and force:
         raise click.UsageError("--resume goes on and --force begins anew: give one of them")
-    words = read_own_words(user_words, extra_stopwords, kept_words)
+    words = read_custom_words(user_words, extra_stopwords, kept_words)
     if is_table:
         _log_to_terminal()
         with nullcontext() if address is None else connected(address):
-            load = Classifier.load if address is None else ClusterClassifier
+            load = Classifier.load if address is None else RayClassifier
             try:
                 summary = label_table(
                     load(model, engine=engine, words=words),
@@ -239,7 +239,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
 
 
 def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
-    from model.bulk.labelling import answer_of, extended_json, json_row
+    from model.bulk.labelling import extended_json, json_row, output_columns
     from service.errors import problem
 
     rows = [json_row(line, column) for line in lines if line.strip()]
@@ -249,7 +249,7 @@ def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column:
             error = problem(422, row.reason).model_dump(exclude_none=True)
             line = json_line({"error": error})
         else:
-            answer = answer_of(next(predictions).probabilities)
+            answer = output_columns(next(predictions).probabilities)
             line = extended_json(row.content, answer).decode().rstrip("\r\n")
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -438,13 +438,17 @@ def reference(config: str, model: Path) -> None:
     Training does so by itself; this is for an artifact that was trained before, or for texts like
     those that a service will see.
     """
+    from model import artifact as artifacts
+    from model.classifier import Classifier
     from model.config import load_config
     from model.corpora import load_splits
-    from model.drift import record
+    from model.drift import summarize_answers
 
     dev = load_splits(load_config(config).data, _data_directory()).dev
-    measured = record(model, [example.text for example in dev])
-    click.echo(measured.model_dump_json(indent=2))
+    classifier = Classifier.load(model)
+    baseline = summarize_answers(classifier, [example.text for example in dev])
+    artifacts.save(classifier.artifact.with_drift_baseline(baseline), model)
+    click.echo(baseline.model_dump_json(indent=2))
 
 
 @main.command()

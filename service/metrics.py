@@ -33,10 +33,10 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from model.artifact import CONFIDENCE_BINS, Reference
+from model.artifact import CONFIDENCE_BINS, DriftBaseline
 from model.classifier import Classifier
 from model.config import LABELS
-from model.drift import Observation, measure, observe, stability
+from model.drift import Observation, population_stability_index, summarize
 from model.errors import SentimentError
 from service.errors import CLIENT_GONE, InflightBodiesFullError, RateLimitError
 from service.inference.batcher import STAGES, Answer
@@ -372,7 +372,7 @@ class Metrics:
             if isinstance(outcome, SentimentError):
                 self._failures.inc()
                 continue
-            observation = observe(outcome)
+            observation = Observation.of(outcome)
             self._predictions[observation.label].inc()
             self._uncertain.inc(outcome.uncertain)
             self._confidence.observe(observation.confidence)
@@ -413,7 +413,7 @@ class Drift:
         def gauge(name: str, text: str, labels: Sequence[str]) -> Gauge:
             return Gauge(name, text, labels, registry=registry, multiprocess_mode="livemostrecent")
 
-        self._reference: Reference | None = None
+        self._reference: DriftBaseline | None = None
         self._recent: deque[Observation] = deque(maxlen=RECENT_TEXTS)
         self._stability = gauge(
             "sentiment_drift_stability_index",
@@ -428,7 +428,7 @@ class Drift:
             "sentiment_unknown_token_ratio", "Share of unknown tokens.", ["period"]
         )
 
-    def begin(self, reference: Reference | None) -> None:
+    def begin(self, reference: DriftBaseline | None) -> None:
         """Looks at answers from here on, if there is something to compare them with."""
         self._reference = reference
         self._recent.clear()
@@ -443,12 +443,12 @@ class Drift:
         """Sets the gauges, once there are texts enough for them to mean something."""
         if self._reference is None or len(self._recent) < FEWEST_RECENT_TEXTS:
             return
-        recent = measure(tuple(self._recent))
+        recent = summarize(tuple(self._recent))
         self._show(recent, "recent")
-        for signal, index in stability(self._reference, recent).items():
+        for signal, index in population_stability_index(self._reference, recent).items():
             self._stability.labels(signal).set(index)
 
-    def _show(self, measured: Reference, period: str) -> None:
+    def _show(self, measured: DriftBaseline, period: str) -> None:
         for label, share in measured.labels.items():
             self._label_ratio.labels(label, period).set(share)
         self._mean_confidence.labels(period).set(measured.mean_confidence)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from model.classifier import Classifier
 from model.engines import BATCH_SIZE
 from model.errors import ConfigError
-from model.text.custom_words import read_own_words
+from model.text.custom_words import read_custom_words
 from service.errors import UnknownModelError
 from service.inference.batcher import Batcher
 from service.inference.throughput import Throughput
@@ -62,7 +62,7 @@ def load_classifiers(settings: Settings) -> list[tuple[Classifier, Throughput]]:
         ArtifactError: an artifact cannot be used.
         ConfigError: two of them have the same name and version, or words cannot be read.
     """
-    words = read_own_words(settings.user_words, settings.extra_stopwords, settings.kept_words)
+    words = read_custom_words(settings.user_words, settings.extra_stopwords, settings.kept_words)
     loaded: dict[str, tuple[Classifier, Throughput]] = {}
     for directory in (settings.model, *settings.models):
         classifier = Classifier.load(directory, settings.threads_per_worker, settings.engine, words)

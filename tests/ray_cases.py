@@ -18,7 +18,7 @@ import yaml
 
 from bench.nodes import nodes
 from model.bulk.labelling import label_table
-from model.bulk.ray_classifier import ClusterClassifier, Shares, connected
+from model.bulk.ray_classifier import RayClassifier, Scores, connected
 from model.classifier import CHUNK_TEXTS
 from model.errors import BlankTextError, ClusterError
 from model.progress import Progress
@@ -69,7 +69,7 @@ def score(directory: Path) -> object:
     with nodes(2) as cluster:
         spread = [label(table, "--ray", cluster.address, *options) for table, options in runs]
         with connected(cluster.address):
-            classifier = ClusterClassifier(SHIPPED_MODEL)
+            classifier = RayClassifier(SHIPPED_MODEL)
             with pytest.raises(BlankTextError) as blank:
                 list(classifier.predict(["房间很好", " "]))
             with pytest.raises(ClusterError) as broken:
@@ -89,7 +89,7 @@ def wait_for_work(node: str) -> None:
     wait_for(lambda: not available_resources_per_node()[node].get("CPU"))
 
 
-class Dying(ClusterClassifier):
+class Dying(RayClassifier):
     """Loses a node of its cluster while that has a chunk in hand."""
 
     def __init__(self, cluster: "Cluster") -> None:
@@ -98,7 +98,7 @@ class Dying(ClusterClassifier):
 
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
-    ) -> Generator[Shares, None, None]:
+    ) -> Generator[Scores, None, None]:
         return super().predict(self._losing(texts), progress)
 
     def _losing(self, texts: Iterable[str]) -> Iterator[str]:

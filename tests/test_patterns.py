@@ -42,9 +42,9 @@ OPERATORS = {
 LENGTH = 10_000
 # Of processor time: below it a growth cannot be told from noise, and above it nothing may take.
 _NOISE_SECONDS = 0.005
-_MOST_SECONDS = 0.3
-_LONGEST_HOLD_SECONDS = 0.02
-_MOST_GROWTH = 3.0  # when the length doubles; it is 4 where time grows with its square
+_MAX_SECONDS = 0.3
+_MAX_HOLD_SECONDS = 0.02
+_MAX_GROWTH = 3.0  # when the length doubles; it is 4 where time grows with its square
 
 
 class _TooLongError(Exception):
@@ -57,12 +57,12 @@ def seconds(pattern: re.Pattern[Any], text: str) -> float:
     started = time.thread_time()
 
     def look(_: int, __: FrameType | None) -> None:
-        if time.thread_time() - started > 2 * _MOST_SECONDS:
+        if time.thread_time() - started > 2 * _MAX_SECONDS:
             raise _TooLongError
 
     before = signal.signal(signal.SIGVTALRM, look)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, _MOST_SECONDS, _MOST_SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, _MAX_SECONDS, _MAX_SECONDS)
         pattern.fullmatch(given)
         for _ in pattern.finditer(given):
             pass
@@ -84,12 +84,12 @@ def too_slow(pattern: re.Pattern[Any], start: str, unit: str) -> str:
     half = whole = float("inf")
     for _ in range(3):
         whole = least(LENGTH, whole)
-        if whole > 2 * _MOST_SECONDS:
-            return f"{start!r}, then {unit!r} again and again: over {_MOST_SECONDS} s"
+        if whole > 2 * _MAX_SECONDS:
+            return f"{start!r}, then {unit!r} again and again: over {_MAX_SECONDS} s"
         if whole < _NOISE_SECONDS:
             return ""
         half = least(LENGTH // 2, half)
-        if whole < min(_MOST_GROWTH * half, _MOST_SECONDS):
+        if whole < min(_MAX_GROWTH * half, _MAX_SECONDS):
             return ""
     return f"{start!r}, then {unit!r} again and again: {half:.3f} s for half of {whole:.3f} s"
 
@@ -372,13 +372,13 @@ def test_a_hostile_text_is_read_in_time_and_lets_others_have_turns(
     text = TEXTS[name]
     normalized = normalize(text).text
     for work in (partial(shipped_classifier.encoder.encode, text), partial(split_sentences, text)):
-        assert _soon(partial(processor_seconds, work), _MOST_SECONDS)
-        assert _soon(partial(longest_call, work), _LONGEST_HOLD_SECONDS)
+        assert _soon(partial(processor_seconds, work), _MAX_SECONDS)
+        assert _soon(partial(longest_call, work), _MAX_HOLD_SECONDS)
     for pattern, read in (
         ("model.text.pipeline._TOKEN", normalized),
         ("model.text.sentences._PART", text),
     ):
-        assert _soon(partial(longest_step, PATTERNS[pattern], read), _LONGEST_HOLD_SECONDS)
+        assert _soon(partial(longest_step, PATTERNS[pattern], read), _MAX_HOLD_SECONDS)
 
 
 def _soon(measure: Callable[[], float], most: float) -> bool:

@@ -20,10 +20,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import model.bulk.labelling
-from model.bulk.labelling import ADDED, Answer, extended_json, label_table
+from model.bulk.labelling import ADDED, OutputColumns, extended_json, label_table
 from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
-from model.text.custom_words import OwnWords
+from model.text.custom_words import CustomWords
 from service.cli import main
 
 CSV = (
@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
 
 
 def test_a_line_end_of_json_lines_is_kept() -> None:
-    answer = Answer("neutral", 0.5, 0.2, 0.5, 0.3)
+    answer = OutputColumns("neutral", 0.5, 0.2, 0.5, 0.3)
     assert extended_json(b'{"a":1 } \r\n', answer) == (
         b'{"a":1, "label": "neutral", "confidence": 0.5, "positive": 0.2, "neutral": 0.5, '
         b'"negative": 0.3} \r\n'
@@ -687,11 +687,11 @@ def test_a_run_with_other_words_is_not_resumed(
     csv_rows(table, many_texts())
     interrupted(tiny_classifier, table, monkeypatch, 2)
     artifact, engine = tiny_classifier.artifact, tiny_classifier._engine
-    other = Classifier(artifact, engine, words=OwnWords(stopwords=("房间",)))
+    other = Classifier(artifact, engine, words=CustomWords(stopwords=("房间",)))
     with pytest.raises(DataError, match="was not the same: words; --force"):
         label_table(other, table, resume=True)
     # Words that no token is change nothing about answers, and are nevertheless other words.
-    none = Classifier(artifact, engine, words=OwnWords(stopwords=("in fact",)))
+    none = Classifier(artifact, engine, words=CustomWords(stopwords=("in fact",)))
     with pytest.raises(DataError, match="was not the same: words; --force"):
         label_table(none, table, resume=True)
 

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 import numpy as np
 
 from model.bulk.outputs import Outputs, commit
-from model.bulk.ray_classifier import ClusterClassifier, Shares
+from model.bulk.ray_classifier import RayClassifier, Scores
 from model.classifier import CHUNK_TEXTS, Classifier, Prediction
 from model.config import LABELS, Label
 from model.errors import BLANK, DataError, shown
@@ -58,7 +58,7 @@ class Row(NamedTuple):
     content: Any
 
 
-class Answer(NamedTuple):
+class OutputColumns(NamedTuple):
     """What is added to a row, in the order of ``ADDED``."""
 
     label: Label
@@ -75,7 +75,7 @@ class Table(Protocol):
         """All rows, from the first on."""
         ...
 
-    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns]) -> None:
         """Writes the rows that have a text, each with the next answer."""
         ...
 
@@ -104,7 +104,7 @@ class Summary:
 
 
 def label_table(
-    classifier: Classifier | ClusterClassifier,
+    classifier: Classifier | RayClassifier,
     path: Path,
     output: Path | None = None,
     column: str | None = None,
@@ -204,7 +204,7 @@ def _survey(table: Table, outputs: Outputs) -> tuple[int, int]:
 
 
 def _answer(
-    classifier: Classifier | ClusterClassifier, table: Table, answers: BinaryIO, total: int
+    classifier: Classifier | RayClassifier, table: Table, answers: BinaryIO, total: int
 ) -> None:
     """Appends what is missing of the answers."""
     start = answers.tell()
@@ -216,7 +216,7 @@ def _answer(
         answers.seek(0, os.SEEK_END)
         texts = (row.text for row in table.rows() if row.text is not None)
         with Progress("rows", total, done) as progress:
-            predictions: Iterator[Prediction | Shares] = classifier.predict(
+            predictions: Iterator[Prediction | Scores] = classifier.predict(
                 islice(texts, done, None), progress
             )
             while chunk := [p.probabilities for p in islice(predictions, CHUNK_TEXTS)]:
@@ -225,20 +225,20 @@ def _answer(
     answers.seek(start)
 
 
-def _read_answers(answers: BinaryIO) -> Iterator[Answer]:
+def _read_answers(answers: BinaryIO) -> Iterator[OutputColumns]:
     while chunk := answers.read(CHUNK_TEXTS * _ANSWER_BYTES):
         for shares in np.frombuffer(chunk).reshape(-1, len(LABELS)).tolist():
-            yield answer_of(shares)
+            yield output_columns(shares)
 
 
-def answer_of(shares: Sequence[float]) -> Answer:
+def output_columns(shares: Sequence[float]) -> OutputColumns:
     """What is added to a row whose labels have these probabilities."""
     confidence = max(shares)
     label = LABELS[shares.index(confidence)]
-    return Answer(label, *(round(value, 6) for value in (confidence, *shares)))
+    return OutputColumns(label, *(round(value, 6) for value in (confidence, *shares)))
 
 
-def _count(answers: Iterable[Answer], labels: Counter[Label]) -> Iterator[Answer]:
+def _count(answers: Iterable[OutputColumns], labels: Counter[Label]) -> Iterator[OutputColumns]:
     for answer in answers:
         labels[answer.label] += 1
         yield answer
@@ -325,7 +325,7 @@ class _DelimitedTable:
                 else:
                     yield Row(fields[self._index], "", raw)
 
-    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns]) -> None:
         file.write(self._extended(self._head, ADDED))
         for row in self.rows():
             if row.text is not None:
@@ -389,7 +389,7 @@ def json_row(line: bytes, column: str) -> Row:
     return Row(None, "the text holds half of a surrogate pair", line)
 
 
-def extended_json(line: bytes, answer: Answer) -> bytes:
+def extended_json(line: bytes, answer: OutputColumns) -> bytes:
     """A JSON line that is an object, as it is, with the fields of an answer."""
     row = line.rstrip()
     end = line[len(row) :] or b"\n"
@@ -412,7 +412,7 @@ class _JsonTable:
     def rows(self) -> Iterator[Row]:
         return (json_row(line, self._column) for line in self._lines())
 
-    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns]) -> None:
         mark = _BYTE_ORDER_MARK.encode()
         with self._path.open("rb") as own:
             if own.read(len(mark)) == mark:
@@ -456,7 +456,7 @@ class _ParquetTable:
             for index, (text, reason) in enumerate(self._texts(batch)):
                 yield Row(text, reason, None if text else self._shown(batch, index))
 
-    def write(self, file: BinaryIO, answers: Iterator[Answer]) -> None:
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns]) -> None:
         arrow = self._arrow
         kinds = [arrow.string(), *[arrow.float64()] * (len(ADDED) - 1)]
         added = [arrow.field(name, kind) for name, kind in zip(ADDED, kinds, strict=True)]

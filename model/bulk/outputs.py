@@ -23,7 +23,7 @@ from model.errors import DataError
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How the line begins that tells the run, and more than it can have.
 _RUN_HEAD: Final = b'{"file": ['
-_LONGEST_RUN: Final = 2**20
+_MAX_RUN_LINE: Final = 2**20
 _ERRORS_HEAD: Final = b'{"row": '
 # Stands in that line too, but may differ in the run that goes on.
 _REPLACES: Final = "replaces"
@@ -140,7 +140,7 @@ class Outputs:
 
     def _earlier(self) -> Mapping[str, object]:
         """The run that the answers are of, behind whose line it goes; none if there is no line."""
-        head = self.answers.readline(_LONGEST_RUN)
+        head = self.answers.readline(_MAX_RUN_LINE)
         if not head.endswith(b"\n") and (head.startswith(_RUN_HEAD) or _RUN_HEAD.startswith(head)):
             return {}  # new, or interrupted before the first answer
         run: object = None

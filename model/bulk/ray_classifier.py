@@ -17,13 +17,13 @@ from model.classifier import CHUNK_TEXTS, Classifier, Probabilities
 from model.engines import EngineChoice, EngineName, choose_engine
 from model.errors import ClusterError, SentimentError
 from model.progress import Progress
-from model.text.custom_words import NO_OWN_WORDS, OwnWords
+from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
 # Chunks under way for each processor: one that runs, and what bridges a slow one before it.
-_CHUNKS_A_PROCESSOR = 4
+_CHUNKS_PER_CPU = 4
 _CONNECT_SECONDS = 5.0
 
 
@@ -74,16 +74,16 @@ class _Sent(NamedTuple):
 
     files: dict[str, bytes]
     engine: EngineName
-    words: OwnWords
+    words: CustomWords
 
 
-class Shares(NamedTuple):
+class Scores(NamedTuple):
     """What of a ``Prediction`` comes back; the rest would take longer on the way than to read."""
 
     probabilities: tuple[float, ...]
 
 
-class ClusterClassifier:
+class RayClassifier:
     """Answers as a ``Classifier`` does, on every processor of the cluster that is connected.
 
     The same texts run together as on one machine, so the answers are the same where processors are
@@ -91,7 +91,7 @@ class ClusterClassifier:
     """
 
     def __init__(
-        self, directory: Path, engine: EngineChoice = "auto", words: OwnWords = NO_OWN_WORDS
+        self, directory: Path, engine: EngineChoice = "auto", words: CustomWords = NO_CUSTOM_WORDS
     ) -> None:
         """See ``Classifier.load``.
 
@@ -101,14 +101,14 @@ class ClusterClassifier:
         directory = directory.resolve()  # as artifacts.load does, so that both read one version
         self.artifact = artifacts.load(directory)
         self.engine_name = choose_engine(self.artifact, engine)
-        self.words = words.matched_by(self.artifact.encoder(words).pipeline)
+        self.words = words.without_unmatched(self.artifact.encoder(words).pipeline)
         names = (artifacts.MANIFEST, *self.artifact.manifest.files)
         files = {name: (directory / name).read_bytes() for name in names}
         self._sent = _Sent(files, self.engine_name, self.words)
 
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
-    ) -> Generator[Shares, None, None]:
+    ) -> Generator[Scores, None, None]:
         """See ``Classifier.predict``.
 
         A bounded number of chunks is under way. A machine that is added is used from then on, and
@@ -131,17 +131,17 @@ class ClusterClassifier:
                 begun.append(read.remote(sent, chunk))
                 # At least one: a cluster may have none yet, and start machines for work that waits.
                 processors = max(1, int(ray.cluster_resources().get("CPU", 0)))
-                while len(begun) >= processors * _CHUNKS_A_PROCESSOR:
+                while len(begun) >= processors * _CHUNKS_PER_CPU:
                     yield from _finish(begun.popleft(), progress)
             while begun:
                 yield from _finish(begun.popleft(), progress)
 
 
-def _finish(chunk: "ObjectRef[Probabilities]", progress: Progress | None) -> Iterator[Shares]:
+def _finish(chunk: "ObjectRef[Probabilities]", progress: Progress | None) -> Iterator[Scores]:
     import ray
 
     probabilities = ray.get(chunk)
-    yield from (Shares(tuple(shares)) for shares in probabilities.tolist())
+    yield from (Scores(tuple(shares)) for shares in probabilities.tolist())
     if progress:
         progress.step(len(probabilities))
 

@@ -11,13 +11,13 @@ from model.text.pipeline import TextPipeline, normalize
 
 logger = logging.getLogger(__name__)
 
-_MOST_BYTES = 32 * 1024**2
+_MAX_BYTES = 32 * 1024**2
 # Of words that match nothing, how many a line of the log names.
-_MOST_NAMED = 10
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class OwnWords:
+class CustomWords:
     """What is changed of an artifact's text configuration, each normalised.
 
     ``user`` words are cut whole, ``stopwords`` are dropped as well, and ``kept`` words are not
@@ -30,7 +30,7 @@ class OwnWords:
     kept: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
 
-    def matched_by(self, pipeline: TextPipeline) -> "OwnWords":
+    def without_unmatched(self, pipeline: TextPipeline) -> "CustomWords":
         """These words with those set aside that a pipeline reads as several tokens, or as another.
 
         What is set aside is logged.
@@ -43,24 +43,24 @@ class OwnWords:
         }
         if not unmatched:
             return self
-        more = len(unmatched) - _MOST_NAMED
+        more = len(unmatched) - _MAX_NAMED
         logger.warning(
-            "your own words that match no token (%d): %s%s",
+            "custom words that match no token (%d): %s%s",
             len(unmatched),
-            ", ".join(list(unmatched)[:_MOST_NAMED]),
+            ", ".join(list(unmatched)[:_MAX_NAMED]),
             f" and {more} more" if more > 0 else "",
         )
         user, stopwords, kept = (
             tuple(word for word in given if word not in unmatched)
             for given in (self.user, self.stopwords, self.kept)
         )
-        return OwnWords(user, stopwords, kept, (*self.unmatched, *unmatched))
+        return CustomWords(user, stopwords, kept, (*self.unmatched, *unmatched))
 
 
-NO_OWN_WORDS = OwnWords()
+NO_CUSTOM_WORDS = CustomWords()
 
 
-def read_own_words(user: Path | None, stopwords: Path | None, kept: Path | None) -> OwnWords:
+def read_custom_words(user: Path | None, stopwords: Path | None, kept: Path | None) -> CustomWords:
     """The words of UTF-8 files, one a line.
 
     Behind a user word and a space may stand what jieba's dictionary files have.
@@ -68,7 +68,7 @@ def read_own_words(user: Path | None, stopwords: Path | None, kept: Path | None)
     Raises:
         ConfigError: a file cannot be read.
     """
-    return OwnWords(
+    return CustomWords(
         _normalized(line.split()[0] for line in _lines(user)),
         _normalized(_lines(stopwords)),
         _normalized(_lines(kept)),
@@ -84,7 +84,7 @@ def _lines(path: Path | None) -> Iterator[str]:
     if path is None:
         return iter(())
     try:
-        lines = read_file(path, _MOST_BYTES).decode("utf-8-sig").splitlines()
+        lines = read_file(path, _MAX_BYTES).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -135,8 +135,8 @@ class Normalized:
 
 # The longest that normalisation may make of one code point: all units and abbreviations fit. One
 # Arabic ligature becomes 18 letters, which would let a text outgrow its own limit.
-_LONGEST_FORM = 4
-_MOST_CACHED_FORMS = 65_536
+_MAX_FORM_LENGTH = 4
+_MAX_CACHED_FORMS = 65_536
 
 
 class _CharacterForms(dict[int, str]):
@@ -147,9 +147,9 @@ class _CharacterForms(dict[int, str]):
         form = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).lower())
         if 0xD800 <= code_point <= 0xDFFF:  # a lone surrogate is no character at all
             form = "\ufffd"
-        elif len(form) > _LONGEST_FORM:
+        elif len(form) > _MAX_FORM_LENGTH:
             form = character
-        if len(self) < _MOST_CACHED_FORMS:
+        if len(self) < _MAX_CACHED_FORMS:
             self[code_point] = form
         return form
 
@@ -158,7 +158,7 @@ _CHARACTER_FORMS = _CharacterForms()
 
 # Unicode's stream-safe bound: more marks on one character would let the canonical reordering of
 # normalisation go quadratic.
-_MOST_MARKS = 30
+_MAX_MARKS = 30
 
 
 def _attaches(character: str) -> bool:
@@ -241,7 +241,7 @@ def _folded(text: str) -> Normalized:
     ends: list[int] = []
     start = 0
     for end in range(1, len(text) + 1):
-        if end < len(text) and end - start <= _MOST_MARKS and _attaches(text[end]):
+        if end < len(text) and end - start <= _MAX_MARKS and _attaches(text[end]):
             continue
         # A character with the marks behind it, which may become one.
         composed = unicodedata.normalize("NFC", text[start:end].translate(_CHARACTER_FORMS))

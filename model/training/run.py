@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from model.artifact import Artifact, Manifest
 from model.classifier import Classifier, softmax
 from model.config import LABELS, RunConfig, SourceConfig
 from model.corpora import UNLABELLED, Example, load_blocklist, load_splits, load_unlabelled
-from model.drift import measure_texts
+from model.drift import summarize_answers
 from model.engines import TorchEngine, available_cpus
 from model.errors import ConfigError, DataError, ExportError, SentimentError
 from model.network import SentimentNetwork
@@ -226,11 +225,11 @@ def train(
             gpu_hours=_hours([*pretrain_history, *history], "gpu_seconds"),
         ),
     )
-    reference = measure_texts(
-        Classifier(artifact, TorchEngine(artifact)), [example.text for example in dev]
+    artifact = artifact.with_drift_baseline(
+        summarize_answers(
+            Classifier(artifact, TorchEngine(artifact)), [example.text for example in dev]
+        )
     )
-    manifest = manifest.model_copy(update={"reference": reference})
-    artifact = replace(artifact, manifest=manifest)
     try:
         artifact = export(
             artifact,

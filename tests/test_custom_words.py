@@ -8,7 +8,7 @@ import pytest
 
 from model import artifact as artifacts
 from model.errors import ConfigError
-from model.text.custom_words import OwnWords, read_own_words
+from model.text.custom_words import CustomWords, read_custom_words
 from model.text.pipeline import TextPipeline
 from tests.conftest import SHIPPED
 
@@ -23,8 +23,8 @@ def test_a_line_of_jiebas_dictionary_is_a_word_and_one_of_stopwords_is_whole(
 ) -> None:
     user = write(tmp_path / "user", "\ufeff絕絕子 100 n\n\nT恤 3 n\r\n絕絕子\n")
     stopwords = write(tmp_path / "stop", " ＡＰＰ \n\u3000\nin fact\n")
-    words = read_own_words(user, stopwords, None)
-    assert words == OwnWords(("绝绝子", "t恤"), ("app", "in fact"))
+    words = read_custom_words(user, stopwords, None)
+    assert words == CustomWords(("绝绝子", "t恤"), ("app", "in fact"))
 
 
 @pytest.mark.parametrize(
@@ -37,50 +37,50 @@ def test_a_file_of_words_that_cannot_be_read_is_named(
     if content:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"words {message}"):
-        read_own_words(None, None, path)
+        read_custom_words(None, None, path)
 
 
 def test_a_pipe_in_the_place_of_a_file_of_words_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "words")
     with pytest.raises(ConfigError, match="words cannot be read: it is not a file"):
-        read_own_words(tmp_path / "words", None, None)
+        read_custom_words(tmp_path / "words", None, None)
 
 
 def test_words_that_no_token_is_are_set_aside_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    words = OwnWords(
+    words = CustomWords(
         user=("绝绝子", "t恤", "easy_install"),
         stopwords=("app", "[泪]", "!!!", "👍🏽", "房间里", "绝绝子"),
         kept=("但是", "in fact", ""),
     )
     pipeline = TextPipeline(user_words=["绝绝子"])
     with caplog.at_level(logging.WARNING):
-        matched = words.matched_by(pipeline)
-    assert matched == OwnWords(
+        matched = words.without_unmatched(pipeline)
+    assert matched == CustomWords(
         ("绝绝子",),
         ("app", "[泪]", "绝绝子"),
         ("但是",),
         ("t恤", "easy_install", "!!!", "👍🏽", "房间里", "in fact", ""),
     )
     [record] = caplog.records
-    assert "your own words that match no token (7): " in record.message
+    assert "custom words that match no token (7): " in record.message
     assert "t恤, easy_install, !!!" in record.message
     caplog.clear()
-    assert matched.matched_by(pipeline) == matched
+    assert matched.without_unmatched(pipeline) == matched
     assert not caplog.records
 
 
 def test_a_log_line_does_not_grow_with_the_words(caplog: pytest.LogCaptureFixture) -> None:
-    words = OwnWords(user=tuple(f"t恤{number}" for number in range(100)))
-    assert words.matched_by(TextPipeline()).unmatched == words.user
+    words = CustomWords(user=tuple(f"t恤{number}" for number in range(100)))
+    assert words.without_unmatched(TextPipeline()).unmatched == words.user
     assert len(caplog.text) < 300
     assert caplog.text.rstrip().endswith("and 90 more")
 
 
 def test_a_user_word_that_is_not_chinese_alone_is_passed_over() -> None:
     artifact = artifacts.load(SHIPPED)
-    words = OwnWords(user=("t恤", "绝绝子"))
-    with_words, without = artifact.encoder(words), artifact.encoder(OwnWords(user=("绝绝子",)))
+    words = CustomWords(user=("t恤", "绝绝子"))
+    with_words, without = artifact.encoder(words), artifact.encoder(CustomWords(user=("绝绝子",)))
     text = "这件T恤绝绝子"
     assert with_words.tokens(text) == without.tokens(text)
