@@ -20,7 +20,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
-from model.errors import ArtifactError, shown
+from model.errors import ArtifactError, one_line
 from model.files import read_file
 from model.onnx_graph import check_graph
 from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
@@ -42,8 +42,8 @@ _FIGURE = re.compile(r"[a-z]+\.png")
 _MEBIBYTE = 1024**2
 # Bytes that a file may have: at least twenty times what those of the shipped artifact have, and
 # so few that they fit into memory where the service is meant to run.
-_MOST_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 512 * _MEBIBYTE, ONNX: 512 * _MEBIBYTE}
-_MOST_BYTES_OF_OTHERS = 32 * _MEBIBYTE
+_MAX_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 512 * _MEBIBYTE, ONNX: 512 * _MEBIBYTE}
+_DEFAULT_MAX_BYTES = 32 * _MEBIBYTE
 
 EMBEDDING = "reader.embedding.weight"
 
@@ -191,11 +191,11 @@ def load(directory: Path) -> Artifact:
     def read(name: str) -> bytes:
         return _read_checked(directory, name, manifest.files[name])
 
-    with _blamed_on(directory / VOCABULARY):
+    with _as_artifact_error(directory / VOCABULARY):
         vocabulary = Vocabulary(from_lines(read(VOCABULARY)))
-    with _blamed_on(directory / STOPWORDS):
+    with _as_artifact_error(directory / STOPWORDS):
         stopwords = tuple(from_lines(read(STOPWORDS)))
-    with _blamed_on(directory / CARD):
+    with _as_artifact_error(directory / CARD):
         card = read(CARD).decode()
 
     # Both are checked now, and kept only by the engine that needs them.
@@ -206,7 +206,7 @@ def load(directory: Path) -> Artifact:
 
     read_weights()
     if ONNX in manifest.files:
-        with _blamed_on(directory / ONNX):
+        with _as_artifact_error(directory / ONNX):
             check_graph(read(ONNX), len(vocabulary), manifest.network)
     return Artifact(
         manifest,
@@ -241,7 +241,7 @@ def weight_shapes(vocabulary_size: int, config: NetworkConfig) -> dict[str, tupl
 
 
 @contextmanager
-def _blamed_on(path: Path) -> Iterator[None]:
+def _as_artifact_error(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
@@ -272,7 +272,7 @@ def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: 
     try:
         tensors: dict[str, NDArray[Any]] = load_tensors(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} holds no tensors: {shown(str(error))}") from None
+        raise ArtifactError(f"{path} holds no tensors: {one_line(str(error))}") from None
     if tensors.keys() != shapes.keys():
         raise ArtifactError(f"{path} must hold {', '.join(shapes)} and nothing else")
     for name, tensor in tensors.items():
@@ -289,7 +289,9 @@ def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: 
 def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
-        content = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+        content = json.loads(
+            raw.decode(), object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant
+        )
         version = content.get("format_version") if isinstance(content, dict) else None
         # Of the bool true too, which Python takes for a 1.
         if type(version) is not int or version != FORMAT_VERSION:
@@ -302,7 +304,7 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtifactError(f"{path}: {shown(place)}: {first['msg']}") from None
+        raise ArtifactError(f"{path}: {one_line(place)}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from None
     if manifest.labels != LABELS:
@@ -310,23 +312,23 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
     return manifest
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a key that stands twice, parsers differ in which one holds."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("duplicate key")
     return content
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number there")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a valid number")
 
 
 def _read(directory: Path, name: str) -> bytes:
     path = directory / name
-    limit = _MOST_BYTES.get(name, _MOST_BYTES_OF_OTHERS)
+    limit = _MAX_BYTES.get(name, _DEFAULT_MAX_BYTES)
     if not Path(os.path.realpath(path)).is_relative_to(directory):
-        raise ArtifactError(f"{path} leads out of the directory of the artifact")
+        raise ArtifactError(f"{path} points outside the artifact directory")
     try:
         return read_file(path, limit)
     except OSError as error:
@@ -357,7 +359,7 @@ def from_lines(content: bytes) -> list[str]:
     """
     *words, rest = content.decode().split("\n")
     if rest:
-        raise ValueError("the last line has no end")
+        raise ValueError("the last line has no newline")
     return words
 
 

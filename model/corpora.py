@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
-from model.errors import DataError, shown
+from model.errors import DataError, one_line
 from model.files import csv_rows
 from model.text.pipeline import is_blank
 
@@ -130,7 +130,8 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
             continue
         if label not in known:
             raise DataError(
-                f"{path} line {line}: label {shown(repr(label))} is not one of {', '.join(known)}"
+                f"{path} line {line}: label {one_line(repr(label))} is not one of "
+                f"{', '.join(known)}"
             )
         if blank:
             raise DataError(f"{path} line {line}: the text is blank")
@@ -310,7 +311,7 @@ def load_kinds(config: DataConfig, directory: Path) -> list[KindSentence]:
         names = row["label"].split("|")
         if unknown := [name for name in names if name not in LABELS]:
             raise DataError(
-                f"{path} line {line}: label {shown(repr(unknown[0]))} is not one of "
+                f"{path} line {line}: label {one_line(repr(unknown[0]))} is not one of "
                 f"{', '.join(LABELS)}"
             )
         right = frozenset(index for index, label in enumerate(LABELS) if label in names)

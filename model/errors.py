@@ -1,27 +1,35 @@
-"""The errors that this package raises on purpose; each says in one sentence what is wrong."""
+"""Exceptions this package raises on purpose. Each message is one sentence that says what is wrong.
+
+SentimentError
+├── ConfigError
+├── DataError
+├── ArtifactError
+├── ExportError
+├── BlankTextError
+├── TextLimitError
+└── ClusterError
+"""
 
 import json
 from typing import Any, Final
 
 BLANK: Final = "the text is empty or blank"
 
-_MOST_SHOWN: Final = 200
-# Those that JSON allows in a string as they are: what steers a terminal, and halves of characters,
-# which no encoding can write.
-_SPELT_OUT: Final = {
-    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0xD800, 0xE000))
-}
+_MAX_LINE: Final = 200
+# Characters that JSON leaves as they are in a string: terminal controls, and lone surrogates, which
+# no encoding can write.
+_ESCAPES: Final = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0xD800, 0xE000))}
 
 
-def shown(text: str) -> str:
-    """What a file says, fit to stand in a sentence: one short line without control characters."""
-    kept = text[:_MOST_SHOWN]
+def one_line(text: str) -> str:
+    """Untrusted text made fit for a message: one line, at most 200 characters, all printable."""
+    kept = text[:_MAX_LINE]
     kept = kept if kept.isprintable() else repr(kept)
-    return kept if len(text) <= _MOST_SHOWN else f"{kept}…"
+    return kept if len(text) <= _MAX_LINE else f"{kept}…"
 
 
 def printable(text: str) -> str:
-    """A text with its control characters spelt out, so that it steers no terminal."""
+    """The text with control characters escaped, so that it cannot steer a terminal."""
     if text.isprintable():
         return text
     return "".join(
@@ -30,12 +38,12 @@ def printable(text: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """A value as JSON in one line that steers no terminal."""
-    return json.dumps(value, ensure_ascii=False).translate(_SPELT_OUT)
+    """The value as one line of JSON that cannot steer a terminal."""
+    return json.dumps(value, ensure_ascii=False).translate(_ESCAPES)
 
 
 class SentimentError(Exception):
-    """Base of every error that a caller may expect and handle."""
+    """Base class of every error that a caller may expect and handle."""
 
 
 class ConfigError(SentimentError):
@@ -43,24 +51,24 @@ class ConfigError(SentimentError):
 
 
 class DataError(SentimentError):
-    """Training or evaluation data cannot be read or holds too little."""
+    """Training or evaluation data cannot be read, or there is too little of it."""
 
 
 class ArtifactError(SentimentError):
-    """An artifact is missing, damaged, or of another format version."""
+    """An artifact is missing, damaged, or has another format version."""
 
 
 class ExportError(SentimentError):
-    """The network in int8 differs too much from the one that was trained."""
+    """The int8 network differs too much from the trained one."""
 
 
 class BlankTextError(SentimentError):
-    """The text to classify leaves nothing to read: white space or markup alone, or nothing."""
+    """The text to classify is empty, or only white space or markup."""
 
 
 class TextLimitError(SentimentError):
-    """The text to classify is longer than the limit in force."""
+    """The text to classify exceeds the limit in force."""
 
 
 class ClusterError(SentimentError):
-    """A Ray cluster cannot be reached, or lost what it was to do."""
+    """A Ray cluster cannot be reached, or lost the work it was given."""

@@ -132,16 +132,16 @@ class WordVectors(nn.Module):
     emoticon from those of its name.
     """
 
-    _MOST_CHARACTERS = 6
+    _MAX_CHARACTERS = 6
 
     def __init__(self, words: Sequence[str], size: int) -> None:
         super().__init__()
         spelled = [sign_name(word) or word for word in words[UNKNOWN_ID + 1 :]]
         known = sorted({character for word in spelled for character in word})
         rows = {character: row for row, character in enumerate(known, start=1)}
-        characters = torch.zeros(len(words), self._MOST_CHARACTERS, dtype=torch.long)
+        characters = torch.zeros(len(words), self._MAX_CHARACTERS, dtype=torch.long)
         for index, word in enumerate(spelled, start=UNKNOWN_ID + 1):
-            for place, character in enumerate(word[: self._MOST_CHARACTERS]):
+            for place, character in enumerate(word[: self._MAX_CHARACTERS]):
                 characters[index, place] = rows[character]
         self.spelling: Tensor  # (V, C) rows of the characters of each word, 0 behind its last
         self.register_buffer("spelling", characters, persistent=False)

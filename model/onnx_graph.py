@@ -23,13 +23,13 @@ from model.config import LABELS, NetworkConfig
 _KNOWN_GRAPH: Final = "ac3246ca001d3530b3ae2dc8cef451c091bf9d35f4274a166f638ee4312e9632"
 
 # The largest values in int8 that the exporter gives the embedding and the LSTM's matrices.
-EMBEDDING_MOST: Final = 127
-LSTM_MOST: Final = 64
+EMBEDDING_MAX: Final = 127
+LSTM_MAX: Final = 64
 
 # What weights in half precision can be, and what the largest scale of such weights in int8 is.
 # Within these no sum overflows, whatever the text: a finite network gives finite answers.
 _LARGEST = np.finfo(np.float16).max.astype(np.float32)
-_LARGEST_SCALE = _LARGEST / np.float32(LSTM_MOST)
+_LARGEST_SCALE = _LARGEST / np.float32(LSTM_MAX)
 
 _FLOAT, _INT8, _INT64 = (np.dtype(name) for name in ("<f4", "i1", "<i8"))
 _DATA_TYPES: Final = {1: _FLOAT, 3: _INT8, 7: _INT64}

@@ -126,7 +126,7 @@ def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
     [
         (Path.mkdir, "cannot be read: Is a directory"),
         (os.mkfifo, "cannot be read: it is not a file"),
-        (lambda path: path.symlink_to("/dev/zero"), "leads out of the directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "points outside the artifact directory"),
         (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_device_is_refused(copy: Path) -> None:
 def test_a_link_out_of_the_directory_is_refused(copy: Path, name: str) -> None:
     (copy / name).rename(copy.parent / name)
     (copy / name).symlink_to(Path("..") / name)
-    with pytest.raises(ArtifactError, match=f"{name} leads out of the directory"):
+    with pytest.raises(ArtifactError, match=f"{name} points outside the artifact directory"):
         artifacts.load(copy)
 
 
@@ -207,8 +207,8 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ("temperature", -1, "temperature: Input should be greater than or equal to 0.01"),
         ("temperature", 1e-308, "temperature: Input should be greater than or equal to 0.01"),
         ("temperature", 1e300, "temperature: Input should be less than or equal to 100"),
-        ("temperature", math.nan, "is not JSON: NaN is no number there"),
-        ("temperature", math.inf, "is not JSON: Infinity is no number there"),
+        ("temperature", math.nan, "is not JSON: NaN is not a valid number"),
+        ("temperature", math.inf, "is not JSON: Infinity is not a valid number"),
         ("temperature", "1", "temperature: Input should be a valid number"),
         ("temperature", True, "temperature: Input should be a valid number"),
         ("uncertain_below", 1.1, "uncertain_below: Input should be less than or equal to 1"),

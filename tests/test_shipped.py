@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.corpora import load_test
-from model.onnx_graph import LSTM_MOST
+from model.onnx_graph import LSTM_MAX
 from tests.conftest import SHIPPED
 
 SENTENCES = [
@@ -81,4 +81,4 @@ def test_its_network_in_int8_cannot_overflow(shipped_classifier: Classifier) -> 
     }
     assert len(matrices) == 2
     for name, matrix in matrices.items():
-        assert np.abs(matrix.astype(int)).max() == LSTM_MOST, name
+        assert np.abs(matrix.astype(int)).max() == LSTM_MAX, name

@@ -29,7 +29,7 @@ from model.bulk.outputs import Outputs, commit
 from model.bulk.ray_classifier import RayClassifier, Scores
 from model.classifier import CHUNK_TEXTS, Classifier, Prediction
 from model.config import LABELS, Label
-from model.errors import BLANK, DataError, shown
+from model.errors import BLANK, DataError, one_line
 from model.files import csv_rows
 from model.progress import Progress
 from model.text.pipeline import is_blank
@@ -256,8 +256,8 @@ def _choose(column: str | None, names: Sequence[str], path: Path) -> str:
     if names.count(chosen) != 1:
         how_often = "more than one column" if chosen in names else "no column"
         raise DataError(
-            f"{path} has {how_often} {shown(chosen)}; --column names one of "
-            f"{shown(', '.join(names))}"
+            f"{path} has {how_often} {one_line(chosen)}; --column names one of "
+            f"{one_line(', '.join(names))}"
         )
     return chosen
 
@@ -448,8 +448,10 @@ class _ParquetTable:
         if pyarrow.types.is_dictionary(kind):
             kind = kind.value_type
         if kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
-            name = shown(self._column)
-            raise DataError(f"the column {name} of {path} holds no strings but {shown(str(kind))}")
+            name = one_line(self._column)
+            raise DataError(
+                f"the column {name} of {path} holds no strings but {one_line(str(kind))}"
+            )
 
     def rows(self) -> Iterator[Row]:
         for batch in self._batches():
@@ -524,4 +526,6 @@ class _ParquetTable:
             yield
         except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             problem = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-            raise DataError(f"{self._path} cannot be read as Parquet: {shown(problem)}") from None
+            raise DataError(
+                f"{self._path} cannot be read as Parquet: {one_line(problem)}"
+            ) from None

@@ -23,13 +23,13 @@ from model.config import SourceConfig
 from model.corpora import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ExportError
-from model.onnx_graph import EMBEDDING_MOST, LSTM_MOST
+from model.onnx_graph import EMBEDDING_MAX, LSTM_MAX
 from model.scores import choose
 
 logger = logging.getLogger(__name__)
 
-LEAST_AGREEMENT = 0.995
-MOST_ACCURACY_LOST = 0.002
+MIN_AGREEMENT = 0.995
+MAX_ACCURACY_LOSS = 0.002
 
 # Letters as in `model.network`. With `sequence_lens` the LSTM reads no padding, turns each text
 # round inside its own length, and leaves zeros behind it. Attention has no bias here: softmax
@@ -84,8 +84,8 @@ def export(
         splits: texts to measure on.
 
     Raises:
-        ExportError: fewer labels agree than ``LEAST_AGREEMENT``, or more accuracy is lost than
-            ``MOST_ACCURACY_LOST``.
+        ExportError: fewer labels agree than ``MIN_AGREEMENT``, or more accuracy is lost than
+            ``MAX_ACCURACY_LOSS``.
     """
     content = network_in_int8(artifact)
     exported = replace(artifact, onnx=lambda: content)
@@ -97,11 +97,11 @@ def export(
         logger.info("%s: %s", source.name, measured[source.name])
     measured["all"] = _mean(measured.values())
     agreement, difference = (measured["all"][name] for name in ("agreement", "accuracy_difference"))
-    if agreement < LEAST_AGREEMENT or difference < -MOST_ACCURACY_LOST:
+    if agreement < MIN_AGREEMENT or difference < -MAX_ACCURACY_LOSS:
         raise ExportError(
             f"in int8 {100 * agreement:.2f}% of the labels stay the same and accuracy changes by "
-            f"{100 * difference:+.2f} points; at least {100 * LEAST_AGREEMENT:g}% and "
-            f"{-100 * MOST_ACCURACY_LOST:+g} are asked for"
+            f"{100 * difference:+.2f} points; at least {100 * MIN_AGREEMENT:g}% and "
+            f"{-100 * MAX_ACCURACY_LOSS:+g} are asked for"
         )
     return replace(exported, manifest=artifact.manifest.model_copy(update={"onnx": measured}))
 
@@ -146,9 +146,9 @@ def _mean(measured: Iterable[dict[str, float]]) -> dict[str, float]:
 def network_in_int8(artifact: Artifact) -> bytes:
     """The content of ``model.int8.onnx``, whatever its answers are worth."""
     weights = {name: tensor.astype(np.float32) for name, tensor in artifact.weights.items()}
-    embedding, embedding_scale = _to_int8(weights[EMBEDDING], EMBEDDING_MOST)
+    embedding, embedding_scale = _to_int8(weights[EMBEDDING], EMBEDDING_MAX)
     (inputs, input_scale), (recurrent, recurrent_scale) = (
-        _to_int8(_of_both_lstms(weights, name), LSTM_MOST)
+        _to_int8(_of_both_lstms(weights, name), LSTM_MAX)
         for name in ("weight_ih_l0", "weight_hh_l0")
     )
     lstm_bias = [_of_both_lstms(weights, name) for name in ("bias_ih_l0", "bias_hh_l0")]
