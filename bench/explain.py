@@ -31,10 +31,11 @@ from bench.serving.servers import ONNX, Server
 from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.corpora import load_test
-from model.engines import TorchEngine
-from model.explain import ReferenceNetwork, Subject
+from model.engines import BATCH_SIZE, TorchEngine
+from model.explain import OcclusionPlan
 from model.progress import Progress
 from model.text.vocabulary import UNKNOWN_ID
+from model.traced_network import TracedNetwork
 from service.settings import SHIPPED_MODEL
 
 PAGE = FIGURES.parent / "explanations.md"
@@ -63,12 +64,18 @@ def test_texts() -> list[str]:
     return texts
 
 
+def probabilities(classifier: Classifier, windows: Sequence[Sequence[int]]) -> Scores:
+    """(windows, labels), by as many runs of the engine as they take."""
+    runs = range(0, len(windows), BATCH_SIZE)
+    return np.concatenate([classifier.probabilities(windows[at : at + BATCH_SIZE]) for at in runs])
+
+
 class Methods:
     """Rankings of the ids of a text by how much they speak for its label, the highest first."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._reference = ReferenceNetwork(classifier.artifact.weights)
+        self._traced = TracedNetwork(classifier.artifact.weights)
         self._network = TorchEngine(classifier.artifact)._network
         self._random = np.random.default_rng(1)
 
@@ -76,9 +83,9 @@ class Methods:
         """For each method, (ids,) scores."""
         without = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
         return {
-            "leaving out": whole - self._classifier.read_windows(without)[:, label],
+            "leaving out": whole - probabilities(self._classifier, without)[:, label],
             "integrated gradients": self._integrated_gradients(ids, label),
-            "attention": self._reference.read(ids).attention.astype(np.float64),
+            "attention": self._traced.trace(ids).attention.astype(np.float64),
             "random": self._random.random(len(ids)),
         }
 
@@ -102,7 +109,7 @@ def curve(classifier: Classifier, ids: Sequence[int], scores: Scores, label: int
     for step in STEPS[:-1]:
         removed = set(order[: round(step * len(ids))].tolist())
         left.append([number for place, number in enumerate(ids) if place not in removed])
-    answers: Scores = classifier.read_windows([*left, [UNKNOWN_ID]])[:, label]
+    answers: Scores = probabilities(classifier, [*left, [UNKNOWN_ID]])[:, label]
     return answers
 
 
@@ -122,7 +129,7 @@ def deletion(classifier: Classifier, texts: Sequence[str]) -> dict[str, Scores]:
 
 
 def agreement(classifier: Classifier, texts: Sequence[str]) -> str:
-    """How far contributions of the served engine lie from those in float32, in a sentence."""
+    """How far attributions of the served engine lie from those in float32, in a sentence."""
     exact = Classifier(classifier.artifact, TorchEngine(classifier.artifact))
     differences, same = [], 0
     for text in texts:
@@ -131,14 +138,14 @@ def agreement(classifier: Classifier, texts: Sequence[str]) -> str:
         found = []
         for reader in (classifier, exact):
             (answer,) = reader.predict([text])
-            subject = Subject(reader, text, answer)
-            omitted = reader.read_windows([omission.ids for omission in subject.omissions])
-            found.append(subject.contributions(omitted)[:, label])
+            plan = OcclusionPlan(reader, text, answer)
+            omitted = probabilities(reader, plan.windows)
+            found.append(plan.attributions(omitted)[:, label])
         differences.append(np.abs(found[0] - found[1]))
         same += int(found[0].argmax() == found[1].argmax())
     every = np.concatenate(differences)
     return (
-        f"A contribution on the int8 engine lies {every.mean():.4f} from that in float32 on "
+        f"An attribution on the int8 engine lies {every.mean():.4f} from that in float32 on "
         f"average ({np.quantile(every, 0.99):.3f} at the 99th percentile), and the token that "
         f"speaks most for the label is the same in {100 * same / len(texts):.1f}% of the texts."
     )

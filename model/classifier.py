@@ -19,7 +19,7 @@ from model.progress import Progress
 from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 from model.text.encoding import Encoding
 
-Probabilities = NDArray[np.float64]
+ProbabilityArray = NDArray[np.float64]
 
 # Texts that are sorted by length together; among so many, lengths lie near each other.
 CHUNK_TEXTS = 2048
@@ -41,23 +41,23 @@ class Prediction:
     probabilities: tuple[float, ...]
     uncertain: bool
     encoding: Encoding
-    by_window: Probabilities = field(repr=False, compare=False)
+    by_window: ProbabilityArray = field(repr=False, compare=False)
 
 
-def softmax(logits: NDArray[np.float32], temperature: float) -> Probabilities:
+def softmax(logits: NDArray[np.float32], temperature: float) -> ProbabilityArray:
     """Calibrated probabilities of shape (texts, labels) (Guo et al., 2017)."""
     scaled = logits.astype(np.float64) / temperature
-    exponentials: Probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    exponentials: ProbabilityArray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: ProbabilityArray = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 
 
-def combine(probabilities: Probabilities, lengths: Sequence[int]) -> Probabilities:
+def combine(probabilities: ProbabilityArray, lengths: Sequence[int]) -> ProbabilityArray:
     """A text's (labels,) from its windows' (windows, labels): their mean, weighted by length.
 
     ``lengths`` counts the ids of each window.
     """
-    combined: Probabilities = probabilities[0]
+    combined: ProbabilityArray = probabilities[0]
     if len(lengths) > 1:
         combined = np.average(probabilities, axis=0, weights=lengths)
     return combined
@@ -112,19 +112,19 @@ class Classifier:
             raise BlankTextError(BLANK)
         return encoding
 
-    def probabilities(self, windows: Sequence[Sequence[int]]) -> Probabilities:
+    def probabilities(self, windows: Sequence[Sequence[int]]) -> ProbabilityArray:
         """Calibrated probabilities of shape (windows, labels), by one run of the engine."""
         return softmax(self._engine.logits(windows), self.artifact.manifest.temperature)
 
-    def decide(self, encoding: Encoding, probabilities: Probabilities) -> Prediction:
+    def decide(self, encoding: Encoding, probabilities: ProbabilityArray) -> Prediction:
         """The answer for a text from the (windows, labels) probabilities of its windows."""
         combined = combine(probabilities, [len(window) for window in encoding.windows])
-        shares = tuple(combined.tolist())
-        confidence = max(shares)
+        by_label = tuple(combined.tolist())
+        confidence = max(by_label)
         return Prediction(
-            label=LABELS[shares.index(confidence)],
+            label=LABELS[by_label.index(confidence)],
             confidence=confidence,
-            probabilities=shares,
+            probabilities=by_label,
             uncertain=confidence < self.artifact.manifest.uncertain_below
             or not encoding.has_chinese,
             encoding=encoding,
@@ -132,7 +132,7 @@ class Classifier:
         )
 
     def decide_all(
-        self, encodings: Iterable[Encoding], probabilities: Probabilities
+        self, encodings: Iterable[Encoding], probabilities: ProbabilityArray
     ) -> Iterator[Prediction]:
         """The answers for texts, whose windows stand one text after the other."""
         start = 0
@@ -176,11 +176,6 @@ class Classifier:
         if progress:
             progress.step(len(encodings))
 
-    def read_windows(self, windows: Sequence[Sequence[int]]) -> Probabilities:
-        """As ``probabilities``, for any number of windows, by runs on every processor."""
-        with ThreadPoolExecutor(self.threads, "inference") as pool:
-            return self._begin(windows, pool).result()
-
     def _begin(self, windows: Sequence[Sequence[int]], pool: Executor) -> "_Runs":
         groups = group_by_length([len(window) for window in windows])
         runs = [
@@ -194,9 +189,9 @@ class _Runs:
     """Windows under way: ``groups`` are the indices of those that each of ``runs`` reads."""
 
     groups: list[list[int]]
-    runs: list[Future[Probabilities]]
+    runs: list[Future[ProbabilityArray]]
 
-    def result(self) -> Probabilities:
+    def result(self) -> ProbabilityArray:
         probabilities = np.empty((sum(map(len, self.groups)), len(LABELS)))
         for group, run in zip(self.groups, self.runs, strict=True):
             probabilities[group] = run.result()

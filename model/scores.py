@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from model.config import NEUTRAL
 
-Probabilities = NDArray[np.float64]
+ProbabilityArray = NDArray[np.float64]
 
 
 def choose(scores: ArrayLike, two_classes: bool) -> NDArray[np.int64]:

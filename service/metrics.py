@@ -39,7 +39,7 @@ from model.config import LABELS
 from model.drift import Observation, population_stability_index, summarize
 from model.errors import SentimentError
 from service.errors import CLIENT_GONE, InflightBodiesFullError, RateLimitError
-from service.inference.batcher import STAGES, Answer
+from service.inference.outcome import STAGES, BatchOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 # Answers that the drift gauges look back on, and the fewest that they speak of.
 RECENT_TEXTS: Final = 2000
-FEWEST_RECENT_TEXTS: Final = 200
+MIN_RECENT_TEXTS: Final = 200
 
 # Those of a process, by prometheus_client's names, and room enough for each.
 _FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
@@ -361,7 +361,7 @@ class Metrics:
         """Counts one run of the engine over so many texts, or windows of long ones."""
         self._batch_texts.observe(texts)
 
-    def observe_answer(self, answer: Answer, *, by_default: bool) -> None:
+    def observe_outcomes(self, answer: BatchOutcome, *, by_default: bool) -> None:
         """Counts what a request's texts were answered with, and how long the stages took.
 
         Drift is that of the default model alone.
@@ -441,7 +441,7 @@ class Drift:
 
     def refresh(self) -> None:
         """Sets the gauges, once there are texts enough for them to mean something."""
-        if self._reference is None or len(self._recent) < FEWEST_RECENT_TEXTS:
+        if self._reference is None or len(self._recent) < MIN_RECENT_TEXTS:
             return
         recent = summarize(tuple(self._recent))
         self._show(recent, "recent")

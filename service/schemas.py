@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from model.artifact import Artifact
 from model.classifier import Prediction
 from model.config import LABELS, Label
-from model.explain import ExplainedToken, Explanation, Gates, Retained
+from model.explain import ExplainedToken, Explanation, Gates, MemoryRetention
 from model.text.sentences import Sentence
 from service.errors import FieldError, Problem, field_errors
 from service.settings import LARGEST_BATCH
@@ -379,19 +379,19 @@ def sentence_sentiment(text: str, sentence: Sentence, prediction: Prediction) ->
 
 def explanation_fields(text: str, explanation: Explanation) -> dict[str, Any]:
     """The fields of ``ExplainResponse`` but for the model."""
-    pairs = zip(explanation.prediction.probabilities, explanation.reference, strict=True)
+    served, exact = explanation.prediction.probabilities, explanation.float32_probabilities
     return {
         **sentiment_fields(explanation.prediction),
         "tokens": [_token_fields(text, explained) for explained in explanation.tokens],
         "reference": {
-            "probabilities": by_label(explanation.reference),
-            "difference": round(max(abs(served - exact) for served, exact in pairs), 6),
+            "probabilities": by_label(exact),
+            "difference": round(max(abs(a - b) for a, b in zip(served, exact, strict=True)), 6),
         },
     }
 
 
 def _token_fields(text: str, explained: ExplainedToken) -> dict[str, Any]:
-    token, activity = explained.token, explained.activity
+    token, activations = explained.token, explained.activations
     return {
         "text": text[token.offset : token.offset + token.length],
         "offset": token.offset,
@@ -399,17 +399,17 @@ def _token_fields(text: str, explained: ExplainedToken) -> dict[str, Any]:
         "normalized": token.normalized,
         "dropped": token.dropped,
         "unknown": explained.unknown,
-        "gates": activity
+        "gates": activations
         and {
-            "forward": _rounded(activity.forward),
-            "backward": _rounded(activity.backward),
+            "forward": _rounded(activations.forward),
+            "backward": _rounded(activations.backward),
         },
-        "retained": activity and _rounded(activity.retained),
-        "contribution": by_label(explained.contribution),
+        "retained": activations and _rounded(activations.retention),
+        "contribution": by_label(explained.attribution),
     }
 
 
-def _rounded(values: Gates | Retained) -> dict[str, float]:
+def _rounded(values: Gates | MemoryRetention) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values._asdict().items()}
 
 

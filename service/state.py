@@ -34,10 +34,10 @@ READY: frozenset[Status] = frozenset({"ready", "saturated"})
 _GARBAGE_THRESHOLD = 20_000
 
 
-class Pulse(Protocol):
+class Heartbeat(Protocol):
     """Where a worker process tells whoever watches it that it runs."""
 
-    def beat(self, *, ready: bool) -> None:
+    def record(self, *, ready: bool) -> None:
         """Called every second."""
         ...
 
@@ -51,7 +51,7 @@ class Service:
     draining: bool = False
     failure: str | None = None
     ticked: float = field(default_factory=time.monotonic)
-    pulse: Pulse | None = None
+    heartbeat: Heartbeat | None = None
     metrics: Metrics = field(init=False)
     keys: ApiKeys | None = field(init=False, default=None)
     rate_limit: RateLimit | None = field(init=False, default=None)
@@ -82,8 +82,8 @@ class Service:
         self.ticked = time.monotonic()
         if self.keys:
             self.keys.refresh()
-        if self.pulse and not self.hangs:
-            self.pulse.beat(ready=self.takes_requests)
+        if self.heartbeat and not self.hangs:
+            self.heartbeat.record(ready=self.takes_requests)
         batchers = [model.batcher for model in self.models or ()]
         self.metrics.refresh(
             waiting=sum(batcher.texts for batcher in batchers),

@@ -23,8 +23,8 @@ from model.classifier import Classifier
 from model.config import LABELS, NetworkConfig, TextConfig
 from model.engines import EngineChoice
 from model.errors import SentimentError
-from model.explain import ReferenceNetwork
 from model.text.vocabulary import Vocabulary
+from model.traced_network import TracedNetwork
 from model.training.export import network_in_int8
 
 Files = dict[str, bytes]
@@ -298,9 +298,9 @@ def use(directory: Path, engine: EngineChoice) -> str | None:
         classifier = Classifier.load(directory, threads=1, engine=engine)
     except SentimentError as error:
         return str(error)
-    network = ReferenceNetwork(classifier.artifact.weights)
+    network = TracedNetwork(classifier.artifact.weights)
     for answer in classifier.predict(TEXTS):
         assert sum(answer.probabilities) == pytest.approx(1)
-        for reading in network.read_all(answer):
-            assert np.isfinite(reading.logits).all()
+        for ids in answer.encoding.windows:
+            assert np.isfinite(network.trace(ids).logits).all()
     return None

@@ -185,7 +185,7 @@ def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classi
         batcher = Batcher(classifier, load_settings(max_batch_texts=4), unobserved)
 
         async def ask(name: str, text: str, count: int) -> None:
-            submit = batcher.submit_in_turn if name == "stream" else batcher.submit
+            submit = batcher.submit_bulk if name == "stream" else batcher.submit
             await submit([text] * count)
             ended.append(name)
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from model.classifier import Classifier
-from model.explain import Cell, Explanation, ReferenceNetwork, Subject, Trace, explain
-from model.explain import _retained as retained
+from model.explain import Explanation, OcclusionPlan, plan_occlusions
 from model.text.vocabulary import UNKNOWN_ID
+from model.traced_network import Cell, Trace, TracedNetwork, memory_retention
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,19 @@ def exact(tiny_artifact: Path) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def network(exact: Classifier) -> ReferenceNetwork:
-    return ReferenceNetwork(exact.artifact.weights)
+def network(exact: Classifier) -> TracedNetwork:
+    return TracedNetwork(exact.artifact.weights)
+
+
+def plan(classifier: Classifier, text: str) -> OcclusionPlan:
+    (prediction,) = classifier.predict([text])
+    return plan_occlusions(classifier, text, prediction, max_tokens=1000)
+
+
+def explain(classifier: Classifier, network: TracedNetwork, text: str) -> Explanation:
+    planned = plan(classifier, text)
+    traces = [network.trace(ids) for ids in planned.prediction.encoding.windows]
+    return planned.attribute(traces, classifier.probabilities(planned.windows))
 
 
 def probabilities(classifier: Classifier, ids: Sequence[int]) -> list[float]:
@@ -42,7 +53,7 @@ def test_the_equations_are_those_of_torch() -> None:
         named["weight_hh_l0"],
         named["bias_ih_l0"] + named["bias_hh_l0"],
     )
-    trace = cell.read(vectors.numpy())
+    trace = cell.run(vectors.numpy())
     np.testing.assert_allclose(trace.states, expected, atol=1e-5)
     for gate in (trace.input_gate, trace.forget_gate, trace.output_gate):
         assert gate.shape == (40, 5)
@@ -57,7 +68,7 @@ def test_each_gate_does_what_its_name_says() -> None:
         weights = np.array([[0], [0], [1], [0]], np.float32)
         bias = np.array([input_gate, forget_gate, 0, output_gate], np.float32)
         cell = Cell(weights, np.zeros((4, 1), np.float32), bias)
-        states: list[float] = cell.read(np.array([[1], [0], [0]], np.float32)).states[:, 0].tolist()
+        states: list[float] = cell.run(np.array([[1], [0], [0]], np.float32)).states[:, 0].tolist()
         return states
 
     written = np.tanh(np.tanh(1))
@@ -68,12 +79,12 @@ def test_each_gate_does_what_its_name_says() -> None:
 
 
 @pytest.mark.parametrize("text", ["房间很好，早餐太差", "好"])
-def test_the_reference_network_is_the_one_that_was_trained(
+def test_the_traced_network_is_the_one_that_was_trained(
     shipped_classifier: Classifier, text: str
 ) -> None:
     exact = Classifier.load(Path("model/artifacts/zh-general"), engine="torch")
     (ids,) = shipped_classifier.encode(text).windows
-    reading = ReferenceNetwork(exact.artifact.weights).read(ids)
+    reading = TracedNetwork(exact.artifact.weights).trace(ids)
     np.testing.assert_allclose(reading.logits, exact._engine.logits([ids])[0], atol=1e-4)
     assert reading.attention.sum() == pytest.approx(1, abs=1e-6)
 
@@ -81,21 +92,21 @@ def test_the_reference_network_is_the_one_that_was_trained(
 def test_what_is_retained_is_followed_from_word_to_state() -> None:
     random = np.random.default_rng(3)
     steps, units = 6, 4
-    shares, *rows = [random.random((steps, units), np.float32) for _ in range(6)]
+    pool_weights, *rows = [random.random((steps, units), np.float32) for _ in range(6)]
     trace = Trace(*rows)
     expected = []
     for word in range(steps):
         kept = sum(
-            shares[state] * trace.forget_gate[word + 1 : state + 1].prod(axis=0)
+            pool_weights[state] * trace.forget_gate[word + 1 : state + 1].prod(axis=0)
             for state in range(word, steps)
         )
         written = np.abs(trace.input_gate[word] * trace.candidate[word])
         expected.append((written * kept).sum() / written.sum())
-    np.testing.assert_allclose(retained(trace, shares), expected, rtol=1e-5)
+    np.testing.assert_allclose(memory_retention(trace, pool_weights), expected, rtol=1e-5)
 
 
 def test_a_contribution_is_what_is_lost_without_the_token(
-    exact: Classifier, network: ReferenceNetwork
+    exact: Classifier, network: TracedNetwork
 ) -> None:
     text = "房间很好，早餐太差"
     explanation = explain(exact, network, text)
@@ -105,18 +116,19 @@ def test_a_contribution_is_what_is_lost_without_the_token(
     for index, explained in enumerate(read):
         without = probabilities(exact, ids[:index] + ids[index + 1 :])
         difference = np.subtract(explanation.prediction.probabilities, without)
-        assert explained.contribution == pytest.approx(difference, abs=1e-5)
-        assert sum(explained.contribution) == pytest.approx(0, abs=1e-6)
+        assert explained.attribution == pytest.approx(difference, abs=1e-5)
+        assert sum(explained.attribution) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_explained_answer_is_the_one_that_is_given(
-    tiny_classifier: Classifier, network: ReferenceNetwork
+    tiny_classifier: Classifier, network: TracedNetwork
 ) -> None:
     text = "房间很好，早餐太差"
     explanation = explain(tiny_classifier, network, text)
     assert explanation.prediction == next(tiny_classifier.predict([text]))
-    assert explanation.reference == pytest.approx(explanation.prediction.probabilities, abs=0.05)
-    assert explanation.reference != explanation.prediction.probabilities
+    served = explanation.prediction.probabilities
+    assert explanation.float32_probabilities == pytest.approx(served, abs=0.05)
+    assert explanation.float32_probabilities != served
 
 
 def described(explanation: Explanation) -> list[tuple[str, bool, bool]]:
@@ -129,33 +141,33 @@ def described(explanation: Explanation) -> list[tuple[str, bool, bool]]:
 def test_dropped_and_unknown_tokens_are_marked(
     shipped_classifier: Classifier,
 ) -> None:
-    network = ReferenceNetwork(shipped_classifier.artifact.weights)
+    network = TracedNetwork(shipped_classifier.artifact.weights)
     explanation = explain(shipped_classifier, network, "与此同时，房間🪗不錯")
     assert described(explanation)[0] == ("与此同时", True, False)
     assert ("🪗", False, True) in described(explanation)
     assert ("不错", False, False) in described(explanation)
     for explained in explanation.tokens:
-        assert (explained.activity is None) == explained.token.dropped
-        if explained.activity:
-            assert all(0 < value < 1 for value in explained.activity.forward)
-            assert all(0 < value < 1 for value in explained.activity.backward)
-            assert all(0 < value <= 1 for value in explained.activity.retained)
+        assert (explained.activations is None) == explained.token.dropped
+        if explained.activations:
+            assert all(0 < value < 1 for value in explained.activations.forward)
+            assert all(0 < value < 1 for value in explained.activations.backward)
+            assert all(0 < value <= 1 for value in explained.activations.retention)
         else:
-            assert explained.contribution == (0, 0, 0)
+            assert explained.attribution == (0, 0, 0)
 
 
 def test_a_text_of_stopwords_alone_is_read_and_explained(shipped_classifier: Classifier) -> None:
-    network = ReferenceNetwork(shipped_classifier.artifact.weights)
+    network = TracedNetwork(shipped_classifier.artifact.weights)
     explanation = explain(shipped_classifier, network, "与此同时")
     assert described(explanation) == [("与此同时", False, True)]
     (only,) = explanation.tokens
     nothing = probabilities(shipped_classifier, [UNKNOWN_ID])
     expected = np.subtract(explanation.prediction.probabilities, nothing)
-    assert only.contribution == pytest.approx(expected, abs=1e-6)
+    assert only.attribution == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_token_of_a_long_text_changes_its_own_window_alone(
-    exact: Classifier, network: ReferenceNetwork
+    exact: Classifier, network: TracedNetwork
 ) -> None:
     text = "房间很好，早餐太差。" * 80
     explanation = explain(exact, network, text)
@@ -164,21 +176,20 @@ def test_a_token_of_a_long_text_changes_its_own_window_alone(
     assert others
     without = exact.decide(
         encoding := type(encoding)((first[1:], *others), 0, 0, 0, True),
-        exact.read_windows(encoding.windows),
+        exact.probabilities(encoding.windows),
     )
     expected = np.subtract(explanation.prediction.probabilities, without.probabilities)
-    assert explanation.tokens[0].contribution == pytest.approx(expected, abs=1e-5)
+    assert explanation.tokens[0].attribution == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_token_that_was_cut_between_windows_is_left_out_of_both(
-    exact: Classifier, network: ReferenceNetwork
+    exact: Classifier, network: TracedNetwork
 ) -> None:
     window = exact.artifact.manifest.text.window
     text = "x" * (window + 5)
-    (prediction,) = exact.predict([text])
-    subject = Subject(exact, text, prediction)
-    assert [omission[:2] for omission in subject.omissions] == [(0, 0), (0, 1)]
-    assert [omission.left for omission in subject.omissions] == [0, 0]
+    planned = plan(exact, text)
+    assert [occlusion[:2] for occlusion in planned.occlusions] == [(0, 0), (0, 1)]
+    assert [occlusion.remaining for occlusion in planned.occlusions] == [0, 0]
     (only,) = explain(exact, network, text).tokens
-    expected = np.subtract(prediction.probabilities, probabilities(exact, [UNKNOWN_ID]))
-    assert only.contribution == pytest.approx(expected, abs=1e-5)
+    expected = np.subtract(planned.prediction.probabilities, probabilities(exact, [UNKNOWN_ID]))
+    assert only.attribution == pytest.approx(expected, abs=1e-5)

@@ -10,7 +10,8 @@ from model.engines import BATCH_IDS
 from model.errors import TextLimitError
 from model.text.encoding import Encoding
 from service.errors import QueueFullError
-from service.inference.batcher import Answer, Batcher
+from service.inference.batcher import Batcher
+from service.inference.outcome import BatchOutcome
 from service.inference.throughput import Throughput
 from service.settings import load_settings
 from tests.conftest import HeldEngine
@@ -34,7 +35,7 @@ def test_a_queue_that_would_take_too_long_refuses_one_text_and_a_batch_alike(
     async def scenario() -> None:
         classifier, engine = held(tiny_classifier)
         batcher = Batcher(classifier, load_settings(), unobserved, known(seconds_per_id=0.01))
-        tasks: list[asyncio.Task[Answer]] = []
+        tasks: list[asyncio.Task[BatchOutcome]] = []
         while not batcher.saturated:  # by time, long before the queue is full
             client = f"client {len(tasks)}"
             tasks.append(asyncio.create_task(batcher.submit([SHORT] * 8, client)))

@@ -229,7 +229,7 @@ def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
             retiring = asyncio.create_task(batcher.retire())
             await asyncio.sleep(0.2)
             assert not retiring.done()
-            assert len((await batcher.submit_in_turn(["好"])).outcomes) == 1
+            assert len((await batcher.submit_bulk(["好"])).outcomes) == 1
         await asyncio.wait_for(retiring, 60)
 
         batcher = Batcher(classifier, load_settings(), lambda windows: None)

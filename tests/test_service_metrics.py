@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from model import artifact as artifacts
 from service import metrics
 from service.app import create_app
-from service.metrics import FEWEST_RECENT_TEXTS
+from service.metrics import MIN_RECENT_TEXTS
 from service.settings import load_settings
 from tests.conftest import wait_ready
 from tests.test_api import JSON
@@ -124,7 +124,7 @@ def test_refusals_while_the_model_cannot_be_loaded_are_counted(tmp_path: Path) -
 
 def test_drift_shows_when_the_answers_change(client: TestClient) -> None:
     def send(text: str) -> Samples:
-        items = [{"text": text}] * (FEWEST_RECENT_TEXTS // 2)
+        items = [{"text": text}] * (MIN_RECENT_TEXTS // 2)
         assert client.post("/v1/predict/batch", json={"items": items}).status_code == 200
         return scrape(client)
 

@@ -23,7 +23,7 @@ from starlette.types import Message, Receive
 
 from bench.serving.servers import kibibytes
 from service.app import create_app
-from service.routes.stream import LONGEST_LINE, MEDIA_TYPES, Lines
+from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES, Lines
 from service.settings import load_settings
 from service.state import Service
 from tests.conftest import PATIENT, HeldEngine, wait_ready
@@ -80,7 +80,7 @@ def test_a_bad_line_is_an_error_in_its_place(client: TestClient) -> None:
         *[({"id": "f", "text": blank}, 422, "empty or blank", "f") for blank in BLANK_TEXTS],
         ({"id": "g", "text": "好" * 10_001}, 413, "10001 characters", "g"),
         (b'{"text": "\\ud800"}', 422, "surrogate", None),
-        (b'{"text": "' + b"x" * LONGEST_LINE + b'"}', 413, "longer than 65536 bytes", None),
+        (b'{"text": "' + b"x" * MAX_LINE_BYTES + b'"}', 413, "longer than 65536 bytes", None),
     ]
     good = {"text": TEXT}
     lines = [line for line, *_ in bad for line in (line, good)]
@@ -106,7 +106,7 @@ def test_blank_lines_get_no_answer_and_a_last_line_needs_no_end(client: TestClie
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 def test_lines_come_apart_wherever_a_body_is_cut(size: int) -> None:
-    long = b"x" * LONGEST_LINE
+    long = b"x" * MAX_LINE_BYTES
     body = b"\n".join([b"a", b"", long, long + b"yz", b"b", long + b"y", b"c"])
     lines = Lines()
     parts = [body[start : start + size] for start in range(0, len(body), size)]

@@ -16,7 +16,7 @@ import pytest
 from model.engines import available_cpus
 from service.inference.batcher import HANG_SECONDS
 from service.process import workers
-from service.process.workers import SharedPulse, Supervisor
+from service.process.workers import SharedHeartbeat, Supervisor
 from service.settings import load_settings
 from tests.support.clock import wait_for
 from tests.test_server import log_lines, served
@@ -185,18 +185,18 @@ def test_a_worker_that_hangs_is_replaced(tiny_artifact: Path, tmp_path: Path) ->
         wait_for(lambda: len(worker_ids(process)) == 2)
 
 
-def test_a_pulse_tells_what_was_last_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_tells_what_was_last_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    pulse = SharedPulse()
+    heartbeat = SharedHeartbeat()
     now[0] += HANG_SECONDS + 1  # it may take long to start
-    assert (pulse.ready, pulse.stopped) == (False, False)
-    pulse.beat(ready=True)
-    assert (pulse.ready, pulse.stopped) == (True, False)
+    assert (heartbeat.ready, heartbeat.stopped) == (False, False)
+    heartbeat.record(ready=True)
+    assert (heartbeat.ready, heartbeat.stopped) == (True, False)
     now[0] += HANG_SECONDS / 2
-    assert (pulse.ready, pulse.stopped) == (False, False)
+    assert (heartbeat.ready, heartbeat.stopped) == (False, False)
     now[0] += HANG_SECONDS
-    assert pulse.stopped
+    assert heartbeat.stopped
 
 
 def test_a_port_that_is_taken_is_a_sentence() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model import artifact as artifacts
-from model.classifier import CHUNK_TEXTS, Classifier, Probabilities
+from model.classifier import CHUNK_TEXTS, Classifier, ProbabilityArray
 from model.engines import EngineChoice, EngineName, choose_engine
 from model.errors import ClusterError, SentimentError
 from model.progress import Progress
@@ -125,7 +125,7 @@ class RayClassifier:
         # Inside a list it is not sent along with each chunk, but fetched where it is needed.
         sent = [ray.put(self._sent)]
         remaining = iter(texts)
-        begun: deque[ObjectRef[Probabilities]] = deque()
+        begun: deque[ObjectRef[ProbabilityArray]] = deque()
         with _in_one_sentence():
             while chunk := list(islice(remaining, CHUNK_TEXTS)):
                 begun.append(read.remote(sent, chunk))
@@ -137,7 +137,7 @@ class RayClassifier:
                 yield from _finish(begun.popleft(), progress)
 
 
-def _finish(chunk: "ObjectRef[Probabilities]", progress: Progress | None) -> Iterator[Scores]:
+def _finish(chunk: "ObjectRef[ProbabilityArray]", progress: Progress | None) -> Iterator[Scores]:
     import ray
 
     probabilities = ray.get(chunk)
@@ -163,7 +163,7 @@ def _in_one_sentence() -> Iterator[None]:
         raise ClusterError(f"the Ray cluster lost a part of the work: {problem}") from None
 
 
-def _read(sent: "list[ObjectRef[_Sent]]", texts: list[str]) -> Probabilities:
+def _read(sent: "list[ObjectRef[_Sent]]", texts: list[str]) -> ProbabilityArray:
     """What a machine of the cluster does: the probabilities of shape (texts, labels)."""
     predictions = _classifier(sent[0]).predict(texts)
     return np.array([prediction.probabilities for prediction in predictions])

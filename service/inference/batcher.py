@@ -16,13 +16,15 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from model.classifier import Classifier, Prediction, Probabilities
+from model.classifier import Classifier, Prediction, ProbabilityArray
 from model.engines import BATCH_IDS
 from model.errors import ArtifactError, SentimentError, TextLimitError
-from model.explain import Explanation, ReferenceNetwork, Subject
+from model.explain import Explanation, OcclusionPlan, plan_occlusions
 from model.text.encoding import Encoding
+from model.traced_network import TracedNetwork
 from service.errors import DeadlineError, NotReadyError, QueueFullError
 from service.inference.fair_share import FairShare
+from service.inference.outcome import BatchOutcome, Outcome, prediction_of
 from service.inference.throughput import Throughput
 from service.inference.window_queue import Entry, WindowQueue
 from service.settings import Settings
@@ -32,55 +34,21 @@ logger = logging.getLogger(__name__)
 # No run takes so long: it reads a handful of windows.
 HANG_SECONDS = 30.0
 
-Outcome = Prediction | SentimentError
-
 _Result = TypeVar("_Result")
 
 
-def answered(outcome: Outcome) -> Prediction:
-    """The prediction for a text, or its error raised.
-
-    Raises:
-        SentimentError: the text could not be classified.
-    """
-    if isinstance(outcome, SentimentError):
-        raise outcome
-    return outcome
-
-
-STAGES = ("encode", "queue", "infer")
-
 # Encoding so many characters takes less than the way to a thread and back costs under load; more
 # could hold up the event loop.
-_CHARACTERS_IN_LOOP = 500
+_MAX_CHARACTERS_IN_LOOP = 500
 # Texts of so many characters together, or one longer text, are encoded before another's turn.
-_CHARACTERS_IN_TURN = 2000
+_MAX_CHARACTERS_PER_TURN = 2000
 # Markup apart, a text has more ids than this for each of its characters.
-_FEWEST_IDS_PER_CHARACTER = 0.25
+_MIN_IDS_PER_CHARACTER = 0.25
 # A run ends sooner, unless it hangs and dies with the process.
 _JOIN_SECONDS = 0.2
 
 # The client of a request whose client does not matter.
 ANYBODY = "anybody"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcomes for the texts of one request, and how long each stage took, in seconds.
-
-    ``encode_seconds`` is turning text into ids, ``queue_seconds`` the wait for the first run of
-    the engine, ``infer_seconds`` the time from there to the end of the last.
-    """
-
-    outcomes: list[Outcome]
-    queue_seconds: float
-    encode_seconds: float
-    infer_seconds: float
-
-    def stages(self) -> dict[str, float]:
-        """The seconds of each stage, by its name."""
-        seconds = (self.encode_seconds, self.queue_seconds, self.infer_seconds)
-        return dict(zip(STAGES, seconds, strict=True))
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +57,7 @@ class _Request(Entry):
 
     bulk: bool
     done: asyncio.Future[None]
-    probabilities: Probabilities  # (windows, labels)
+    probabilities: ProbabilityArray  # (windows, labels)
     missing: int
     started: float = field(default=math.inf, init=False)
     ended: float = field(default=0.0, init=False)
@@ -213,7 +181,7 @@ class Batcher:
                 "what is waiting; send fewer at a time, or a stream"
             )
 
-    async def submit(self, texts: Sequence[str], client: str = ANYBODY) -> Answer:
+    async def submit(self, texts: Sequence[str], client: str = ANYBODY) -> BatchOutcome:
         """The outcome for each text, in order; a text that cannot be read fails alone.
 
         Raises:
@@ -225,7 +193,7 @@ class Batcher:
             with self._place(client, len(texts)):
                 return await self._answer(texts, client, deadline)
 
-    async def submit_in_turn(self, texts: Sequence[str], client: str = ANYBODY) -> Answer:
+    async def submit_bulk(self, texts: Sequence[str], client: str = ANYBODY) -> BatchOutcome:
         """As ``submit``, for at most ``max_queue_texts`` texts of a stream.
 
         It waits until there is room, its client's earlier texts going first, without a deadline.
@@ -255,7 +223,7 @@ class Batcher:
             and self._streamed_texts + texts <= settings.max_queue_texts / 4
         )
 
-    async def explain(self, text: str, client: str = ANYBODY) -> tuple[Answer, Explanation]:
+    async def explain(self, text: str, client: str = ANYBODY) -> tuple[BatchOutcome, Explanation]:
         """The answer for one text, as ``submit`` gives it, and then why, by one deadline.
 
         Each token is left out once, and each such reading is bulk work.
@@ -271,42 +239,34 @@ class Batcher:
             self.check_room(client)
             with self._place(client, 1):
                 answer = await self._answer([text], client, deadline)
-                prediction = answered(answer.outcomes[0])
-                self._check_explainable(prediction.encoding.tokens, prediction)
+                prediction = prediction_of(answer.outcomes[0])
                 try:
-                    subject, reference = await self._in_encoding_thread(
-                        client,
-                        lambda: (Subject(self._classifier, text, prediction), self._reference),
+                    plan, network = await self._in_encoding_thread(
+                        client, lambda: (self._plan(text, prediction), self._traced_network)
                     )
                 except ArtifactError as error:
                     logger.error("nothing can be explained: %s", error)
                     raise NotReadyError("the model's weights are no longer on the disk") from None
-                self._check_explainable(len(subject.tokens), prediction)
-                windows = [omission.ids for omission in subject.omissions]
-                self._check_time(client, sum(map(len, windows)), deadline, bulk=True)
+                self._check_time(client, sum(map(len, plan.windows)), deadline, bulk=True)
                 reading = asyncio.create_task(
-                    self._in_encoding_thread(client, lambda: reference.read_all(prediction))
+                    self._in_encoding_thread(
+                        client, lambda: [network.trace(ids) for ids in prediction.encoding.windows]
+                    )
                 )
                 try:
-                    without = (await self._run(windows, client, bulk=True)).probabilities
-                    return answer, subject.explain(await reading, without)
+                    occluded = (await self._run(plan.windows, client, bulk=True)).probabilities
+                    return answer, plan.attribute(await reading, occluded)
                 finally:
                     reading.cancel()
 
-    def _check_explainable(self, tokens: int, prediction: Prediction) -> None:
-        """Returns if there are not too many tokens, or ids that they are read as, to explain."""
-        ids = sum(map(len, prediction.encoding.windows))
+    def _plan(self, text: str, prediction: Prediction) -> OcclusionPlan:
         limit = min(self._settings.max_explained_tokens, self._settings.max_queue_texts)
-        if max(tokens, ids) > limit:
-            raise TextLimitError(
-                f"the text has {tokens} tokens, which are read as {ids} words and characters; "
-                f"at most {limit} of either are explained"
-            )
+        return plan_occlusions(self._classifier, text, prediction, limit)
 
     @cached_property
-    def _reference(self) -> ReferenceNetwork:
+    def _traced_network(self) -> TracedNetwork:
         # Tens of megabytes, for those alone who ask for explanations; one thread alone asks.
-        return ReferenceNetwork(self._classifier.artifact.weights)
+        return TracedNetwork(self._classifier.artifact.weights)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -368,7 +328,7 @@ class Batcher:
         deadline: float | None = None,
         *,
         bulk: bool = False,
-    ) -> Answer:
+    ) -> BatchOutcome:
         begun = time.perf_counter()
         encodings = await self._encode_all(texts, client, deadline)
         encoded = time.perf_counter()
@@ -380,10 +340,10 @@ class Batcher:
             next(predictions) if isinstance(encoding, Encoding) else encoding
             for encoding in encodings
         ]
-        return Answer(
+        return BatchOutcome(
             outcomes,
-            queue_seconds=request.started - encoded if windows else 0.0,
             encode_seconds=encoded - begun,
+            queue_seconds=request.started - encoded if windows else 0.0,
             infer_seconds=request.ended - request.started if windows else 0.0,
         )
 
@@ -396,12 +356,12 @@ class Batcher:
             QueueFullError: the texts take too long to read, by what is known of them so far.
         """
         left = self._characters(texts)
-        if left <= _CHARACTERS_IN_LOOP:
+        if left <= _MAX_CHARACTERS_IN_LOOP:
             return self._encode_each(texts)
         encodings: list[Encoding | SentimentError] = []
         ids = 0
         for turn in _in_turns(texts):
-            self._check_time(client, ids + left * _FEWEST_IDS_PER_CHARACTER, deadline)
+            self._check_time(client, ids + left * _MIN_IDS_PER_CHARACTER, deadline)
             encoded = await self._in_encoding_thread(client, partial(self._encode_each, turn))
             encodings += encoded
             left -= self._characters(turn)
@@ -474,7 +434,7 @@ class Batcher:
                 self._running[thread] = time.monotonic()
                 started = time.perf_counter()
                 run = self._queue.take()
-            result: Probabilities | Exception
+            result: ProbabilityArray | Exception
             try:
                 result = self._classifier.probabilities([ids for _, _, ids in run])
             except Exception as error:
@@ -487,7 +447,7 @@ class Batcher:
     def _deliver(
         self,
         run: list[tuple[_Request, int, tuple[int, ...]]],
-        result: Probabilities | Exception,
+        result: ProbabilityArray | Exception,
         started: float,
         ended: float,
     ) -> None:
@@ -523,7 +483,7 @@ def _in_turns(texts: Sequence[str]) -> Iterator[list[str]]:
     turn: list[str] = []
     characters = 0
     for text in texts:
-        if turn and characters + len(text) > _CHARACTERS_IN_TURN:
+        if turn and characters + len(text) > _MAX_CHARACTERS_PER_TURN:
             yield turn
             turn, characters = [], 0
         turn.append(text)

@@ -13,7 +13,7 @@ from model.engines import BATCH_IDS, group_by_length
 from service.inference.fair_share import FairShare
 
 # The first of those that wait, among which a run looks for near lengths.
-_WINDOWS_LOOKED_AT = 256
+_MAX_WINDOWS_COMPARED = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +165,7 @@ class WindowQueue(Generic[AnyEntry]):
         first = lane.next()
         entries = chain([first], (entry for entry in lane if entry is not first))
         windows = ((entry, row, ids) for entry in entries for row, ids in entry.windows.items())
-        waiting = list(islice(windows, _WINDOWS_LOOKED_AT))
+        waiting = list(islice(windows, _MAX_WINDOWS_COMPARED))
         groups = group_by_length([len(ids) for _, _, ids in waiting], self._batch_texts)
         run = [waiting[index] for index in next(group for group in groups if 0 in group)]
         taken: dict[AnyEntry, list[int]] = {}

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 # A worker that ends at once would otherwise be started again and again without a pause.
 _RESTART_SECONDS = 1.0
 _START_SECONDS = 120.0
-# Pulses come every second; after so many without one nothing is said of a worker any more.
+# Heartbeats come every second; after so many without one nothing is said of a worker any more.
 _FRESH_SECONDS = 5.0
 
 _DIRECTORY_PREFIX = "sentiment-metrics-"
@@ -42,28 +42,28 @@ _DIRECTORY_PREFIX = "sentiment-metrics-"
 _spawning = multiprocessing.get_context("spawn")
 
 
-class SharedPulse:
+class SharedHeartbeat:
     """What a worker tells of itself, in memory that it shares with the supervisor."""
 
     def __init__(self) -> None:
         # Starting may take longer than a turn of the event loop does.
-        self._beaten = RawValue(c_double, time.monotonic() + _START_SECONDS)
+        self._recorded = RawValue(c_double, time.monotonic() + _START_SECONDS)
         self._ready = RawValue(c_bool, False)
 
-    def beat(self, *, ready: bool) -> None:
-        """See ``Pulse.beat``."""
-        self._beaten.value = time.monotonic()
+    def record(self, *, ready: bool) -> None:
+        """See ``Heartbeat.record``."""
+        self._recorded.value = time.monotonic()
         self._ready.value = ready
 
     @property
     def ready(self) -> bool:
         """Whether the worker took requests when it was last heard of."""
-        return bool(self._ready.value) and time.monotonic() - self._beaten.value < _FRESH_SECONDS
+        return bool(self._ready.value) and time.monotonic() - self._recorded.value < _FRESH_SECONDS
 
     @property
     def stopped(self) -> bool:
         """Whether nothing has been heard for so long that nothing ever will be."""
-        return bool(time.monotonic() - self._beaten.value > HANG_SECONDS)
+        return bool(time.monotonic() - self._recorded.value > HANG_SECONDS)
 
 
 class Supervisor:
@@ -75,7 +75,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._socket = listen(settings)
-        self._workers: dict[SpawnProcess, SharedPulse] = {}
+        self._workers: dict[SpawnProcess, SharedHeartbeat] = {}
         self._draining = False
         self._ends_at = math.inf
 
@@ -86,7 +86,7 @@ class Supervisor:
 
     def health(self) -> Health:
         """Ready while at least one worker is."""
-        ready = sum(pulse.ready for pulse in list(self._workers.values()))
+        ready = sum(heartbeat.ready for heartbeat in list(self._workers.values()))
         if self._draining:
             return Health(status="draining", detail="the service is shutting down")
         if not ready:
@@ -112,7 +112,8 @@ class Supervisor:
             if self._draining:  # or the backlog would go on filling with what nobody reads
                 self._socket.close()
             # Twice in a row: a machine that was frozen as a whole has stopped nobody.
-            before, stopped = stopped, {w for w, pulse in self._workers.items() if pulse.stopped}
+            before = stopped
+            stopped = {w for w, heartbeat in self._workers.items() if heartbeat.stopped}
             for worker in list(self._workers):
                 hangs = worker in before & stopped and not self._draining
                 if worker.is_alive() and (hangs or time.monotonic() > self._ends_at):
@@ -135,13 +136,13 @@ class Supervisor:
                 return
 
     def _start(self) -> None:
-        pulse = SharedPulse()
-        worker = _spawning.Process(target=_work, args=(self._settings, self._socket, pulse))
+        heartbeat = SharedHeartbeat()
+        worker = _spawning.Process(target=_work, args=(self._settings, self._socket, heartbeat))
         # It inherits the mask: while it imports, SIGHUP waits and does not end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             worker.start()
-            self._workers[worker] = pulse
+            self._workers[worker] = heartbeat
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         if self._draining:  # a signal came before the worker was known
@@ -231,7 +232,7 @@ def _keep(directory: Path) -> int:
     return descriptor
 
 
-def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> None:
+def _work(settings: Settings, listening: socket.socket, heartbeat: SharedHeartbeat) -> None:
     """What a worker process does."""
     # A terminal signals its whole group; the supervisor passes it on once.
     os.setpgrp()
@@ -248,7 +249,7 @@ def _work(settings: Settings, listening: socket.socket, pulse: SharedPulse) -> N
             error.strerror,
         )
         sys.exit(1)
-    service = Service(settings, pulse=pulse)
+    service = Service(settings, heartbeat=heartbeat)
     server(settings, service).run(sockets=[listening])
 
 

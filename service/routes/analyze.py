@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from model.errors import BlankTextError, TextLimitError
 from model.text.sentences import split_sentences
-from service.inference.batcher import answered
+from service.inference.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import (
@@ -46,10 +46,10 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     report(whole, model, request, response)
     of_text, *of_sentences = answer.outcomes
     return AnalyzeResponse(
-        **sentiment_fields(answered(of_text)),
+        **sentiment_fields(prediction_of(of_text)),
         model=model.reference,
         sentences=[
-            sentence_sentiment(text, sentence, answered(outcome))
+            sentence_sentiment(text, sentence, prediction_of(outcome))
             for sentence, outcome in zip(sentences, of_sentences, strict=True)
             # A line may hold markup alone.
             if not isinstance(outcome, BlankTextError)

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from model.errors import SentimentError
 from service.errors import TooManyItemsError, describe_field, problem, text_problem
-from service.inference.batcher import Outcome, answered
+from service.inference.outcome import Outcome, prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import (
@@ -33,7 +33,7 @@ async def predict(body: PredictRequest, request: Request, response: Response) ->
     answer = await model.batcher.submit([body.text], client_of(request.scope))
     report(answer, model, request, response)
     (outcome,) = answer.outcomes
-    return PredictResponse(**sentiment_fields(answered(outcome)), model=model.reference)
+    return PredictResponse(**sentiment_fields(prediction_of(outcome)), model=model.reference)
 
 
 @router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)

@@ -2,12 +2,12 @@
 
 from fastapi import Request, Response
 
-from service.inference.batcher import Answer
+from service.inference.outcome import BatchOutcome
 from service.model_registry import LoadedModel
 from service.state import service_of
 
 
-def report(answer: Answer, model: LoadedModel, request: Request, response: Response) -> None:
+def report(answer: BatchOutcome, model: LoadedModel, request: Request, response: Response) -> None:
     """Tells what the answer of a request by a model took and held."""
     milliseconds = {stage: round(seconds * 1000, 3) for stage, seconds in answer.stages().items()}
     response.headers["server-timing"] = ", ".join(
@@ -15,4 +15,4 @@ def report(answer: Answer, model: LoadedModel, request: Request, response: Respo
     )
     request.state.stages = milliseconds
     service = service_of(request)
-    service.metrics.observe_answer(answer, by_default=service.is_default(model))
+    service.metrics.observe_outcomes(answer, by_default=service.is_default(model))

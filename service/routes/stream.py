@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 PATH = "/v1/predict/stream"
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/jsonlines")
-LONGEST_LINE = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 
 # Lines that are answered together: so many, or the fewest that make up so many bytes.
 _CHUNK_LINES = 64
@@ -167,7 +167,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         """The lines of an answer; whatever happens there is one for each."""
         texts = [item.text for item in chunk if isinstance(item, BatchItem)]
         try:
-            answer = await self._model.batcher.submit_in_turn(texts, self._client)
+            answer = await self._model.batcher.submit_bulk(texts, self._client)
         except Exception:
             logger.exception("unexpected error")
             failure = problem(500, "the service failed; the log says more")
@@ -178,7 +178,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 for item in chunk
             )
         by_default = self._service.is_default(self._model)
-        self._service.metrics.observe_answer(answer, by_default=by_default)
+        self._service.metrics.observe_outcomes(answer, by_default=by_default)
         outcomes = iter(answer.outcomes)
         lines = []
         for item in chunk:
@@ -233,7 +233,7 @@ class Lines:
                 self._open = bytearray()
             if self._open is not None:
                 self._open += piece
-                if len(self._open) > LONGEST_LINE:
+                if len(self._open) > MAX_LINE_BYTES:
                     yield None
                     self._open = None
         if last and self._open:
@@ -242,7 +242,7 @@ class Lines:
 
 def _parse(line: bytes | None) -> BatchItem | BatchFailure:
     if line is None:
-        detail = f"the line is longer than {LONGEST_LINE} bytes"
+        detail = f"the line is longer than {MAX_LINE_BYTES} bytes"
         return BatchFailure(error=problem(413, detail))
     try:
         item = _ITEM.validate_python(json.loads(line.decode()))

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from model.classifier import Prediction
 from model.errors import SentimentError
 from service.errors import ErrorForm, TooManyItemsError
-from service.inference.batcher import answered
+from service.inference.outcome import prediction_of
 from service.model_registry import LoadedModel
 from service.routes.report import report
 from service.schemas import LIMITED_ITEMS, Text
@@ -82,7 +82,7 @@ async def classify(
     for index, outcome in enumerate(answer.outcomes):
         if isinstance(outcome, SentimentError) and len(texts) > 1:
             raise type(outcome)(f"{field}.{index}: {outcome}")
-    return [answered(outcome) for outcome in answer.outcomes]
+    return [prediction_of(outcome) for outcome in answer.outcomes]
 
 
 def parse(kind: type[_Body], content: str | bytes) -> _Body:
