@@ -52,8 +52,8 @@ train-seeds: .venv/train.installed ## Train what evaluate shows the spread by
 	done
 
 # An earlier release's artifact, and a fine-tuned teacher, to score beside it: PREVIOUS= TEACHER=
-evaluate: .venv/peers.installed ## Score it on the test splits, beside other classifiers
-	$(BIN)/sentiment evaluate --peers --card --figures docs/figures \
+evaluate: .venv/baselines.installed ## Score it on the test splits, beside other classifiers
+	$(BIN)/sentiment evaluate --baselines --card --figures docs/figures \
 	  --document README.md --document README.zh-CN.md \
 	  $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(TEACHER),--teacher $(TEACHER)) \
 	  $(patsubst %,--seed-model %,$(wildcard $(SEEDS:%=runs/zh-general/seed-%))) \
@@ -97,9 +97,9 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UP
 	  --output-file requirements/torch.txt pyproject.toml
 	$(LOCK) --constraint requirements/torch.txt --extra train \
 	  --output-file requirements/train.txt pyproject.toml
-	$(LOCK) --constraint requirements/train.txt --extra train --extra peers \
-	  --output-file requirements/peers.txt pyproject.toml
-	$(LOCK) --constraint requirements/peers.txt --extra train --extra peers --extra bench \
+	$(LOCK) --constraint requirements/train.txt --extra train --extra baselines \
+	  --output-file requirements/baselines.txt pyproject.toml
+	$(LOCK) --constraint requirements/baselines.txt --extra train --extra baselines --extra bench \
 	  --output-file requirements/bench.txt pyproject.toml
 	$(SERVING) --constraint requirements/serve.txt --extra tables \
 	  --output-file requirements/tables.txt pyproject.toml
@@ -138,5 +138,5 @@ clean: ## Remove the virtual environment and caches
 	@requirements/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
 
 # Those that need torch, which stands in no lock.
-WITH_TORCH := torch train peers bench dev
+WITH_TORCH := torch train baselines bench dev
 $(WITH_TORCH:%=.venv/%.installed): requirements/torch.in

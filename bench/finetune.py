@@ -23,7 +23,7 @@ from model.artifact import Artifact
 from model.classifier import Classifier
 from model.config import LABELS, DataConfig, SourceConfig, load_config
 from model.corpora import Example, load_splits
-from model.scores import score
+from model.scores import accuracy_and_macro_f1
 from model.training.run import train
 
 NAME = "jd_laptop_clauses"
@@ -42,7 +42,7 @@ def macro_f1(directory: Path) -> float:
     """On the dev rows."""
     predictions = Classifier.load(directory).predict([example.text for example in dev])
     chosen = np.array([LABELS.index(prediction.label) for prediction in predictions])
-    return 100 * score([example.label for example in dev], chosen)["macro_f1"]
+    return 100 * accuracy_and_macro_f1([example.label for example in dev], chosen)["macro_f1"]
 
 
 def tuned(chosen: list[Example], start: Artifact | None) -> float:

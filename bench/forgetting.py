@@ -20,7 +20,7 @@ from model import artifact as artifacts
 from model.classifier import Classifier
 from model.config import LABELS, DataConfig, SourceConfig, load_config
 from model.corpora import Example, load_splits, load_test
-from model.scores import choose, score
+from model.scores import accuracy_and_macro_f1, predicted_labels
 from model.training.run import train
 from service.settings import SHIPPED_MODEL
 
@@ -44,8 +44,8 @@ def scores(directory: Path) -> dict[str, float]:
     for name, (source, examples) in tests.items():
         answers = classifier.predict([example.text for example in examples])
         probabilities = np.array([answer.probabilities for answer in answers])
-        chosen = choose(probabilities, source.two_classes)
-        measured = score([example.label for example in examples], chosen)
+        chosen = predicted_labels(probabilities, source.two_classes)
+        measured = accuracy_and_macro_f1([example.label for example in examples], chosen)
         found[name] = 100 * measured["accuracy" if source.two_classes else "macro_f1"]
     return found
 

@@ -21,7 +21,7 @@ from sklearn.linear_model import SGDClassifier
 from model.config import LABELS, NEUTRAL, load_config
 from model.corpora import Example, load_splits
 from model.progress import Progress
-from model.training.finetune import dev_metrics
+from model.training.finetune import dev_scores
 
 YARDSTICK = "annotated"
 SEEDS = (0, 1, 2)
@@ -56,7 +56,7 @@ def main() -> None:
         return _figures(scores, splits.dev)
 
     def _figures(scores: NDArray[np.float64], examples: list[Example]) -> tuple[float, float]:
-        metrics = dev_metrics(scores, examples, sources)
+        metrics = dev_scores(scores, examples, sources)
         others = [
             values["accuracy" if sources[name].two_classes else "macro_f1"]
             for name, values in metrics.items()

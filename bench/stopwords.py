@@ -18,9 +18,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.config import load_config
 from model.corpora import Example, load_splits
-from model.evaluation.baselines import LinearMachines
+from model.evaluation.baselines import OneVsRestSvm
 from model.text.pipeline import KEPT_WORDS, TextPipeline, default_stopwords, normalize
-from model.training.finetune import dev_metrics
+from model.training.finetune import dev_scores
 
 config = load_config("zh-general")
 sources = {source.name: source for source in config.data.sources}
@@ -47,9 +47,9 @@ def measure(dropped: frozenset[str]) -> tuple[float, float]:
         dtype=np.float32,
     )
     x, x_dev = vectorizer.fit_transform(train_words), vectorizer.transform(dev_words)
-    scores = LinearMachines(x, splits.train, config, cost=0.3).decide(x_dev)
+    scores = OneVsRestSvm(x, splits.train, config, cost=0.3).scores(x_dev)
     share = sum(word in dropped for words in train_words for word in words) / total
-    return share, dev_metrics(scores, splits.dev, sources)["mean"]["score"]
+    return share, dev_scores(scores, splits.dev, sources)["mean"]["score"]
 
 
 splits = load_splits(config.data, Path(os.environ["SENTIMENT_DATA"]))

@@ -35,7 +35,7 @@ from model.corpora import Example, load_splits, load_test
 from model.engines import group_by_length
 from model.network import SentimentNetwork, reverse_inside_length
 from model.progress import Progress
-from model.scores import choose, score
+from model.scores import accuracy_and_macro_f1, predicted_labels
 from model.text.encoding import Encoder
 from model.text.vocabulary import PADDING, PADDING_ID, UNKNOWN, Vocabulary
 from model.training.finetune import finetune, logits_of
@@ -136,8 +136,8 @@ def settings(size: int = SIZE) -> RunConfig:
     finetuning = {
         "epochs": 3,
         "embedding_learning_rate": config.finetune.learning_rate,  # nothing is pre-trained
-        "constructions": 0.0,
-        "sentences": 0.0,
+        "templates": 0.0,
+        "curated": 0.0,
         "choose_by": (),
     }
     return config.model_copy(
@@ -212,7 +212,9 @@ class Answers:
         """(seeds,) accuracy or macro-F1, in points."""
         which = np.ones(len(self.rows.ids), dtype=bool) if inside is None else inside
         labels = self.rows.labels[which].tolist()
-        return np.array([100 * score(labels, c[which])[metric] for c in self.chosen[form]])
+        return np.array(
+            [100 * accuracy_and_macro_f1(labels, c[which])[metric] for c in self.chosen[form]]
+        )
 
     def difference(
         self, read_out: str, cell: str, inside: NDArray[np.bool_]
@@ -765,7 +767,10 @@ def answer(networks: Networks, kinds: Mapping[str, Rows]) -> dict[str, Answers]:
             rows,
             {
                 form: np.stack(
-                    [choose(logits_of(n, rows.ids, CPU), kind == "reviews") for n in of_seeds]
+                    [
+                        predicted_labels(logits_of(n, rows.ids, CPU), kind == "reviews")
+                        for n in of_seeds
+                    ]
                 )
                 for form, of_seeds in networks.items()
             },

@@ -124,7 +124,7 @@ class FinetuneConfig(_Config):
 
     The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
     unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
-    right with ``confident_accuracy``. ``constructions`` and ``sentences`` are the weights of our
+    right with ``confident_accuracy``. ``templates`` and ``curated`` are the weights of our
     own sentences (``model.training.templates``), from templates and written one by one, 0 without;
     sources in ``leave_out`` are not fine-tuned on. ``seed`` is another one than the run's, after
     the same pre-training. The dev rows of the sets in ``choose_by``, of all without, say which
@@ -133,8 +133,8 @@ class FinetuneConfig(_Config):
 
     seed: int | None = None
     choose_by: tuple[str, ...] = ()
-    constructions: Annotated[float, Field(ge=0)] = 0.0
-    sentences: Annotated[float, Field(ge=0)] = 0.0
+    templates: Annotated[float, Field(ge=0)] = 0.0
+    curated: Annotated[float, Field(ge=0)] = 0.0
     leave_out: tuple[str, ...] = ()
     epochs: Positive = 2
     batch_size: Positive = 96

@@ -176,7 +176,7 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
             [row for source in config.sources for row in _sampled(source, directory)],
             [row for source in config.sources for row in _published_dev(source, directory)],
         )
-        return _usable(splits)
+        return _require_rows(splits)
     blocklist = load_blocklist(config, directory)
     test = {
         text_key(example.text)
@@ -200,12 +200,12 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
             else:
                 train.append((key, example))
 
-    kept_dev = _distinct(dev, test, left_out)
+    kept_dev = _deduplicated(dev, test, left_out)
     in_dev = {text_key(example.text) for example in kept_dev}
     left_out["in dev"] = sum(key in in_dev for key, _ in train)
     train = [(key, example) for key, example in train if key not in in_dev]
-    splits = Splits(_distinct(train, test, left_out), kept_dev, dict(left_out))
-    return _usable(splits)
+    splits = Splits(_deduplicated(train, test, left_out), kept_dev, dict(left_out))
+    return _require_rows(splits)
 
 
 _TWIN_CHARACTERS = 6
@@ -218,7 +218,7 @@ def _split_digest(example: Example, source: SourceConfig) -> int:
     return int(text_digest(example.text), 16)
 
 
-def _usable(splits: Splits) -> Splits:
+def _require_rows(splits: Splits) -> Splits:
     if not splits.train or not splits.dev:
         raise DataError(
             f"{len(splits.train)} texts are left to train on and {len(splits.dev)} to choose the "
@@ -234,7 +234,7 @@ def _published_dev(source: SourceConfig, directory: Path) -> list[Example]:
     return [row for path in source.dev for row in read_examples(directory / path, source)]
 
 
-def _distinct(
+def _deduplicated(
     rows: list[tuple[str, Example]], test: set[str], left_out: Counter[str]
 ) -> list[Example]:
     """One example a text, none of them empty, in a test split, or with two labels."""

@@ -11,7 +11,7 @@ from model.config import NEUTRAL
 ProbabilityArray = NDArray[np.float64]
 
 
-def choose(scores: ArrayLike, two_classes: bool) -> NDArray[np.int64]:
+def predicted_labels(scores: ArrayLike, two_classes: bool) -> NDArray[np.int64]:
     """The index of the highest score of each row, (texts, labels) to (texts,).
 
     Against a set that was labelled positive or negative alone, the higher of those two counts.
@@ -23,7 +23,7 @@ def choose(scores: ArrayLike, two_classes: bool) -> NDArray[np.int64]:
     return best
 
 
-def score(labels: Sequence[int], chosen: NDArray[np.int64]) -> dict[str, float]:
+def accuracy_and_macro_f1(labels: Sequence[int], chosen: NDArray[np.int64]) -> dict[str, float]:
     """Accuracy, and macro-F1 over the labels that the set has; both inputs are (texts,)."""
     classes = sorted(set(labels))
     return {

@@ -69,8 +69,8 @@ class _Group(click.Group):
             extra, target = {
                 "pyarrow": ("tables", ".venv/tables.installed"),
                 "ray": ("ray", ".venv/ray.installed"),
-                "fasttext": ("peers", ".venv/peers.installed"),
-                "snownlp": ("peers", ".venv/peers.installed"),
+                "fasttext": ("baselines", ".venv/baselines.installed"),
+                "snownlp": ("baselines", ".venv/baselines.installed"),
             }.get(error.name or "", ("train", "install"))
             problem = (
                 f"the package {error.name} is missing; run make {target}, or "
@@ -321,7 +321,7 @@ def train(
 @_model_option
 @click.option("--seed-model", type=_Directory, multiple=True, help="Same recipe, other seed.")
 @click.option("--official", type=_Directory, multiple=True, help="Tuned on ChnSentiCorp's rows.")
-@click.option("--peers", is_flag=True, help="Train and score other classifiers beside it.")
+@click.option("--baselines", is_flag=True, help="Train and score other classifiers beside it.")
 @click.option("--previous", type=_Directory, help="Artifact of an earlier release, to score too.")
 @click.option("--teacher", type=_Directory, help="Fine-tuned teacher to score beside it.")
 @click.option("--card", is_flag=True, help="Write the figures into the artifact's card.")
@@ -337,7 +337,7 @@ def evaluate(
     model: Path,
     seed_model: tuple[Path, ...],
     official: tuple[Path, ...],
-    peers: bool,
+    baselines: bool,
     previous: Path | None,
     teacher: Path | None,
     card: bool,
@@ -368,13 +368,13 @@ def evaluate(
         model,
         seeds=seed_model,
         official=official,
-        peers=peers,
+        baselines=baselines,
         previous=previous,
         teacher=None if teacher is None else load_teacher(teacher),
     )
     tables = evaluation.tables()
     click.echo("\n\n".join(tables[name] for name in tables if not name.endswith("-zh")))
-    click.echo(f"\n{evaluation.gate.report()}")
+    click.echo(f"\n{evaluation.release_check.report()}")
     for path, names in blocks.items():
         written = [name for name in names if name in tables]
         for name in written:
@@ -422,9 +422,9 @@ def export(config: str, model: Path) -> None:
 def gate(model: Path, engine: EngineChoice) -> None:
     """Run the release check: exit code 0 when the model may be released, else 1."""
     from model.classifier import Classifier
-    from model.evaluation.release_check import run_gate
+    from model.evaluation.release_check import run_release_check
 
-    result = run_gate(Classifier.load(model, engine=engine))
+    result = run_release_check(Classifier.load(model, engine=engine))
     click.echo(result.report())
     sys.exit(0 if result.passed else 1)
 

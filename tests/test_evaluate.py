@@ -1,4 +1,4 @@
-"""Evaluation: the tables, the pictures and the card of a small model beside its peers."""
+"""Evaluation: the tables, the pictures and the card of a small model beside baselines."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ from model.classifier import Classifier
 from model.config import LABELS, DataConfig, RunConfig, SourceConfig, load_config
 from model.corpora import Example, KindSentence, Splits, load_splits
 from model.engines import Logits
-from model.evaluation.baselines import PEERS, FastText, Linear, SnowNlp
+from model.evaluation.baselines import BASELINES, FastText, SnowNlp, TfidfSvm
 from model.evaluation.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
 from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.evaluation.model_card import write_evaluation
@@ -25,9 +25,9 @@ from model.training.model_card import TeacherNote, model_card
 from service.cli import main
 from tests.conftest import SHIPPED, sentences, write_csv
 
-needs_peers = pytest.mark.skipif(
+needs_baselines = pytest.mark.skipif(
     not importlib.util.find_spec("fasttext") or not importlib.util.find_spec("snownlp"),
-    reason="fastText and SnowNLP are not installed: make .venv/peers.installed",
+    reason="fastText and SnowNLP are not installed: make .venv/baselines.installed",
 )
 
 # Where blame stands as praise, a model that reads rightly gives the opposite.
@@ -103,13 +103,13 @@ def test_a_row_for_each_group_and_few_texts_together() -> None:
             one_hot([0] * 30 + [2] * 24),
             np.arange(54) >= 30,
             [],
-            {"peer": one_hot([2] * 30 + [0] * 24)},
+            {"baseline": one_hot([2] * 30 + [0] * 24)},
         ),
     )
     header, _, *rows = split.by_group().splitlines()
     assert header == (
         "| domain | texts | accuracy | macro-F1 | certain | accuracy where certain | "
-        "calibration error | by chance | peer |"
+        "calibration error | by chance | baseline |"
     )
     assert rows == [
         "| a | 30 | 100.0 | 100.0 | 100.0 | 100.0 | 0.000 | 0.000 | 0.0 |",
@@ -123,7 +123,7 @@ def test_a_kind_counts_what_is_right_and_what_is_the_opposite() -> None:
     answered = [0, 1, 2, 0, 1, 0, 2]
     kinds = KindTest(
         [KindSentence("ab"[row > 3], "text", frozenset(each)) for row, each in enumerate(labels)],
-        Answers(one_hot(answered), np.zeros(7, dtype=bool), [], {"peer": one_hot([0] * 7)}),
+        Answers(one_hot(answered), np.zeros(7, dtype=bool), [], {"baseline": one_hot([0] * 7)}),
     )
     assert kinds.table().splitlines()[2:] == [
         "| a | 4 | 1 | 1 | 3 |",  # praise answered neutral is wrong, and not the opposite
@@ -153,15 +153,15 @@ def test_the_comparison_leads_with_the_split_by_group(evaluation: Evaluation) ->
 def test_what_a_split_was_not_asked_of_is_blank(evaluation: Evaluation) -> None:
     """As the teacher beside what is tuned on the official rows."""
     three, two = evaluation.splits
-    alone = replace(two, answers=replace(two.answers, seeds=[], peers={}))
+    alone = replace(two, answers=replace(two.answers, seeds=[], baselines={}))
     last = replace(evaluation, splits=[three, alone]).comparison().splitlines()[-1]
     assert re.fullmatch(r"\| two \| 144 \| accuracy \| [\d.]+ \|  \|  \|  \| BERT 99.9 \|", last)
 
 
-def test_a_model_is_its_own_peer(evaluation: Evaluation) -> None:
+def test_an_earlier_release_is_a_baseline(evaluation: Evaluation) -> None:
     """An earlier release is read by the same code: the same artifact gives the same answers."""
     for split in evaluation.splits:
-        assert (split.answers.peers["custom 0.1.0"] == split.answers.shipped).all()
+        assert (split.answers.baselines["custom 0.1.0"] == split.answers.shipped).all()
 
 
 def test_headings_are_there_in_chinese(evaluation: Evaluation) -> None:
@@ -229,7 +229,7 @@ def test_the_card_leads_with_the_split_by_group_and_tells_no_sentence(
         "`three`, by domain",
         "Sentences by kind of expression",
         "All test splits",
-        "The gate",
+        "Release check",
         "Known failures",
     ]
     assert NOTES in artifact.card
@@ -310,26 +310,26 @@ def test_a_document_without_a_block_is_refused_before_anything_is_measured(
 def test_the_linear_model_learns_what_it_is_given(config: RunConfig, tmp_path: Path) -> None:
     rows = load_splits(config.data, tmp_path).train
     texts, labels = zip(*sentences(), strict=True)
-    answers = Linear(config, rows).decide(texts).argmax(axis=1)
+    answers = TfidfSvm(config, rows).scores(texts).argmax(axis=1)
     expected = [["positive", "neutral", "negative"].index(label) for label in labels]
     assert (answers == expected).mean() > 0.95
 
 
-@needs_peers
-def test_peers_give_a_score_a_label(config: RunConfig, tmp_path: Path) -> None:
+@needs_baselines
+def test_baselines_give_a_score_per_label(config: RunConfig, tmp_path: Path) -> None:
     rows = load_splits(config.data, tmp_path).train
     texts = ["房间很好", "电影在三楼", "", "。。。"]
-    for peer in PEERS:
-        assert peer(config, rows).decide(texts).shape == (4, 3)
-    fast = FastText(config, rows).decide(["房间很好"])
+    for baseline in BASELINES:
+        assert baseline(config, rows).scores(texts).shape == (4, 3)
+    fast = FastText(config, rows).scores(["房间很好"])
     assert fast.sum() == pytest.approx(1, abs=0.01)
-    good, bad = SnowNlp(config, rows).decide(["非常好，很满意，推荐", "太差了，退货"])
+    good, bad = SnowNlp(config, rows).scores(["非常好，很满意，推荐", "太差了，退货"])
     assert good.argmax() == 0
     assert bad.argmax() == 2
 
 
-@needs_peers
-def test_the_command_measures_the_model_that_ships_beside_its_peers(
+@needs_baselines
+def test_the_command_measures_the_model_that_ships_beside_baselines(
     corpora: Path, tmp_path: Path
 ) -> None:
     """The real way on one real test split."""
@@ -340,7 +340,7 @@ def test_the_command_measures_the_model_that_ships_beside_its_peers(
         f"train = {list(jd.train)}\ntest = {list(jd.test)}\n".replace("'", '"'),
         encoding="utf-8",
     )
-    arguments = ["evaluate", "--config", str(path), "--model", str(SHIPPED), "--peers"]
+    arguments = ["evaluate", "--config", str(path), "--model", str(SHIPPED), "--baselines"]
     arguments += ["--figures", str(tmp_path / "figures")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output

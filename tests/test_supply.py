@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from tests.support.clock import wait_for
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ["serve", "torch", "train", "peers", "bench", "tables", "dev", "ray", "sbom"]
+LOCKS = ["serve", "torch", "train", "baselines", "bench", "tables", "dev", "ray", "sbom"]
 
 
 def pinned(lock: str) -> dict[str, tuple[str, set[str]]]:
@@ -52,8 +52,8 @@ def test_every_package_of_a_lock_has_hashes_but_torch(lock: str) -> None:
     [
         ("torch", ["serve"]),
         ("train", ["torch"]),
-        ("peers", ["train"]),
-        ("bench", ["peers"]),
+        ("baselines", ["train"]),
+        ("bench", ["baselines"]),
         ("tables", ["serve"]),
         ("dev", ["train", "tables"]),
     ],

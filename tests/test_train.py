@@ -28,7 +28,7 @@ from model.training import run as training
 from model.training.calibration import fit_temperature
 from model.training.finetune import smoothed_loss
 from model.training.run import train
-from model.training.templates import SOURCE as CONSTRUCTIONS
+from model.training.templates import SOURCE as TEMPLATES
 from service.cli import main
 from tests.conftest import sentences, write_csv
 
@@ -109,7 +109,7 @@ def test_the_best_epoch_is_kept_not_the_last(
 ) -> None:
     scores = iter([0.9, 0.1, 0.0])
     kept: list[Path] = []
-    monkeypatch.setattr(finetuning, "dev_metrics", lambda *_: {"mean": {"score": next(scores)}})
+    monkeypatch.setattr(finetuning, "dev_scores", lambda *_: {"mean": {"score": next(scores)}})
     monkeypatch.setattr(finetuning, "save_weights", lambda path, _: kept.append(path))
     monkeypatch.setattr(training, "load_file", stop)
     with pytest.raises(SeenEnoughError):
@@ -169,13 +169,13 @@ def test_a_set_left_out_is_not_fine_tuned_on(corpus: Path, tmp_path: Path) -> No
 def test_our_own_sentences_are_fine_tuned_on_where_the_configuration_says_so(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = [Example("没有不满意的地方", 0, CONSTRUCTIONS)] * 3
-    monkeypatch.setattr(training, "load_constructions", lambda _: own)
+    own = [Example("没有不满意的地方", 0, TEMPLATES)] * 3
+    monkeypatch.setattr(training, "template_sentences", lambda _: own)
     config = small_config(corpus)
-    finetune = FinetuneConfig(epochs=1, constructions=1.0)
+    finetune = FinetuneConfig(epochs=1, templates=1.0)
     config = config.model_copy(update={"finetune": finetune})
     artifact = train(config, corpus.parent, tmp_path / "run", tmp_path / "artifact")
-    assert f"| {CONSTRUCTIONS} | 3 (3, 0, 0) | 0 |" in artifact.card
+    assert f"| {TEMPLATES} | 3 (3, 0, 0) | 0 |" in artifact.card
 
 
 def test_training_goes_on_from_an_artifact(

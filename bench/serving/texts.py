@@ -9,17 +9,17 @@ from pathlib import Path
 
 from model.config import load_config
 from model.corpora import load_test
-from model.evaluation.release_check import gate_sentences
+from model.evaluation.release_check import release_check_sentences
 
 COUNT = 5_000
 BATCH = 32
 
 
 def load_texts() -> list[str]:
-    """Real texts from the test splits, or the gate's sentences where the corpora are missing."""
+    """Real texts from the test splits, or the release check's where the corpora are missing."""
     directory = os.environ.get("SENTIMENT_DATA")
     if not directory:
-        return list(islice(cycle(sentence.text for sentence in gate_sentences()), COUNT))
+        return list(islice(cycle(sentence.text for sentence in release_check_sentences()), COUNT))
     texts = [
         example.text
         for source in load_config("zh-general").data.sources
@@ -30,7 +30,7 @@ def load_texts() -> list[str]:
 
 def describe(texts: list[str]) -> str:
     """Which texts these are, and how long."""
-    origin = "from the test splits" if "SENTIMENT_DATA" in os.environ else "made of the gate's"
+    origin = "from the test splits" if "SENTIMENT_DATA" in os.environ else "from the release check"
     lengths = sorted(map(len, texts))
     return (
         f"{len(texts):,} texts {origin}; characters: median {lengths[len(lengths) // 2]}, mean "

@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 Scores = NDArray[np.float64]
 
 
-class Peer(Protocol):
+class Baseline(Protocol):
     """Another classifier; of the scores (texts, labels) the highest wins."""
 
     name: str
 
-    def decide(self, texts: Sequence[str]) -> Scores: ...  # noqa: D102
+    def scores(self, texts: Sequence[str]) -> Scores: ...  # noqa: D102
 
 
 def _counted(texts: Iterable[str], progress: Progress) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _counted(texts: Iterable[str], progress: Progress) -> Iterator[str]:
         progress.step()
 
 
-class LinearMachines:
+class OneVsRestSvm:
     """One linear SVM a label; the highest signed distance wins.
 
     As for the network, rows of two-class sets say nothing about neutral: the machine that tells
@@ -63,7 +63,7 @@ class LinearMachines:
                 machine = LinearSVC(C=cost, random_state=config.seed)
                 self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
 
-    def decide(self, features: csr_matrix) -> Scores:
+    def scores(self, features: csr_matrix) -> Scores:
         """(texts, labels) signed distances; a label that no row had has the least."""
         scores = np.full((features.shape[0], len(LABELS)), -np.inf)
         for index, machine in self._machines.items():
@@ -71,8 +71,8 @@ class LinearMachines:
         return scores
 
 
-class Linear:
-    """TF-IDF over characters 1-3-grams and ``LinearMachines``, on the same training rows."""
+class TfidfSvm:
+    """TF-IDF over characters 1-3-grams and ``OneVsRestSvm``, on the same training rows."""
 
     name = "linear"
 
@@ -84,11 +84,11 @@ class Linear:
             texts = _counted((row.text for row in rows), progress)
             features = csr_matrix(self._vectorizer.fit_transform(texts))
         logger.info("linear model: training on %d texts, %d features", *features.shape)
-        self._machines = LinearMachines(features, rows, config)
+        self._machines = OneVsRestSvm(features, rows, config)
 
-    def decide(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """Signed distances."""
-        return self._machines.decide(csr_matrix(self._vectorizer.transform(texts)))
+        return self._machines.scores(csr_matrix(self._vectorizer.transform(texts)))
 
 
 class FastText:
@@ -123,7 +123,7 @@ class FastText:
                 verbose=0,
             )
 
-    def decide(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """Probabilities."""
         scores = np.zeros((len(texts), len(LABELS)))
         for row, words in enumerate(self._words(texts)):
@@ -151,7 +151,7 @@ class SnowNlp:
     def __init__(self, config: RunConfig, rows: Sequence[Example]) -> None:
         del config, rows  # nothing is trained
 
-    def decide(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """Scores that put the band between its two labels."""
         from snownlp import SnowNLP
 
@@ -168,7 +168,7 @@ class SnowNlp:
         return np.array(scores)
 
 
-PEERS = (Linear, FastText, SnowNlp)
+BASELINES = (TfidfSvm, FastText, SnowNlp)
 
 
 class Release:
@@ -179,7 +179,7 @@ class Release:
         self.name = f"{manifest.name} {manifest.version}"
         self._classifier = classifier
 
-    def decide(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """Probabilities."""
         with Progress(self.name, len(texts)) as progress:
             predictions = self._classifier.predict(texts, progress)
@@ -192,7 +192,7 @@ class Teacher(Protocol):
     def logits(self, texts: Sequence[str]) -> Logits: ...  # noqa: D102
 
 
-class TeacherPeer:
+class TeacherBaseline:
     """The fine-tuned teacher, which is larger than what it taught."""
 
     name = "teacher"
@@ -200,6 +200,6 @@ class TeacherPeer:
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
 
-    def decide(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[str]) -> Scores:
         """Logits."""
         return self._teacher.logits(texts).astype(np.float64)

@@ -22,10 +22,22 @@ from model.corpora import (
     stripped_text,
 )
 from model.errors import DataError
-from model.evaluation.baselines import PEERS, Peer, Release, Scores, Teacher, TeacherPeer
-from model.evaluation.release_check import GateResult, run_gate
+from model.evaluation.baselines import (
+    BASELINES,
+    Baseline,
+    Release,
+    Scores,
+    Teacher,
+    TeacherBaseline,
+)
+from model.evaluation.release_check import ReleaseCheckResult, run_release_check
 from model.progress import Progress
-from model.scores import calibration_error, calibration_error_by_chance, choose, score
+from model.scores import (
+    accuracy_and_macro_f1,
+    calibration_error,
+    calibration_error_by_chance,
+    predicted_labels,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +87,7 @@ class Answers:
     shipped: Scores
     uncertain: NDArray[np.bool_]
     seeds: list[Scores]
-    peers: dict[str, Scores]
+    baselines: dict[str, Scores]
 
     def of(self, rows: NDArray[np.bool_]) -> "Answers":
         """The answers to those texts alone that ``rows`` (texts,) is true for."""
@@ -83,7 +95,7 @@ class Answers:
             self.shipped[rows],
             self.uncertain[rows],
             [scores[rows] for scores in self.seeds],
-            {name: scores[rows] for name, scores in self.peers.items()},
+            {name: scores[rows] for name, scores in self.baselines.items()},
         )
 
 
@@ -113,7 +125,9 @@ class TestSplit:
 
     def scored(self, scores: Scores) -> dict[str, float]:
         """Accuracy and macro-F1 of one model."""
-        return score(self.labels.tolist(), choose(scores, self.source.two_classes))
+        return accuracy_and_macro_f1(
+            self.labels.tolist(), predicted_labels(scores, self.source.two_classes)
+        )
 
     def measured(self, measure: str, scores: Scores) -> float:
         """One of the ``measures`` of one model."""
@@ -169,12 +183,14 @@ class TestSplit:
         ]
 
     def by_group(self) -> str:
-        """A Markdown table: each group, then all of them, ours and the accuracy of its peers."""
+        """A Markdown table: each group, then all of them, the accuracy of the baselines last."""
         column = self.source.group_column or "group"
-        rows = [[column, "texts", *_QUALITY, *self.answers.peers]]
+        rows = [[column, "texts", *_QUALITY, *self.answers.baselines]]
         for part in [*self.parts(), replace(self, name=ALL)]:
-            peers = [_percent(part.scored(s)["accuracy"]) for s in part.answers.peers.values()]
-            rows.append([part.name, f"{len(part.examples):,}", *part.quality(), *peers])
+            baselines = [
+                _percent(part.scored(s)["accuracy"]) for s in part.answers.baselines.values()
+            ]
+            rows.append([part.name, f"{len(part.examples):,}", *part.quality(), *baselines])
         return _markdown(rows)
 
 
@@ -208,9 +224,9 @@ class KindTest:
 
     def table(self) -> str:
         """A Markdown table: how many sentences of each kind were read rightly, and of all."""
-        rows = [["kind", "sentences", "right", "opposite", *self.answers.peers]]
+        rows = [["kind", "sentences", "right", "opposite", *self.answers.baselines]]
         of_models = [self.right(self.answers.shipped), self.opposite()]
-        of_models += [self.right(scores) for scores in self.answers.peers.values()]
+        of_models += [self.right(scores) for scores in self.answers.baselines.values()]
         kinds = np.array([sentence.kind for sentence in self.sentences])
         for kind in dict.fromkeys(kinds.tolist()):
             rows.append(_counts(kind, kinds == kind, of_models))
@@ -242,7 +258,7 @@ class Evaluation:
 
     splits: list[TestSplit]
     kinds: KindTest | None
-    gate: GateResult
+    release_check: ReleaseCheckResult
 
     @property
     def grouped(self) -> list[TestSplit]:
@@ -250,14 +266,14 @@ class Evaluation:
         return [split for split in self.splits if split.source.group_column]
 
     def comparison(self) -> str:
-        """A Markdown table: each test split and the kinds, our models and their peers."""
+        """A Markdown table: each test split and the kinds, our models and the baselines."""
         compared = self._compared()
-        peers = list(dict.fromkeys(name for row in compared for name in row.answers.peers))
+        baselines = list(dict.fromkeys(name for row in compared for name in row.answers.baselines))
         seeds = max(len(row.answers.seeds) for row in compared)
         rows = [
             [
                 "test split", "texts", "measure", "ours",
-                *([f"ours, {seeds} seeds"] if seeds else []), *peers, "published",
+                *([f"ours, {seeds} seeds"] if seeds else []), *baselines, "published",
             ]
         ]  # fmt: skip
         for row in compared:
@@ -265,8 +281,8 @@ class Evaluation:
             cells = [row.name, f"{row.texts:,}", row.measure, ours]
             if seeds:
                 cells.append(_spread([row.take(scores) for scores in row.answers.seeds]))
-            for name in peers:
-                scores = row.answers.peers.get(name)
+            for name in baselines:
+                scores = row.answers.baselines.get(name)
                 cells.append("" if scores is None else _percent(row.take(scores)))
             rows.append([*cells, row.published])
         return _markdown(rows)
@@ -330,11 +346,11 @@ def in_chinese(table: str) -> str:
 
 @dataclass(frozen=True)
 class _Models:
-    """What is measured: the model that ships, others of its recipe, and their peers."""
+    """What is measured: the model that ships, others of its recipe, and baselines."""
 
     shipped: Classifier
     seeds: list[Classifier]
-    peers: list[Peer]
+    baselines: list[Baseline]
 
     def answer(self, texts: Sequence[str], name: str) -> Answers:
         shipped, uncertain = _answers(self.shipped, texts, name)
@@ -343,7 +359,7 @@ class _Models:
             shipped,
             uncertain,
             [shipped, *seeds] if seeds else [],
-            {peer.name: peer.decide(texts) for peer in self.peers},
+            {baseline.name: baseline.scores(texts) for baseline in self.baselines},
         )
 
 
@@ -354,7 +370,7 @@ def evaluate(
     *,
     seeds: Sequence[Path] = (),
     official: Sequence[Path] = (),
-    peers: bool = False,
+    baselines: bool = False,
     previous: Path | None = None,
     teacher: Teacher | None = None,
 ) -> Evaluation:
@@ -367,7 +383,7 @@ def evaluate(
         seeds: artifacts of the same recipe with other seeds; the one that ships counts among them.
         official: artifacts that were tuned on ChnSentiCorp's own rows, which hold 28% of its test
             texts, from the one that ships and from those of other seeds, in this order.
-        peers: whether to train and score the peers too, which takes minutes.
+        baselines: whether to train and score the baselines too, which takes minutes.
         previous: the artifact of an earlier release, read by today's way from text to ids.
         teacher: what the model learned from. As ``previous``, it is not tuned on ChnSentiCorp's
             rows, so it stands beside all splits but that one.
@@ -379,13 +395,13 @@ def evaluate(
     if not any(source.test for source in config.data.sources):
         raise DataError("the configuration names no test split")
     shipped = Classifier.load(model)
-    others: list[Peer] = []
+    others: list[Baseline] = []
     if previous:
         others.append(Release(Classifier.load(previous)))
     if teacher:
-        others.append(TeacherPeer(teacher))
+        others.append(TeacherBaseline(teacher))
     rows = load_splits(config.data, data).train
-    trained = _trained(config, rows) if peers else []
+    trained = _trained(config, rows) if baselines else []
     models = _Models(shipped, [*map(Classifier.load, seeds)], [*trained, *others])
     splits = _measure(config, data, models, rows)
     sentences = load_kinds(config.data, data)
@@ -396,14 +412,14 @@ def evaluate(
         config = load_config(OFFICIAL)
         rows = load_splits(config.data, data).train
         tuned, *more = map(Classifier.load, official)
-        trained = _trained(config, rows) if peers else []
+        trained = _trained(config, rows) if baselines else []
         splits += _measure(config, data, _Models(tuned, more, trained), rows)
     splits.sort(key=lambda split: split.source.group_column is None)
-    return Evaluation(splits, kinds, run_gate(shipped))
+    return Evaluation(splits, kinds, run_release_check(shipped))
 
 
-def _trained(config: RunConfig, rows: Sequence[Example]) -> list[Peer]:
-    return [peer(config, rows) for peer in PEERS]
+def _trained(config: RunConfig, rows: Sequence[Example]) -> list[Baseline]:
+    return [baseline(config, rows) for baseline in BASELINES]
 
 
 def _measure(

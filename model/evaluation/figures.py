@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from model.config import LABELS
 from model.evaluation.evaluate import ALL, TestSplit
-from model.scores import calibration_bins, calibration_error, choose
+from model.scores import calibration_bins, calibration_error, predicted_labels
 
 _FEWEST_TEXTS = 20  # that a point of a curve stands for
 _TEXTS_FOR_ALL_BINS = 1000
@@ -94,7 +94,7 @@ def draw_lengths(splits: Sequence[TestSplit], path: Path) -> None:
     names = [f"{low + 1}-{high}" for low, high in pairwise(bounds[:-1])] + [f"> {bounds[-2]}"]
     for split in splits:
         lengths = np.array([len(example.text) for example in split.examples])
-        right = choose(split.answers.shipped, split.source.two_classes) == split.labels
+        right = predicted_labels(split.answers.shipped, split.source.two_classes) == split.labels
         points = [
             (place, 100 * right[inside].mean())
             for place, (low, high) in enumerate(pairwise(bounds))

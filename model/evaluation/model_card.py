@@ -8,20 +8,20 @@ import numpy as np
 
 from model import artifact as artifacts
 from model.errors import ArtifactError
-from model.evaluation.baselines import FastText, Linear, SnowNlp, TeacherPeer
+from model.evaluation.baselines import FastText, SnowNlp, TeacherBaseline, TfidfSvm
 from model.evaluation.evaluate import OTHER, Evaluation, KindTest, TestSplit
 from model.evaluation.figures import draw_groups, draw_reliability, group_pictures
-from model.evaluation.release_check import GateResult
+from model.evaluation.release_check import ReleaseCheckResult
 from model.training.model_card import BEGIN_FIGURES, END_FIGURES
 
 RELIABILITY = "reliability.png"
 
 _FAILURES = 12
-_PEERS = {
-    Linear.name: "linear SVMs over characters 1-3-grams by TF-IDF, trained on the same rows",
+_BASELINES = {
+    TfidfSvm.name: "linear SVMs over characters 1-3-grams by TF-IDF, trained on the same rows",
     FastText.name: "over the same words and their pairs, trained on the same rows",
     SnowNlp.name: "as it comes, with the model that it ships; 0.4 to 0.6 counts as neutral",
-    TeacherPeer.name: "a larger network that this one learned from",
+    TeacherBaseline.name: "a larger network that this one learned from",
 }
 _RELEASE = "an earlier release, given its words by the text pipeline of this one"
 
@@ -49,15 +49,17 @@ def with_evaluation(card: str, evaluation: Evaluation, uncertain_below: float) -
     sections += [_by_group(split) for split in evaluation.grouped]
     if evaluation.kinds:
         sections.append(_by_kind(evaluation.kinds))
-    sections += [_all_splits(evaluation), _release_check(evaluation.gate)]
+    sections += [_all_splits(evaluation), _release_check(evaluation.release_check)]
     sections.append(f"## Known failures\n\n{_failures(evaluation)}")
     figures = "\n\n".join(sections)
     return f"{before}{BEGIN_FIGURES}\n{figures}\n{END_FIGURES}{after}"
 
 
 def _reading(evaluation: Evaluation, uncertain_below: float) -> str:
-    peers = dict.fromkeys(name for split in evaluation.splits for name in split.answers.peers)
-    others = "".join(f"\n- **{name}**: {_PEERS.get(name, _RELEASE)}" for name in peers)
+    baselines = dict.fromkeys(
+        name for split in evaluation.splits for name in split.answers.baselines
+    )
+    others = "".join(f"\n- **{name}**: {_BASELINES.get(name, _RELEASE)}" for name in baselines)
     beside = f"\n\nBeside it, in the same run and on the same texts:\n{others}" if others else ""
     return f"""All rows of every test split, in percent. Macro-F1 is over the labels that the texts
 have. `certain` is the share of answers that are not `uncertain`: those of confidence
@@ -118,15 +120,15 @@ text.
 ![accuracy over confidence, a panel a test split]({RELIABILITY})"""
 
 
-def _release_check(gate: GateResult) -> str:
+def _release_check(check: ReleaseCheckResult) -> str:
     rows = "\n".join(
-        f"| {group} | {right} of {count} |" for group, (right, count) in gate.shares().items()
+        f"| {group} | {right} of {count} |" for group, (right, count) in check.shares().items()
     )
-    return f"""### The gate
+    return f"""### Release check
 
-{len(gate.answers)} sentences written for it, {100 * gate.share:.1f}% read rightly.
+{len(check.answers)} sentences written for it, {100 * check.share:.1f}% answered correctly.
 
-| group | read rightly |
+| group | answered correctly |
 |---|---|
 {rows}"""
 
@@ -147,6 +149,6 @@ def _failures(evaluation: Evaluation) -> str:
     lines = [
         f"- {sentence.text}: {sentence.label}, answered {prediction.label} "
         f"({prediction.confidence:.2f})"
-        for sentence, prediction in evaluation.gate.failures()[:_FAILURES]
+        for sentence, prediction in evaluation.release_check.failures()[:_FAILURES]
     ]
-    return "\n".join(lines) or "Every sentence of the gate is read rightly."
+    return "\n".join(lines) or "Every sentence of the release check is answered correctly."

@@ -14,12 +14,12 @@ from model.config import LABELS
 
 FILE = Path(__file__).with_suffix(".csv")
 
-IN_ALL = 0.95  # the share that must be right for a release
-IN_EACH_GROUP = 0.85  # lower, since one failure is a tenth of a small group
+MIN_SHARE = 0.95  # the share that must be right for a release
+MIN_GROUP_SHARE = 0.85  # lower, since one failure is a tenth of a small group
 
 
 @dataclass(frozen=True, slots=True)
-class GateSentence:
+class ReleaseCheckSentence:
     """A text, the label that a reader gives it, and what it tries."""
 
     group: str
@@ -28,10 +28,10 @@ class GateSentence:
 
 
 @dataclass(frozen=True)
-class GateResult:
+class ReleaseCheckResult:
     """The answer of a model to each sentence."""
 
-    answers: list[tuple[GateSentence, Prediction]]
+    answers: list[tuple[ReleaseCheckSentence, Prediction]]
 
     def shares(self) -> dict[str, tuple[int, int]]:
         """Counts, for each group, the sentences that the model got right and all of them."""
@@ -50,9 +50,9 @@ class GateResult:
     def passed(self) -> bool:
         """Whether a model that answers so may be released."""
         groups = self.shares().values()
-        return self.share >= IN_ALL and all(r >= IN_EACH_GROUP * count for r, count in groups)
+        return self.share >= MIN_SHARE and all(r >= MIN_GROUP_SHARE * count for r, count in groups)
 
-    def failures(self) -> list[tuple[GateSentence, Prediction]]:
+    def failures(self) -> list[tuple[ReleaseCheckSentence, Prediction]]:
         """The sentences that the model got wrong, with its answers."""
         return [(s, p) for s, p in self.answers if p.label != s.label]
 
@@ -71,14 +71,16 @@ class GateResult:
         return "\n".join(lines)
 
 
-def gate_sentences() -> list[GateSentence]:
+def release_check_sentences() -> list[ReleaseCheckSentence]:
     """The sentences, in the order of the file."""
     with FILE.open(encoding="utf-8", newline="") as file:
-        return [GateSentence(**row) for row in csv.DictReader(file)]
+        return [ReleaseCheckSentence(**row) for row in csv.DictReader(file)]
 
 
-def run_gate(classifier: Classifier, sentences: Sequence[GateSentence] = ()) -> GateResult:
+def run_release_check(
+    classifier: Classifier, sentences: Sequence[ReleaseCheckSentence] = ()
+) -> ReleaseCheckResult:
     """Classifies the sentences, by default all of the release check."""
-    sentences = sentences or gate_sentences()
+    sentences = sentences or release_check_sentences()
     predictions = classifier.predict(sentence.text for sentence in sentences)
-    return GateResult(list(zip(sentences, predictions, strict=True)))
+    return ReleaseCheckResult(list(zip(sentences, predictions, strict=True)))

@@ -24,7 +24,7 @@ from model.corpora import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ExportError
 from model.onnx_graph import EMBEDDING_MAX, LSTM_MAX
-from model.scores import choose
+from model.scores import predicted_labels
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _compare(
     )  # (texts, L)
     labels = np.array([example.label for example in examples])
     before, after = (
-        float((choose(scores, source.two_classes) == labels).mean())
+        float((predicted_labels(scores, source.two_classes) == labels).mean())
         for scores in (expected, answered)
     )
     return {

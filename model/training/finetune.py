@@ -18,7 +18,7 @@ from model.corpora import UNLABELLED, Example, near_length_batches
 from model.engines import Logits, group_by_length
 from model.network import SentimentNetwork
 from model.progress import Progress
-from model.scores import choose, score
+from model.scores import accuracy_and_macro_f1, predicted_labels
 from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 from model.training.optimization import (
     CHECKPOINT_STEPS,
@@ -126,7 +126,7 @@ def finetune(
                 continue
             network.eval()
             logits_dev = logits_of(network, encoded_dev, device)
-            scored = dev_metrics(logits_dev.astype(np.float64), dev, sources, settings.choose_by)
+            scored = dev_scores(logits_dev.astype(np.float64), dev, sources, settings.choose_by)
             dev_score = scored["mean"]["score"]
             seconds, since = seconds + time.monotonic() - since, time.monotonic()
             history.append(
@@ -222,7 +222,7 @@ def logits_of(network: SentimentNetwork, sequences: Sequences, device: torch.dev
     return logits
 
 
-def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
+def rows_by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
     """Where the rows of each source stand."""
     indices: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
@@ -230,7 +230,7 @@ def by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
     return indices
 
 
-def dev_metrics(
+def dev_scores(
     scores: NDArray[np.float64],
     examples: Sequence[Example],
     sources: dict[str, SourceConfig],
@@ -243,10 +243,10 @@ def dev_metrics(
     """
     metrics: dict[str, dict[str, float]] = {}
     chosen_by = []
-    for name, indices in by_source(examples).items():
+    for name, indices in rows_by_source(examples).items():
         two_classes = sources[name].two_classes
-        chosen = choose(scores[indices], two_classes)
-        metrics[name] = score([examples[index].label for index in indices], chosen)
+        chosen = predicted_labels(scores[indices], two_classes)
+        metrics[name] = accuracy_and_macro_f1([examples[index].label for index in indices], chosen)
         if not choose_by or name in choose_by:
             chosen_by.append(metrics[name]["accuracy" if two_classes else "macro_f1"])
     metrics["mean"] = {"score": float(np.mean(chosen_by))}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from model.artifact import Artifact
 from model.config import LABELS, RunConfig
 from model.corpora import Example, Splits
-from model.training.templates import SOURCE as CONSTRUCTIONS
+from model.training.templates import SOURCE as TEMPLATES
 
 BEGIN_FIGURES = "<!-- evaluation -->"
 END_FIGURES = "<!-- end of evaluation -->"
@@ -182,8 +182,8 @@ def _data_rows(config: RunConfig, splits: Splits, train: Sequence[Example]) -> s
         counts[example.source][example.label] += 1
     dev = Counter(example.source for example in splits.dev)
     sets = [(source.name, source.origin, source.licence) for source in config.data.sources]
-    if CONSTRUCTIONS in counts:
-        sets.append((CONSTRUCTIONS, "this project, from templates", "Apache-2.0"))
+    if TEMPLATES in counts:
+        sets.append((TEMPLATES, "this project, from templates", "Apache-2.0"))
     rows = []
     for name, origin, licence in sets:
         labels = [counts[name][index] for index in range(len(LABELS))]

@@ -32,12 +32,12 @@ from model.training.calibration import fit_temperature, uncertain_below
 from model.training.curves import draw_curves
 from model.training.distil import cached_logits, soft_labels, teach
 from model.training.export import export
-from model.training.finetune import by_source, dev_metrics, finetune, logits_of
+from model.training.finetune import dev_scores, finetune, logits_of, rows_by_source
 from model.training.model_card import TeacherNote, model_card
 from model.training.optimization import History, Sequences
 from model.training.pretrain import pretrain
-from model.training.templates import SOURCE as CONSTRUCTIONS
-from model.training.templates import WRITTEN_SOURCE, load_constructions, load_sentences
+from model.training.templates import CURATED_SOURCE, curated_sentences, template_sentences
+from model.training.templates import SOURCE as TEMPLATES
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def train(
     chosen_dev = [dev[index] for index in chosen]
     temperature = fit_temperature(logits[chosen], chosen_dev, sources)
     probabilities = softmax(logits, temperature)
-    metrics = dev_metrics(probabilities, dev, sources, config.finetune.choose_by)
+    metrics = dev_scores(probabilities, dev, sources, config.finetune.choose_by)
     threshold, certain = uncertain_below(
         probabilities[chosen], chosen_dev, sources, config.finetune.confident_accuracy
     )
@@ -221,8 +221,8 @@ def train(
             certain=certain,
             teachers=_teacher_notes(config),
             bound_by=config.finetune.choose_by,
-            core_hours=_hours([*pretrain_history, *history], "core_seconds"),
-            gpu_hours=_hours([*pretrain_history, *history], "gpu_seconds"),
+            core_hours=_total_hours([*pretrain_history, *history], "core_seconds"),
+            gpu_hours=_total_hours([*pretrain_history, *history], "gpu_seconds"),
         ),
     )
     artifact = artifact.with_drift_baseline(
@@ -233,7 +233,7 @@ def train(
     try:
         artifact = export(
             artifact,
-            [(sources[name], [dev[i] for i in rows]) for name, rows in by_source(dev).items()],
+            [(sources[name], [dev[i] for i in rows]) for name, rows in rows_by_source(dev).items()],
         )
     except ExportError as error:
         logger.warning("the artifact is for the torch engine alone: %s", error)
@@ -260,8 +260,8 @@ def _with_teachers_found(config: RunConfig, data: Path) -> RunConfig:
 
 def _own_sentences(config: RunConfig) -> list[Example]:
     """Our own sentences, those that the configuration gives a weight."""
-    own = load_constructions(config.seed) if config.finetune.constructions else []
-    return own + (load_sentences() if config.finetune.sentences else [])
+    own = template_sentences(config.seed) if config.finetune.templates else []
+    return own + (curated_sentences() if config.finetune.curated else [])
 
 
 def _chooses(row: Example, choose_by: Sequence[str]) -> bool:
@@ -334,7 +334,7 @@ def _soft_labels(
     return soft
 
 
-def _hours(history: History, taken: str) -> float:
+def _total_hours(history: History, taken: str) -> float:
     """What the stages took; preparation and work that an interruption threw away do not count."""
     return sum(entry.get(taken, 0.0) for entry in history) / 3600
 
@@ -493,8 +493,8 @@ def _finetuning_rows(
     rows, ids = [train[i] for i in kept], [encoded[i] for i in kept]
     if own:
         for name, weight in (
-            (CONSTRUCTIONS, config.finetune.constructions),
-            (WRITTEN_SOURCE, config.finetune.sentences),
+            (TEMPLATES, config.finetune.templates),
+            (CURATED_SOURCE, config.finetune.curated),
         ):
             if weight:
                 sources[name] = SourceConfig(name=name, train=(), weight=weight)

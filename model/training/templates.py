@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from model.config import LABELS, Label
 from model.corpora import Example
 
-SOURCE = "constructions"
-WRITTEN_SOURCE = "sentences"
+SOURCE = "templates"
+CURATED_SOURCE = "curated"
 
-_WRITTEN_FILE = Path(__file__).with_name("sentences.csv")
+_CURATED_FILE = Path(__file__).with_name("curated.csv")
 _FILE = Path(__file__).with_suffix(".toml")
 _SLOT = re.compile(r"\{(\w+)\}")
 _DRAWS = 4  # for each sentence wanted; a template with few words gives fewer sentences
@@ -35,7 +35,7 @@ class _Templates(BaseModel):
     forms: list[str]
 
 
-class _Constructions(BaseModel):
+class _TemplateFile(BaseModel):
     """``lists`` fill slots in every domain, the lists of one ``domain`` those of one sentence."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,13 +45,13 @@ class _Constructions(BaseModel):
     templates: list[_Templates]
 
 
-def load_constructions(seed: int, path: Path = _FILE) -> list[Example]:
+def template_sentences(seed: int, path: Path = _FILE) -> list[Example]:
     """Distinct sentences of all templates; the same ones for the same seed."""
-    constructions = _Constructions.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    content = _TemplateFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     generator = np.random.default_rng((seed, 7))
-    domains = [constructions.lists | domain for domain in constructions.domains.values()]
+    domains = [content.lists | domain for domain in content.domains.values()]
     examples: dict[str, Example] = {}
-    for templates in constructions.templates:
+    for templates in content.templates:
         for form in templates.forms:
             made: set[str] = set()
             for _ in range(templates.each * _DRAWS):
@@ -65,11 +65,11 @@ def load_constructions(seed: int, path: Path = _FILE) -> list[Example]:
     return list(examples.values())
 
 
-def load_sentences(path: Path = _WRITTEN_FILE) -> list[Example]:
+def curated_sentences(path: Path = _CURATED_FILE) -> list[Example]:
     """The sentences written one by one, in the order of the file; their kinds are the groups."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Example(row["text"], LABELS.index(row["label"]), WRITTEN_SOURCE, row["kind"])
+            Example(row["text"], LABELS.index(row["label"]), CURATED_SOURCE, row["kind"])
             for row in csv.DictReader(file)
         ]
 

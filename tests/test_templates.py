@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from model.config import LABELS
-from model.training.templates import load_constructions, load_sentences
+from model.training.templates import curated_sentences, template_sentences
 
 
 def test_the_same_seed_gives_the_same_sentences() -> None:
-    assert load_constructions(3) == load_constructions(3)
-    assert load_constructions(3) != load_constructions(4)
+    assert template_sentences(3) == template_sentences(3)
+    assert template_sentences(3) != template_sentences(4)
 
 
 def test_every_slot_is_filled_and_no_sentence_stands_twice() -> None:
-    texts = [example.text for example in load_constructions(17)]
+    texts = [example.text for example in template_sentences(17)]
     assert len(texts) > 5000
     assert len(set(texts)) == len(texts)
     assert not [text for text in texts if "{" in text or "}" in text]
@@ -27,7 +27,7 @@ def test_words_of_one_sentence_come_from_one_domain(tmp_path: Path) -> None:
         '[[templates]]\nlabel = "negative"\neach = 50\nforms = ["{good}{good}，但{very}{bad}"]\n',
         encoding="utf-8",
     )
-    examples = load_constructions(17, path)
+    examples = template_sentences(17, path)
     assert {example.text for example in examples} == {
         "香甜，但很咸", "甜香，但很咸", "亮大，但很小", "大亮，但很小",
     }  # fmt: skip
@@ -35,7 +35,7 @@ def test_words_of_one_sentence_come_from_one_domain(tmp_path: Path) -> None:
 
 
 def test_sentences_written_one_by_one_are_distinct_and_balanced_in_each_kind() -> None:
-    sentences = load_sentences()
+    sentences = curated_sentences()
     assert len(sentences) > 5000
     assert len({sentence.text for sentence in sentences}) == len(sentences)
     assert all(sentence.text.strip() and sentence.group for sentence in sentences)

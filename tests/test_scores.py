@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 
 from model.scores import (
+    accuracy_and_macro_f1,
     calibration_error_by_chance,
-    choose,
     confidence_threshold,
-    score,
+    predicted_labels,
 )
 
 SCORES = [[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]
 
 
 def test_two_class_sets_are_judged_without_neutral() -> None:
-    assert choose(SCORES, two_classes=False).tolist() == [1, 0, 2]
-    assert choose(SCORES, two_classes=True).tolist() == [2, 0, 2]
+    assert predicted_labels(SCORES, two_classes=False).tolist() == [1, 0, 2]
+    assert predicted_labels(SCORES, two_classes=True).tolist() == [2, 0, 2]
 
 
 def test_accuracy_and_macro_f1() -> None:
-    scored = score([0, 0, 1, 2], np.array([0, 1, 1, 2]))
+    scored = accuracy_and_macro_f1([0, 0, 1, 2], np.array([0, 1, 1, 2]))
     assert scored["accuracy"] == 0.75
     assert scored["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
 def test_macro_f1_counts_the_labels_that_a_set_has() -> None:
-    assert score([0, 2], np.array([0, 2]))["macro_f1"] == 1.0
+    assert accuracy_and_macro_f1([0, 2], np.array([0, 2]))["macro_f1"] == 1.0
 
 
 def test_the_threshold_is_the_lowest_that_keeps_answers_right() -> None:
