@@ -20,7 +20,7 @@ from model.config import LABELS, Label
 from model.explain import ExplainedToken, Explanation, Gates, MemoryRetention
 from model.text.sentences import Sentence
 from service.errors import FieldError, Problem, field_errors
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Ratio
@@ -132,7 +132,7 @@ class BatchRequest(_Request):
 
     # A bound on what is looked at; the setting that clients see lies below it.
     items: Annotated[
-        list[CheckedItem], Field(min_length=1, max_length=LARGEST_BATCH), LIMITED_ITEMS
+        list[CheckedItem], Field(min_length=1, max_length=MAX_BATCH_ITEMS), LIMITED_ITEMS
     ]
     model: ModelName | None = None
 

@@ -17,7 +17,7 @@ ENVIRONMENT_PREFIX = "SENTIMENT_"
 # Where the corpora are, for training and evaluation.
 DATA_VARIABLE = "SENTIMENT_DATA"
 # Items of a batch are checked one by one before the engine sees them, so there is a hard bound.
-LARGEST_BATCH = 1024
+MAX_BATCH_ITEMS = 1024
 
 # Other services whose protocols can be spoken: service/routes/compat_*.py.
 AdapterName = Literal["paddlehub", "baidu", "tei", "oip"]
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=1,
-            le=LARGEST_BATCH,
+            le=MAX_BATCH_ITEMS,
             description="Most items of a batch (422), and sentences of a text (413).",
         ),
     ] = 256

@@ -17,7 +17,7 @@ from bench.fuzz import POSTS
 from service.app import ADAPTERS, ROUTERS, create_api, create_app
 from service.edge.request import ModelPaths
 from service.errors import FieldError, field_errors
-from service.settings import LARGEST_BATCH, AdapterName, load_settings
+from service.settings import MAX_BATCH_ITEMS, AdapterName, load_settings
 from service.state import Service
 from tests.conftest import wait_ready
 from tests.test_api import JSON, assert_problem
@@ -146,9 +146,9 @@ HOSTILE: dict[str, Any] = {
     "wrong tensors": many({"name": SECRET, "shape": [[], [], []], "datatype": 0, "data": 0}),
     "keys": {f"{SECRET}{number}": 0 for number in range(SIZE // 20)},
     "items of keys": [{f"{SECRET}{number}": 0 for number in range(150)}] * 768,
-    "items": [{"text": 0, "id": 0}] * LARGEST_BATCH,
+    "items": [{"text": 0, "id": 0}] * MAX_BATCH_ITEMS,
     "a string": SECRET * (SIZE // len(SECRET)),
-    "long names": [{"text": "a", "id": SECRET * 300}] * LARGEST_BATCH,
+    "long names": [{"text": "a", "id": SECRET * 300}] * MAX_BATCH_ITEMS,
     "lists in lists": [[[SECRET] * 200] * 2] * 400,
     "large numbers": [10**300] * (SIZE // 310),
     "halves of characters": many("\ud800"),
@@ -193,7 +193,7 @@ def hostile_bodies(body: Any) -> Iterator[tuple[str, bytes]]:
 @pytest.fixture(scope="module")
 def client(tiny_artifact: Path) -> Iterator[TestClient]:
     settings = load_settings(
-        model=tiny_artifact, max_items=LARGEST_BATCH, compat=",".join(get_args(AdapterName))
+        model=tiny_artifact, max_items=MAX_BATCH_ITEMS, compat=",".join(get_args(AdapterName))
     )
     with TestClient(create_app(settings)) as client:
         wait_ready(client)

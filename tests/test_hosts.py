@@ -13,7 +13,7 @@ from model.errors import ConfigError
 from service.app import create_app
 from service.edge.hosts import Hosts
 from service.errors import MisdirectedRequestError
-from service.process.server import server
+from service.process.server import build_server
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.conftest import wait_ready
@@ -90,7 +90,7 @@ def test_where_it_listens_decides_unless_the_setting_does(
     tmp_path: Path, host: str, allowed: str, rebound: int
 ) -> None:
     settings = load_settings(model=tmp_path, host=host, allowed_hosts=allowed)
-    app: Any = server(settings, Service(settings)).config.app
+    app: Any = build_server(settings, Service(settings)).config.app
     client = TestClient(app)
     for path in ("/livez", "/metrics", "/v1/model", "/"):
         status = client.get(path, headers={"host": "rebound.example"}).status_code

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 from tests.test_api import assert_problem
 
 _SIZE = 2 * 1024 * 1024 - 16
@@ -36,7 +36,9 @@ def test_signs_in_texts_do_not_count(sign: str) -> None:
 
 
 def test_the_largest_batch_fits() -> None:
-    items = [{"id": f'"{number}"', "text": "好[吃]，真的,{是}"} for number in range(LARGEST_BATCH)]
+    items = [
+        {"id": f'"{number}"', "text": "好[吃]，真的,{是}"} for number in range(MAX_BATCH_ITEMS)
+    ]
     assert not exceeds_max_values(json.dumps({"items": items, "model": "zh-general"}).encode())
 
 

@@ -24,7 +24,7 @@ from service.api_keys import ApiKey, ApiKeys, new_key, read_keys
 from service.app import create_app
 from service.cli import main
 from service.errors import RateLimitError
-from service.process.server import begin
+from service.process.server import prepare_process
 from service.rate_limit import Headers, RateLimit
 from service.settings import AdapterName, load_settings
 from service.state import Service
@@ -774,7 +774,7 @@ def test_a_service_that_is_open_to_everybody_says_so_once(
     host: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("service.process.server.configure_logging", lambda level: None)
-    begin(load_settings(host=host))
+    prepare_process(load_settings(host=host))
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == warnings
     assert all(host in line and "SENTIMENT_API_KEYS_FILE" in line for line in told)

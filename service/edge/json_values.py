@@ -6,10 +6,10 @@ ones would hold the event loop for a tenth of a second.
 
 import re
 
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 
 # An item of the largest batch has two names, two texts, a bracket, and two commas.
-MAX_JSON_VALUES = 8 * LARGEST_BATCH
+MAX_JSON_VALUES = 8 * MAX_BATCH_ITEMS
 
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _SIGNS = (b",", b"[", b"{")

@@ -38,10 +38,10 @@ from service.state import READY
 logger = logging.getLogger(__name__)
 
 # Whoever watches needs few, and each for a moment: beyond it the longest idle one is closed.
-MOST_CONNECTIONS: Final = 128
+MAX_PROBE_CONNECTIONS: Final = 128
 # Taken in one turn of the loop: too few to push out one that has not been read yet.
-_TAKEN_CONNECTIONS = 16
-_WAITING_CONNECTIONS = 2048
+_ACCEPTS_PER_TURN = 16
+_LISTEN_BACKLOG = 2048
 _HEAD_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 75  # longer than between two scrapes
 
@@ -51,7 +51,7 @@ _HEADERS = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 _ALLOW = {"allow": allowed({"GET"})}
 
 
-class Probed(Protocol):
+class ProbeTarget(Protocol):
     """What probes ask about: the service of a process, or several worker processes."""
 
     @property
@@ -71,25 +71,25 @@ class Probed(Protocol):
 class ProbeServer:
     """Answers probes until it is closed."""
 
-    def __init__(self, probed: Probed, listening: socket.socket, hosts: Hosts) -> None:
+    def __init__(self, probed: ProbeTarget, listening: socket.socket, hosts: Hosts) -> None:
         """Takes over a socket that connections wait at."""
         self.port: int = listening.getsockname()[1]
         self._ended: Future[None] = Future()
         self._thread = Thread(
             target=asyncio.run,
-            args=(self._serve(_Probes(probed, hosts), listening),),
+            args=(self._serve(_ProbeApp(probed, hosts), listening),),
             name="probes",
             daemon=True,
         )
         self._thread.start()
 
-    async def _serve(self, probes: "_Probes", listening: socket.socket) -> None:
+    async def _serve(self, probes: "_ProbeApp", listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         # One scrape at a time, which keeps no probe waiting.
         loop.set_default_executor(ThreadPoolExecutor(1, "scrapes"))
         config = uvicorn.Config(
             probes,
-            http=partial(HttpProtocol, Connections(MOST_CONNECTIONS, _HEAD_SECONDS)),  # type: ignore[arg-type]
+            http=partial(HttpProtocol, Connections(MAX_PROBE_CONNECTIONS, _HEAD_SECONDS)),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
             proxy_headers=False,
@@ -101,9 +101,9 @@ class ProbeServer:
         server = await loop.create_server(
             partial(config.http_protocol_class, config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
             sock=listening,
-            backlog=_TAKEN_CONNECTIONS,
+            backlog=_ACCEPTS_PER_TURN,
         )
-        listening.listen(_WAITING_CONNECTIONS)
+        listening.listen(_LISTEN_BACKLOG)
         await asyncio.wrap_future(self._ended)
         server.close()
         for connection in list(state.connections):
@@ -115,10 +115,10 @@ class ProbeServer:
         self._thread.join()
 
 
-class _Probes:
+class _ProbeApp:
     """The application of the port."""
 
-    def __init__(self, probed: Probed, hosts: Hosts) -> None:
+    def __init__(self, probed: ProbeTarget, hosts: Hosts) -> None:
         self._probed = probed
         self._hosts = hosts
 

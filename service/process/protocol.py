@@ -13,19 +13,19 @@ from service.edge.request import SECURITY_HEADERS
 from service.errors import MEDIA_TYPE, problem
 
 # As the parser sees it, which refuses line feeds alone.
-_END = re.compile(rb"\r?\n\r?\n")
-_LONGEST_HEAD = 16 * 1024
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_MAX_HEAD_BYTES = 16 * 1024
 # What one client sends is taken in such pieces, with others between them: of a pipeline or of
 # chunks of a byte each, the system's 256 KiB would hold up the event loop for a tenth of a second.
-_PIECE = 16 * 1024
+_READ_SIZE = 16 * 1024
 # Requests that wait on one connection for those before them; browsers send no second one at all.
-_MOST_WAITING = 64
+_MAX_PIPELINED_REQUESTS = 64
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 # As long as what it stands for: nothing that is counted by length may ever move.
-_IGNORED = b"\r\nignored"
-_NOT_HTTP = (400, "this is not HTTP as the service speaks it")
+_DISABLED_UPGRADE = b"\r\nignored"
+_MALFORMED = (400, "this is not HTTP as the service speaks it")
 # Between two looks at whether a client that sends no more is there to read.
-_SOUNDED_SECONDS = 0.5
+_CLIENT_CHECK_SECONDS = 0.5
 
 
 class Connections:
@@ -38,7 +38,7 @@ class Connections:
         # Those that wait for a request or for more of its body, by when something last came.
         self.idle: dict[HttpProtocol, None] = {}
 
-    def make_room(self, count: int) -> bool:
+    def evict_idle(self, count: int) -> bool:
         """Whether one more may stay beside ``count``: the one that was idle for longest makes way.
 
         Whoever floods the service with connections closes its own, not those that are in use.
@@ -68,12 +68,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._shared = connections
         self._head = b""  # until it is whole
         # Reads along while a head comes in pieces, so that what can be none need not end.
-        self._scout: httptools.HttpRequestParser | None = None
+        self._head_checker: httptools.HttpRequestParser | None = None
         self._in_message = self._in_body = False
-        self._fruitless = 0  # bytes since the parser last made anything of them
+        self._bytes_without_progress = 0  # bytes since the parser last made anything of them
         self._refused = False
-        self._closing: asyncio.TimerHandle | None = None
-        self._sounding: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._client_check: asyncio.TimerHandle | None = None
 
     @property
     def is_served(self) -> bool:
@@ -85,22 +85,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See ``asyncio.Protocol.connection_made``."""
-        room = self._shared.make_room(len(self.connections))
+        room = self._shared.evict_idle(len(self.connections))
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # asyncio's own, which says what it asks the system for
-            transport.max_size = _PIECE
+            transport.max_size = _READ_SIZE
         if not room:
             transport.abort()
             return
-        self._note_turn()
-        self._give_time()
+        self._update_idle()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See ``asyncio.Protocol.connection_lost``."""
         self._shared.idle.pop(self, None)
-        self._take_time()
-        if self._sounding:
-            self._sounding.cancel()
+        self._cancel_timer()
+        if self._client_check:
+            self._client_check.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -110,21 +110,21 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._in_message:
             self._unset_keepalive_if_required()
             came, data = data, self._head + data
-            end = _END.search(data, max(0, len(self._head) - 3))
-            if (end.start() if end else len(data)) > _LONGEST_HEAD:
-                self._refuse_length()
+            end = _HEAD_END.search(data, max(0, len(self._head) - 3))
+            if (end.start() if end else len(data)) > _MAX_HEAD_BYTES:
+                self._refuse_long_head()
                 return
             if not end:
-                self._begin_head(came)
+                self._buffer_head(came)
                 return
             self._head = b""
-            data = _UPGRADE.sub(_IGNORED, data[: end.start()]) + data[end.start() :]
-        self._fruitless += len(data)
+            data = _UPGRADE.sub(_DISABLED_UPGRADE, data[: end.start()]) + data[end.start() :]
+        self._bytes_without_progress += len(data)
         super().data_received(data)
-        if self._in_message and self._fruitless > _LONGEST_HEAD:
-            self._refuse_length()
+        if self._in_message and self._bytes_without_progress > _MAX_HEAD_BYTES:
+            self._refuse_long_head()
         elif self._in_message and not self._in_body:  # a head that came behind another request
-            self._give_time()
+            self._start_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more, which does not say that it reads no more (RFC 9112, 9.6)."""
@@ -134,8 +134,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
-        if self._sounding is None and self.cycle.scope["http_version"] == "1.1":
-            self._sounding = self.loop.call_later(_SOUNDED_SECONDS, self._sound)
+        if self._client_check is None and self.cycle.scope["http_version"] == "1.1":
+            self._client_check = self.loop.call_later(_CLIENT_CHECK_SECONDS, self._check_client)
         return True
 
     def on_message_begin(self) -> None:
@@ -150,32 +150,32 @@ class HttpProtocol(HttpToolsProtocol):
             ValueError: which ends the parsing; it has been refused.
         """
         version = self.parser.get_http_version()
-        if fault := self._fault(version):
+        if fault := self._head_error(version):
             self._refuse(*fault)
             raise ValueError(fault[1])
         self.expect_100_continue &= version != "1.0"  # whose clients would not know it
         if not self.url.startswith((b"/", b"*")):
-            self._split_target()
+            self._resolve_target()
         super().on_headers_complete()
         self._in_body = True
-        self._fruitless = 0
-        self._note_turn()
-        self._take_time()
+        self._bytes_without_progress = 0
+        self._update_idle()
+        self._cancel_timer()
 
     def on_body(self, body: bytes) -> None:
         """See the parser."""
-        self._fruitless = 0
-        self._note_turn()
+        self._bytes_without_progress = 0
+        self._update_idle()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """What follows is the head of another."""
         self._in_message = self._in_body = False
-        self._fruitless = 0
-        self._note_turn()
+        self._bytes_without_progress = 0
+        self._update_idle()
         if self.cycle.response_complete:  # and this was what nobody wanted
-            self._take_time()
-            self._wait()
+            self._cancel_timer()
+            self._await_client()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -183,28 +183,28 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        self._note_turn()
+        self._update_idle()
         if self.cycle.response_complete:
-            self._wait()
+            self._await_client()
 
     def send_400_response(self, msg: str) -> None:
         """See ``HttpToolsProtocol.send_400_response``."""
         if not self._refused:
-            self._refuse(*_NOT_HTTP)
+            self._refuse(*_MALFORMED)
 
-    def _begin_head(self, came: bytes) -> None:
+    def _buffer_head(self, came: bytes) -> None:
         """Waits for the rest of a head, unless what has come cannot be the beginning of one."""
-        if self._scout is None or not self._head:
-            self._scout = httptools.HttpRequestParser(object())
+        if self._head_checker is None or not self._head:
+            self._head_checker = httptools.HttpRequestParser(object())
         self._head += came
         try:
-            self._scout.feed_data(came)
+            self._head_checker.feed_data(came)
         except httptools.HttpParserError:
-            self._refuse(*_NOT_HTTP)
+            self._refuse(*_MALFORMED)
         else:
-            self._give_time()
+            self._start_timer()
 
-    def _fault(self, version: str) -> tuple[int, str] | None:
+    def _head_error(self, version: str) -> tuple[int, str] | None:
         """Why the head of a request is refused, if it is: a status and a sentence."""
         codings = [
             value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"
@@ -221,11 +221,11 @@ class HttpProtocol(HttpToolsProtocol):
             return 400, "proxies do not agree on where the body would end"
         if codings not in ([], [b"chunked"]):
             return 501, "chunked is the one transfer coding that the service reads"
-        if len(self.pipeline) >= _MOST_WAITING:
+        if len(self.pipeline) >= _MAX_PIPELINED_REQUESTS:
             return 400, "too many requests wait on this connection"
         return None
 
-    def _split_target(self) -> None:
+    def _resolve_target(self) -> None:
         """Of a target that names a host, that host counts and no ``Host`` (RFC 9112, 3.2.2)."""
         target = urlsplit(self.url)
         self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
@@ -234,48 +234,48 @@ class HttpProtocol(HttpToolsProtocol):
             (name, host if name == b"host" else value) for name, value in self.headers
         ]
 
-    def _note_turn(self) -> None:
+    def _update_idle(self) -> None:
         """Puts it last among those that wait for their client, or takes it out of them."""
         self._shared.idle.pop(self, None)
         answered = self.cycle is None or self.cycle.response_complete
         if answered or (self._in_body and not self.pipeline):
             self._shared.idle[self] = None
 
-    def _wait(self) -> None:
+    def _await_client(self) -> None:
         if self._in_message or self.timeout_keep_alive_task is None:
-            self._give_time()
+            self._start_timer()
 
-    def _sound(self) -> None:
+    def _check_client(self) -> None:
         """Has the system find out whether a client that sends no more has left altogether.
 
         Both look the same until something is sent: only then does the other side say that nobody is
         there, and the next write fails. Any client has to skip a 100 (RFC 9110, 15.2.1).
         """
-        self._sounding = None
+        self._client_check = None
         if self.cycle.response_complete or self.transport.is_closing():
             return
         if not self.pipeline and not self.cycle.response_started:
             self.transport.write(STATUS_LINE[100] + b"\r\n")
-        self._sounding = self.loop.call_later(_SOUNDED_SECONDS, self._sound)
+        self._client_check = self.loop.call_later(_CLIENT_CHECK_SECONDS, self._check_client)
 
-    def _give_time(self) -> None:
-        if not self._closing:
-            self._closing = self.loop.call_later(self._shared.seconds, self._on_late)
+    def _start_timer(self) -> None:
+        if not self._timer:
+            self._timer = self.loop.call_later(self._shared.seconds, self._on_timeout)
 
-    def _take_time(self) -> None:
-        if self._closing:
-            self._closing.cancel()
-            self._closing = None
+    def _cancel_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
-    def _on_late(self) -> None:
-        self._closing = None
+    def _on_timeout(self) -> None:
+        self._timer = None
         if self._head or self._in_message:
             self._refuse(408, f"the request did not come within {self._shared.seconds:g} s")
         else:
             self.transport.close()
 
-    def _refuse_length(self) -> None:
-        self._refuse(431, f"the head is longer than {_LONGEST_HEAD} bytes")
+    def _refuse_long_head(self) -> None:
+        self._refuse(431, f"the head is longer than {_MAX_HEAD_BYTES} bytes")
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answers what is being read and closes; answers to what came before it go first."""

@@ -22,8 +22,7 @@ from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
 from service.metrics import DIRECTORY_VARIABLE, empty_directory
 from service.process.logs import configure_logging
-from service.process.probes import MOST_CONNECTIONS as PROBE_CONNECTIONS
-from service.process.probes import Probed, ProbeServer
+from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
 from service.settings import Settings, unknown_variables
 from service.state import Service
@@ -31,12 +30,12 @@ from service.state import Service
 logger = logging.getLogger(__name__)
 
 # Those that a process has open beside its connections, with much to spare.
-_FILES = 128
+_RESERVED_DESCRIPTORS = 128
 # Connections that the system holds until they are taken, and those taken in one turn of the event
 # loop, which asyncio has one number for: a flood of connections is not to come before all else.
-_WAITING_CONNECTIONS = 2048
-_TAKEN_CONNECTIONS = 64
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LISTEN_BACKLOG = 2048
+_ACCEPTS_PER_TURN = 64
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ListeningSocket(socket.socket):
@@ -57,7 +56,7 @@ class ListeningSocket(socket.socket):
         try:
             return super().accept()
         except OSError as error:
-            self._exhausted = error.errno in _EXHAUSTED
+            self._exhausted = error.errno in _OUT_OF_DESCRIPTORS
             raise
 
 
@@ -72,21 +71,23 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._closes_at = math.inf
-        self._last = threading.Timer(0, _leave)
+        self._exit_timer = threading.Timer(0, _force_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not ready at once, closing after ``drain_seconds``; a second signal ends the wait.
 
-        Whatever still hangs when ``ending_seconds`` more have passed ends with the process.
+        Whatever still hangs when ``shutdown_seconds`` more have passed ends with the process.
         """
         seconds = 0.0 if self._service.draining else self._service.settings.drain_seconds
         self._service.draining = True
         logger.info("shutting down in %g s", seconds)
         self._closes_at = time.monotonic() + seconds
-        self._last.cancel()
-        self._last = threading.Timer(seconds + ending_seconds(self._service.settings), _leave)
-        self._last.daemon = True
-        self._last.start()
+        self._exit_timer.cancel()
+        self._exit_timer = threading.Timer(
+            seconds + shutdown_seconds(self._service.settings), _force_exit
+        )
+        self._exit_timer.daemon = True
+        self._exit_timer.start()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens, and has two things done by the system that the event loop cannot.
@@ -101,7 +102,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             for listening in server.sockets:
                 with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
-                    queue.listen(_WAITING_CONNECTIONS)
+                    queue.listen(_LISTEN_BACKLOG)
         if sys.platform == "linux":
             milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
             for server in self.servers:
@@ -122,20 +123,20 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def ending_seconds(settings: Settings) -> float:
+def shutdown_seconds(settings: Settings) -> float:
     """How long a process may take to end once it no longer waits for a balancer."""
     return math.ceil(settings.deadline_seconds) + 1
 
 
-def _leave() -> None:
+def _force_exit() -> None:
     logger.warning("the process ends with work that does not")
     logging.shutdown()
     os._exit(0)
 
 
-def server(settings: Settings, service: Service) -> Server:
+def build_server(settings: Settings, service: Service) -> Server:
     """A server of the whole application, not yet running."""
-    connections = Connections(most_connections(settings), settings.deadline_seconds)
+    connections = Connections(raise_descriptor_limit(settings), settings.deadline_seconds)
     config = uvicorn.Config(
         create_app(settings, service, _hosts(settings)),
         # uvloop is no faster here, and under overload it lets some connections wait for seconds
@@ -146,7 +147,7 @@ def server(settings: Settings, service: Service) -> Server:
         access_log=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        backlog=_TAKEN_CONNECTIONS,
+        backlog=_ACCEPTS_PER_TURN,
         timeout_keep_alive=settings.keep_alive_seconds,
         # What is in flight has an answer or a 504 by then; what is left is a stalled client.
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
@@ -157,10 +158,10 @@ def server(settings: Settings, service: Service) -> Server:
     return Server(config, service)
 
 
-def most_connections(settings: Settings) -> int:
+def raise_descriptor_limit(settings: Settings) -> int:
     """As many as the settings say, or the fewer that the system has files for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    others = _FILES + (PROBE_CONNECTIONS if settings.probe_port else 0)
+    others = _RESERVED_DESCRIPTORS + (MAX_PROBE_CONNECTIONS if settings.probe_port else 0)
     wanted = settings.max_connections + others
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -172,7 +173,7 @@ def most_connections(settings: Settings) -> int:
     return most
 
 
-def begin(settings: Settings) -> None:
+def prepare_process(settings: Settings) -> None:
     """What comes before anything is served, in the process that starts it all.
 
     Raises:
@@ -223,14 +224,14 @@ def listening_socket(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(_WAITING_CONNECTIONS)
+        listening.listen(_LISTEN_BACKLOG)
     except OSError:
         listening.close()
         raise
     return listening
 
 
-def address(listening: socket.socket) -> str:
+def socket_address(listening: socket.socket) -> str:
     """Host and port, as in a URL."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -247,17 +248,17 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigError: a port cannot be had.
     """
-    begin(settings)
+    prepare_process(settings)
     service = Service(settings)
     probes = probe_server(settings, service)
     listening = listen(settings)
-    logger.info("Service running on http://%s", address(listening))
-    server(settings, service).run(sockets=[listening])
+    logger.info("Service running on http://%s", socket_address(listening))
+    build_server(settings, service).run(sockets=[listening])
     if probes:
         probes.close()
 
 
-def probe_server(settings: Settings, probed: Probed) -> ProbeServer | None:
+def probe_server(settings: Settings, probed: ProbeTarget) -> ProbeServer | None:
     """The probes on a port of their own, if the settings name one.
 
     Raises:

@@ -24,7 +24,14 @@ from model.errors import ConfigError
 from service.inference.batcher import HANG_SECONDS
 from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
 from service.process.logs import configure_logging
-from service.process.server import address, begin, ending_seconds, listen, probe_server, server
+from service.process.server import (
+    build_server,
+    listen,
+    prepare_process,
+    probe_server,
+    shutdown_seconds,
+    socket_address,
+)
 from service.schemas import Health
 from service.settings import Settings
 from service.state import Service
@@ -35,7 +42,7 @@ logger = logging.getLogger(__name__)
 _RESTART_SECONDS = 1.0
 _START_SECONDS = 120.0
 # Heartbeats come every second; after so many without one nothing is said of a worker any more.
-_FRESH_SECONDS = 5.0
+_STALE_AFTER_SECONDS = 5.0
 
 _DIRECTORY_PREFIX = "sentiment-metrics-"
 
@@ -58,7 +65,10 @@ class SharedHeartbeat:
     @property
     def ready(self) -> bool:
         """Whether the worker took requests when it was last heard of."""
-        return bool(self._ready.value) and time.monotonic() - self._recorded.value < _FRESH_SECONDS
+        return (
+            bool(self._ready.value)
+            and time.monotonic() - self._recorded.value < _STALE_AFTER_SECONDS
+        )
 
     @property
     def stopped(self) -> bool:
@@ -82,7 +92,7 @@ class Supervisor:
     @property
     def address(self) -> str:
         """Where the workers listen."""
-        return address(self._socket)
+        return socket_address(self._socket)
 
     def health(self) -> Health:
         """Ready while at least one worker is."""
@@ -101,8 +111,8 @@ class Supervisor:
     def run(self) -> None:
         """Serves until a signal ends it."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
-        signal.signal(signal.SIGHUP, self._pass_reload_on)
+            signal.signal(number, self._forward_stop)
+        signal.signal(signal.SIGHUP, self._forward_reload)
         probes = probe_server(self._settings, self)
         logger.info("Workers running on http://%s", self.address)
         self._start_missing()
@@ -121,7 +131,7 @@ class Supervisor:
                     worker.kill()
                     worker.join()
                 if not worker.is_alive():
-                    self._end(worker)
+                    self._reap(worker)
             self._start_missing()
         if probes:
             probes.close()
@@ -137,7 +147,9 @@ class Supervisor:
 
     def _start(self) -> None:
         heartbeat = SharedHeartbeat()
-        worker = _spawning.Process(target=_work, args=(self._settings, self._socket, heartbeat))
+        worker = _spawning.Process(
+            target=_run_worker, args=(self._settings, self._socket, heartbeat)
+        )
         # It inherits the mask: while it imports, SIGHUP waits and does not end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
@@ -148,7 +160,7 @@ class Supervisor:
         if self._draining:  # a signal came before the worker was known
             worker.terminate()
 
-    def _end(self, worker: SpawnProcess) -> None:
+    def _reap(self, worker: SpawnProcess) -> None:
         assert worker.pid is not None
         del self._workers[worker]
         worker_ended(worker.pid)
@@ -156,15 +168,15 @@ class Supervisor:
             logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
             time.sleep(_RESTART_SECONDS)
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+    def _forward_stop(self, number: int, frame: FrameType | None) -> None:
         seconds = 0.0 if self._draining else self._settings.drain_seconds
         # A worker that can still do so ends by itself before.
-        self._ends_at = time.monotonic() + seconds + ending_seconds(self._settings) + 0.5
+        self._ends_at = time.monotonic() + seconds + shutdown_seconds(self._settings) + 0.5
         self._draining = True
         for worker in self._workers:
             worker.terminate()
 
-    def _pass_reload_on(self, number: int, frame: FrameType | None) -> None:
+    def _forward_reload(self, number: int, frame: FrameType | None) -> None:
         for worker in self._workers:
             if worker.pid is not None:
                 with suppress(ProcessLookupError):  # it has just ended
@@ -187,7 +199,7 @@ def supervise(settings: Settings) -> None:
                 f"{error.strerror}; let TMPDIR or {DIRECTORY_VARIABLE} name one that can be written"
             ) from None
         os.environ[DIRECTORY_VARIABLE] = directory
-    begin(settings)
+    prepare_process(settings)
     try:
         Supervisor(settings).run()
     finally:
@@ -203,7 +215,7 @@ def _metrics_directory() -> tuple[str, int | None]:
     parent = Path(tempfile.gettempdir())
     for left in parent.glob(f"{_DIRECTORY_PREFIX}*"):
         with suppress(OSError):  # another keeps it, or it is nothing of ours
-            descriptor = _keep(left)
+            descriptor = _lock_directory(left)
             try:
                 if os.fstat(descriptor).st_uid == os.geteuid():
                     shutil.rmtree(left, ignore_errors=True)
@@ -212,12 +224,12 @@ def _metrics_directory() -> tuple[str, int | None]:
     made = Path(tempfile.mkdtemp(prefix=f".{_DIRECTORY_PREFIX}"))
     kept = None
     with suppress(OSError):  # a file system without locks, where none is ever removed
-        kept = _keep(made)
+        kept = _lock_directory(made)
     # Under a name that others look for, now that it is kept.
     return str(made.rename(parent / made.name.removeprefix("."))), kept
 
 
-def _keep(directory: Path) -> int:
+def _lock_directory(directory: Path) -> int:
     """Locks a directory, for as long as the descriptor is open or the process lives.
 
     Raises:
@@ -232,13 +244,13 @@ def _keep(directory: Path) -> int:
     return descriptor
 
 
-def _work(settings: Settings, listening: socket.socket, heartbeat: SharedHeartbeat) -> None:
+def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedHeartbeat) -> None:
     """What a worker process does."""
     # A terminal signals its whole group; the supervisor passes it on once.
     os.setpgrp()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    threading.Thread(target=_follow_supervisor, daemon=True).start()
+    threading.Thread(target=_exit_with_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
     try:
         reserve_files(os.getpid())
@@ -250,10 +262,10 @@ def _work(settings: Settings, listening: socket.socket, heartbeat: SharedHeartbe
         )
         sys.exit(1)
     service = Service(settings, heartbeat=heartbeat)
-    server(settings, service).run(sockets=[listening])
+    build_server(settings, service).run(sockets=[listening])
 
 
-def _follow_supervisor() -> None:
+def _exit_with_supervisor() -> None:
     supervisor = multiprocessing.parent_process()
     assert supervisor is not None
     supervisor.join()

@@ -22,7 +22,7 @@ from service.inference.outcome import prediction_of
 from service.model_registry import LoadedModel
 from service.routes.report import report
 from service.schemas import LIMITED_ITEMS, Text
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 from service.state import client_of, service_of
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -39,7 +39,7 @@ def _only(value: Any) -> Any:
 # Where a protocol has lists in its list, each holds one text.
 Texts = Annotated[
     list[Annotated[Text, BeforeValidator(_only)]],
-    Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
+    Field(min_length=1, max_length=MAX_BATCH_ITEMS, fail_fast=True),
     LIMITED_ITEMS,
 ]
 

@@ -23,7 +23,7 @@ from service.routes.compat.adapter import (
     request_schema,
 )
 from service.routes.model_route import STATUSES, ModelRoute
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 from service.state import CurrentService, Service, service_of
 
 _HEADER = "inference-header-content-length"
@@ -212,8 +212,8 @@ def _unpack(binary: bytes) -> list[str]:
     texts: list[str] = []
     start = 0
     while start < len(binary):
-        if len(texts) == LARGEST_BATCH:
-            raise TooManyItemsError(f"more than {LARGEST_BATCH} texts were sent")
+        if len(texts) == MAX_BATCH_ITEMS:
+            raise TooManyItemsError(f"more than {MAX_BATCH_ITEMS} texts were sent")
         end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         if end > len(binary):
             raise UnreadableBodyError("the binary data ends inside a text")

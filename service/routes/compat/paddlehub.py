@@ -12,7 +12,7 @@ from service.errors import Problem
 from service.routes.compat.adapter import Adapter, binary_probabilities, classify, error_responses
 from service.routes.model_route import STATUSES, JsonModelRoute
 from service.schemas import LIMITED_ITEMS, Probability, Text
-from service.settings import LARGEST_BATCH
+from service.settings import MAX_BATCH_ITEMS
 from service.state import service_of
 
 router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=JsonModelRoute)
@@ -23,7 +23,7 @@ class SentaRequest(BaseModel):
 
     texts: Annotated[
         list[Text],
-        Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
+        Field(min_length=1, max_length=MAX_BATCH_ITEMS, fail_fast=True),
         LIMITED_ITEMS,
     ]
 
