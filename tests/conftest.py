@@ -1,12 +1,8 @@
-"""What the tests share: sentences written for them, and a small model that was really trained."""
+"""Fixtures that the tests share, among them a small model that was really trained."""
 
-import csv
-import itertools
 import os
 import sys
-import threading
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +12,14 @@ from hypothesis import HealthCheck, settings
 
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
-from model.engines import Engine, Logits
 from model.training.run import train
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
+from tests.support.artifacts import SHIPPED
+from tests.support.http import wait_ready
+from tests.support.texts import sentences, write_csv
 
-SHIPPED = Path(__file__).parent.parent / "model" / "artifacts" / "zh-general"
-
-# However busy the machine is: no refusal but those that a test makes, and clients that wait.
-PATIENT = {
-    "SENTIMENT_MAX_QUEUE_SECONDS": "60",
-    "SENTIMENT_DEADLINE_SECONDS": "60",
-    "SENTIMENT_STREAM_IDLE_SECONDS": "60",
-}
 for what in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, what, 60.0)
 
@@ -62,41 +52,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _may_start_processes = True
 
 
-_SUBJECTS = [
-    "房间",
-    "早餐",
-    "手机",
-    "电影",
-    "服务",
-    "客服",
-    "物流",
-    "酒店",
-    "屏幕",
-    "味道",
-    "老师",
-    "这本书",
-]
-_PRAISE = ["很好", "非常满意", "太棒了", "特别喜欢", "真不错", "超出预期"]
-_BLAME = ["很差", "非常失望", "太糟糕了", "特别讨厌", "真不好", "一塌糊涂"]
-_FACTS = ["在三楼", "周三上午开始", "今天发布", "由两部分组成", "下个月更新", "位于市中心"]
-
-
-def sentences() -> list[tuple[str, str]]:
-    """216 labelled sentences, small enough to be learnt in seconds."""
-    kinds = {"positive": _PRAISE, "negative": _BLAME, "neutral": _FACTS}
-    return [
-        (f"{subject}{end}", label)
-        for label, ends in kinds.items()
-        for subject, end in itertools.product(_SUBJECTS, ends)
-    ]
-
-
-def write_csv(path: Path, rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
 @pytest.fixture(autouse=True)
 def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
@@ -110,33 +65,6 @@ def _training_takes_one_thread() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model.training.run.available_cpus", lambda: 1)
         yield
-
-
-class HeldEngine:
-    """The engine of a classifier, which runs only once it is released."""
-
-    name = "held"
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.entered = threading.Event()
-        self.released = threading.Event()
-        self.running = self.runs = 0
-
-    def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
-        self.entered.set()
-        self.running += 1
-        self.released.wait(120)
-        self.runs += 1
-        return self._engine.logits(batch)
-
-
-def wait_ready(client: TestClient) -> None:
-    for _ in range(1200):
-        if client.get("/readyz").status_code == 200:
-            return
-        time.sleep(0.05)
-    raise AssertionError(client.get("/health").text)
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,13 @@ from model.classifier import CHUNK_TEXTS
 from model.errors import BlankTextError, ClusterError
 from model.progress import Progress
 from service.settings import SHIPPED_MODEL
-from tests.conftest import sentences
 from tests.support.clock import wait_for
+from tests.support.repository import ROOT
+from tests.support.texts import sentences
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-ROOT = Path(__file__).parent.parent
 SERVE = ROOT / "deploy" / "ray" / "serve.yaml"
 ADDRESS = "http://127.0.0.1:8123"
 

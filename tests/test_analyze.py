@@ -14,9 +14,10 @@ from service.app import create_app
 from service.errors import DeadlineError
 from service.inference.batcher import Batcher
 from service.settings import load_settings
-from tests.conftest import SHIPPED, HeldEngine, wait_ready
-from tests.test_api import BLANK_TEXTS, assert_problem
-from tests.test_batcher import unobserved
+from tests.support.artifacts import SHIPPED
+from tests.support.held import HeldEngine, unobserved
+from tests.support.http import assert_problem, wait_ready
+from tests.support.texts import BLANK_TEXTS
 
 TEXT = "房間很乾淨！🪗服務也好，\n就是ＡＰＰ太差…下次不來了。[泪]"
 

@@ -16,15 +16,9 @@ from model.errors import BLANK
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import HeldEngine, wait_ready
-
-TEXT = "房间很好"
-JSON = {"content-type": "application/json"}
-# White space, invisible characters, and markup alone.
-BLANK_TEXTS = (
-    *("", " ", "\n", "\u3000\t", "\x00", "\u200b", "&nbsp;", "<br>", "&lt;br&gt;"),
-    *("https://t.cn/x", "<p class='a'>&#8203; @user </p>"),
-)
+from tests.support.held import HeldEngine
+from tests.support.http import JSON, assert_problem, wait_ready
+from tests.support.texts import BLANK_TEXTS, TEXT
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +27,6 @@ def client(tiny_artifact: Path) -> Iterator[TestClient]:
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_ready(client)
         yield client
-
-
-def assert_problem(response: Any, status: int, detail: str = "") -> dict[str, Any]:
-    """Checks the one error body and returns it."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(body)
-    assert body["status"] == status
-    assert body["request_id"] == response.headers["x-request-id"]
-    assert detail in body["detail"]
-    return body
 
 
 def test_one_text_is_answered_in_the_documented_form(client: TestClient) -> None:

@@ -28,7 +28,7 @@ from model.engines import EngineChoice, start_engine
 from model.errors import ArtifactError, SentimentError
 from model.network import SentimentNetwork
 from tests.support.clock import wait_for
-from tests.test_server import served
+from tests.support.process import served
 
 BINARY = ["weights.safetensors", "model.int8.onnx"]
 FILES = ["manifest.json", "vocab.txt", "stopwords.txt", "MODEL_CARD.md", *BINARY]

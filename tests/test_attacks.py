@@ -21,10 +21,12 @@ from bench.attacks.floods import ATTACKS, Attack, run
 from bench.attacks.shapes import CLOSED, SHAPES, Shape, post, request
 from bench.attacks.wire import Target, answers, connected
 from bench.serving.servers import kibibytes
+from tests.support.asgi import listening
 from tests.support.clock import wait_for
-from tests.test_http_rules import listening
-from tests.test_middleware import held_app
-from tests.test_server import log_lines, served, wait_ready
+from tests.support.held import held_app
+from tests.support.http import wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import served
 
 pytestmark = pytest.mark.process
 

@@ -13,17 +13,8 @@ from model.errors import BlankTextError
 from service.errors import DeadlineError, QueueFullError
 from service.inference.batcher import HANG_SECONDS, Batcher
 from service.settings import load_settings
-from tests.conftest import HeldEngine
 from tests.support.clock import until
-
-
-def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
-    engine = HeldEngine(classifier._engine)
-    return Classifier(classifier.artifact, engine, threads=1), engine
-
-
-def unobserved(windows: int) -> None:
-    """Nobody counts the runs."""
+from tests.support.held import HeldEngine, held, unobserved
 
 
 def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:

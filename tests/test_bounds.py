@@ -14,13 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import service.errors
 import service.schemas
 from bench.fuzz import POSTS
-from service.app import ADAPTERS, ROUTERS, create_api, create_app
-from service.edge.request import ModelPaths
+from service.app import create_app
 from service.errors import FieldError, field_errors
 from service.settings import MAX_BATCH_ITEMS, AdapterName, load_settings
-from service.state import Service
-from tests.conftest import wait_ready
-from tests.test_api import JSON, assert_problem
+from tests.support.adapters import whole_document
+from tests.support.http import JSON, assert_problem, wait_ready
 
 Schema = dict[str, Any]
 
@@ -34,13 +32,6 @@ _BOUNDS = {
     "boolean": (),
     "null": (),
 }
-
-
-def whole_document(**settings: Any) -> Schema:
-    """The document with every adapter."""
-    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
-    service = Service(load_settings(**settings))
-    return create_api(service, routers, ModelPaths(())).openapi()
 
 
 def requests(document: Schema) -> Iterator[tuple[str, Schema]]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_compat import ALL
-from tests.test_server import served, wait_ready
+from tests.support.adapters import ALL
+from tests.support.http import wait_ready
+from tests.support.process import served
 
 pytestmark = pytest.mark.process
 

@@ -10,7 +10,7 @@ from model import artifact as artifacts
 from model.errors import ConfigError
 from model.text.custom_words import CustomWords, read_custom_words
 from model.text.pipeline import TextPipeline
-from tests.conftest import SHIPPED
+from tests.support.artifacts import SHIPPED
 
 
 def write(path: Path, content: str) -> Path:

@@ -18,7 +18,7 @@ from model.corpora import (
     text_key,
 )
 from model.errors import DataError
-from tests.conftest import sentences, write_csv
+from tests.support.texts import sentences, write_csv
 
 
 def config(*sources: SourceConfig, blocklist: str | None = None) -> DataConfig:

@@ -4,7 +4,6 @@ import math
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -12,10 +11,9 @@ import pytest
 import yaml
 
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.process
-
-ROOT = Path(__file__).parent.parent
 
 
 def compose() -> dict[str, Any]:

@@ -22,8 +22,8 @@ from model.training.distil import (
 from model.training.finetune import distilled_loss, smoothed_loss
 from model.training.optimization import finish_step
 from model.training.run import train
-from tests.conftest import sentences
-from tests.test_train import small_config
+from tests.support.artifacts import small_config
+from tests.support.texts import sentences
 
 SOURCES = {"reviews": SourceConfig(name="reviews", train=())}
 CPU = torch.device("cpu")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -12,14 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 import httpx2
 import pytest
 
-pytestmark = [pytest.mark.docker, pytest.mark.process]
+from tests.support.process import free_port
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = [pytest.mark.docker, pytest.mark.process]
 
 
 def command(*arguments: str, **environment: str) -> str:
@@ -51,8 +50,7 @@ def container(image: str) -> Iterator[tuple[str, str]]:
     compose = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
     project = f"test-{uuid.uuid4().hex[:8]}"
     run = [*compose, "--project-name", project]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "SENTIMENT_PUBLISH": f"127.0.0.1:{port}",
         "SENTIMENT_IMAGE": image,

@@ -18,16 +18,12 @@ from model.evaluation.evaluate import in_chinese
 from service.app import create_app
 from service.cli import main
 from service.settings import load_settings, settings_table
-from tests.conftest import SHIPPED, wait_ready
-from tests.test_server import served
-from tests.test_server import wait_ready as wait_served
+from tests.support.artifacts import SHIPPED
+from tests.support.http import wait_ready
+from tests.support.process import served
+from tests.support.repository import ROOT, read
 
-ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.zh-CN.md"]
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_the_table_of_settings_is_the_settings_class() -> None:
@@ -200,7 +196,7 @@ def test_the_code_of_the_documents_runs(section: str, language: str, tmp_path: P
     text = read("docs/api.md").split(f"## {section}\n")[1].split("\n## ")[0]
     (block,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     with served(SHIPPED, tmp_path / "log") as (_, address):
-        wait_served(address)
+        wait_ready(address)
         host = address.removeprefix("http://")
         port = host.rsplit(":", 1)[1]
         code = block.replace("localhost:8000", host)

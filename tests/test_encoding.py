@@ -7,7 +7,7 @@ from model.classifier import Classifier
 from model.text.encoding import Encoder
 from model.text.pipeline import TextPipeline
 from model.text.vocabulary import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
-from tests.test_text import ANY_TEXT
+from tests.support.texts import ANY_TEXT
 
 VOCABULARY = Vocabulary([PADDING, UNKNOWN, "好吃", "不", "菜", "。", ",", "好"])
 ENCODER = Encoder(TextPipeline({"的", ","}), VOCABULARY, window=8)

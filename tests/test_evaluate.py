@@ -23,7 +23,8 @@ from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, 
 from model.evaluation.model_card import write_evaluation
 from model.training.model_card import TeacherNote, model_card
 from service.cli import main
-from tests.conftest import SHIPPED, sentences, write_csv
+from tests.support.artifacts import SHIPPED
+from tests.support.texts import sentences, write_csv
 
 needs_baselines = pytest.mark.skipif(
     not importlib.util.find_spec("fasttext") or not importlib.util.find_spec("snownlp"),

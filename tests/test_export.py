@@ -19,8 +19,8 @@ from model.corpora import Example
 from model.engines import OnnxEngine, TorchEngine
 from model.errors import ArtifactError, ExportError
 from model.training.export import export, network_in_int8
-from tests.conftest import sentences
 from tests.support.processors import emulated, output_of
+from tests.support.texts import sentences
 
 SOURCE = SourceConfig(name="reviews", train=())
 EXAMPLES = [

@@ -14,9 +14,8 @@ from service.inference.batcher import Batcher
 from service.inference.outcome import BatchOutcome
 from service.inference.throughput import Throughput
 from service.settings import load_settings
-from tests.conftest import HeldEngine
 from tests.support.clock import until
-from tests.test_batcher import held, unobserved
+from tests.support.held import HeldEngine, held, unobserved
 
 SHORT, LONG = "房间很好", "房间很好，" * 1500
 

@@ -21,12 +21,14 @@ import pytest
 
 from model.bulk.labelling import label_table
 from model.classifier import Classifier
-from tests.conftest import sentences
 from tests.support.clock import wait_for
-from tests.test_rolling import balancer, free_ports
-from tests.test_server import answers, log_lines, served, wait_ready
-from tests.test_tables import KINDS, many_texts, run
-from tests.test_workers import ready_workers, worker_ids
+from tests.support.http import answers, wait_ready
+from tests.support.logs import log_lines
+from tests.support.metrics import ready_workers
+from tests.support.process import balancer, free_port, free_ports, served, worker_ids
+from tests.support.repository import ROOT
+from tests.support.tables import KINDS, many_texts, run
+from tests.support.texts import sentences
 
 pytestmark = pytest.mark.process
 
@@ -245,7 +247,7 @@ def test_a_full_disk_under_the_log_holds_up_neither_start_nor_end(
 ) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this machine")
-    (port,) = free_ports(1)
+    port = free_port()
     settings = {"SENTIMENT_PORT": str(port), "SENTIMENT_MODEL": str(tiny_artifact)}
     with open("/dev/full", "wb") as full:
         process = subprocess.Popen(
@@ -321,7 +323,7 @@ def test_neither_working_nor_temporary_directory_is_needed(
 ) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(gone)
     gone.rmdir()
     try:

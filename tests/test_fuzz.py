@@ -20,9 +20,10 @@ from schemathesis.checks import (
 )
 
 from service.routes.stream import MEDIA_TYPES
-from tests.conftest import SHIPPED
-from tests.test_bounds import whole_document
-from tests.test_server import served, wait_ready
+from tests.support.adapters import whole_document
+from tests.support.artifacts import SHIPPED
+from tests.support.http import wait_ready
+from tests.support.process import served
 
 pytestmark = pytest.mark.process
 

@@ -16,10 +16,10 @@ from service.errors import MisdirectedRequestError
 from service.process.server import build_server
 from service.settings import AdapterName, load_settings
 from service.state import Service
-from tests.conftest import wait_ready
-from tests.test_api import TEXT, assert_problem
-from tests.test_compat import FORMS, INFER, Form, assert_said, each_form
-from tests.test_middleware import access_lines
+from tests.support.adapters import FORMS, INFER, Form, assert_said, each_form
+from tests.support.http import assert_problem, wait_ready
+from tests.support.logs import access_lines
+from tests.support.texts import TEXT
 
 LOOPBACK = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8000"]
 ELSEWHERE = [

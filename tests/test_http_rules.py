@@ -6,28 +6,24 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.server import ServerState
 
-from bench.attacks.wire import Connection, Target, connected
+from bench.attacks.wire import Connection, connected
 from service.app import ADAPTERS
-from service.process.protocol import Connections, HttpProtocol
+from tests.support.adapters import BAIDU
+from tests.support.asgi import listening
 from tests.support.clock import until
-from tests.test_compat import BAIDU
-from tests.test_middleware import held_app
-from tests.test_probes import free_port
-from tests.test_server import log_lines, served, wait_ready
+from tests.support.held import held_app
+from tests.support.http import wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import free_port, served
 
 pytestmark = pytest.mark.process
 
@@ -452,28 +448,6 @@ def test_a_client_that_sends_no_more_gets_the_same_answer_as_any(
     answer = wire.ask(to_model(path, body, version))
     assert statuses(answer)[-1] == 200
     assert b"positive" in answer or b"sentiment" in answer
-
-
-@asynccontextmanager
-async def listening(app: ASGIApp, most: int = 100) -> AsyncIterator[Target]:
-    """The application in this process, at a port that has so many connections."""
-    loop = asyncio.get_running_loop()
-    config = uvicorn.Config(
-        app,
-        http=partial(HttpProtocol, Connections(most, 600)),  # type: ignore[arg-type]
-        log_config=None,
-    )
-    config.load()
-    state = ServerState()
-    protocol = partial(config.http_protocol_class, config=config, server_state=state, app_state={})  # type: ignore[call-arg]
-    server = await loop.create_server(protocol, "127.0.0.1", 0)
-    try:
-        yield Target(*server.sockets[0].getsockname())
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        await asyncio.gather(*state.tasks)
 
 
 @pytest.mark.parametrize(("path", "body"), TO_MODEL[:4])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.settings import MAX_BATCH_ITEMS
-from tests.test_api import assert_problem
+from tests.support.http import assert_problem
 
 _SIZE = 2 * 1024 * 1024 - 16
 _HOSTILE = ["0,", "[],", "{},", '"",', '{"a":0},', "[[0]],", '"a":0,', "1e5,", 'null,"",', '""']

@@ -28,15 +28,15 @@ from service.process.server import prepare_process
 from service.rate_limit import Headers, RateLimit
 from service.settings import AdapterName, load_settings
 from service.state import Service
-from tests.conftest import SHIPPED, wait_ready
+from tests.support.adapters import BAIDU, FORMS, Form, assert_said, each_form
+from tests.support.artifacts import SHIPPED
+from tests.support.asgi import post, unreadable
 from tests.support.clock import wait_for
-from tests.test_api import JSON, TEXT, assert_problem
-from tests.test_compat import BAIDU, FORMS, Form, assert_said, each_form
-from tests.test_middleware import access_lines, post, unreadable
-from tests.test_probes import ask, free_port
-from tests.test_server import log_lines, served
-from tests.test_server import wait_ready as wait_served
-from tests.test_service_metrics import scrape
+from tests.support.http import JSON, ask, assert_problem, wait_ready
+from tests.support.logs import access_lines, log_lines
+from tests.support.metrics import scrape
+from tests.support.process import free_port, served
+from tests.support.texts import TEXT
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY, TOMORROW = TODAY - timedelta(days=1), TODAY + timedelta(days=1)
@@ -349,7 +349,7 @@ def test_baidu_aip_with_a_key(tmp_path: Path, keys_file: Path) -> None:
     aip = pytest.importorskip("aip")
     settings = {"SENTIMENT_API_KEYS_FILE": str(keys_file), "SENTIMENT_COMPAT": "baidu"}
     with served(SHIPPED, tmp_path / "log", **settings) as (_, address):
-        wait_served(address)
+        wait_ready(address)
         client = aip.AipNlp("", "", SHOP)
         client._AipBase__accessTokenUrl = f"{address}/oauth/2.0/token"
         client._AipNlp__sentimentClassifyUrl = f"{address}{BAIDU}"
@@ -463,7 +463,7 @@ def test_a_running_service_takes_a_new_key_and_drops_an_old_one(
     settings = {"SENTIMENT_API_KEYS_FILE": str(path), "SENTIMENT_HOST": "0.0.0.0"}
     with served(tiny_artifact, tmp_path / "log", **settings) as (_, address):
         address = address.replace("0.0.0.0", "127.0.0.1")
-        wait_served(address)
+        wait_ready(address)
         model = f"{address}/v1/model"
         assert httpx2.get(model, headers=bearer(SHOP)).status_code == 200
         path.write_text(DESK_LINE)

@@ -1,112 +1,25 @@
 """The outermost layer: what it refuses unread, whom it stops working for, what it logs."""
 
 import asyncio
-import itertools
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import ASGIApp, Message, Receive
+from starlette.types import Message
 
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import HeldEngine
+from tests.support.asgi import BODY, body_then, part, post, sends, unreadable
 from tests.support.clock import until
-from tests.test_api import JSON, TEXT, assert_problem
+from tests.support.held import held_app
+from tests.support.http import assert_problem
+from tests.support.logs import access_lines
+from tests.support.texts import TEXT
 
 GET_PATHS = ["/livez", "/readyz", "/health", "/metrics", "/v1/model", "/docs", "/openapi.json"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@asynccontextmanager
-async def held_app(
-    tiny_artifact: Path, **changes: float
-) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
-    """An application with room for two texts, whose engine waits to be released."""
-    limits = {"max_queue_texts": 2, "max_items": 2, "deadline_seconds": 60, "threads": 1, **changes}
-    settings = load_settings(model=tiny_artifact, **limits)
-    service = Service(settings)
-    await service.load()
-    model = service.ready_model()
-    engine = HeldEngine(model.classifier._engine)
-    model.classifier._engine = engine
-    try:
-        yield create_app(settings, service), service, engine
-    finally:
-        engine.released.set()
-        await model.batcher.close()
-
-
-_numbers = itertools.count()
-
-
-async def post(app: ASGIApp, receive: Receive, path: str = "/v1/predict", **headers: str) -> int:
-    """The status of a request of a new client, whose body and whose end ``receive`` tells."""
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    all_headers = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"a")]
-        + [(name.encode(), value.encode()) for name, value in all_headers.items()],
-        "client": (f"client-{next(_numbers)}", 1),
-        "server": ("127.0.0.1", 80),
-    }
-    await app(scope, receive, send)
-    return int(sent[0]["status"])
-
-
-def body_then(left: asyncio.Event) -> Receive:
-    """A client that sends its body at once and goes away at ``left``."""
-    messages = [{"type": "http.request", "body": '{"text": "好"}'.encode(), "more_body": False}]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    return receive
-
-
-BODY = '{"text": "好"}'.encode()
-
-
-def sends(*messages: Message) -> Receive:
-    """A client that sends so much and then nothing more."""
-    left = list(messages)
-
-    async def receive() -> Message:
-        if left:
-            return left.pop(0)
-        await asyncio.Event().wait()
-        raise AssertionError("nothing comes")
-
-    return receive
-
-
-def part(body: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.request", "body": body, "more_body": more}
-
-
-async def unreadable() -> Message:
-    raise AssertionError("the body was read")
 
 
 @pytest.mark.parametrize("path", GET_PATHS)
@@ -272,12 +185,6 @@ def test_while_draining_a_connection_is_not_kept(client: TestClient, service: Se
     finally:
         service.draining = False
     assert client.get("/readyz").status_code == 200
-
-
-def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    return [
-        record.__dict__["fields"] for record in caplog.records if record.name == "service.access"
-    ]
 
 
 def test_a_log_line_tells_route_status_and_stages(

@@ -24,32 +24,16 @@ from service.routes.stream import MEDIA_TYPES
 from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import SHIPPED, HeldEngine, wait_ready
+from tests.support.artifacts import SHIPPED, turn, version_of
 from tests.support.clock import wait_for
-from tests.test_api import assert_problem
-from tests.test_server import log_lines, served
-from tests.test_server import wait_ready as wait_served
-from tests.test_service_metrics import samples
-from tests.test_workers import ready_workers
+from tests.support.held import HeldEngine
+from tests.support.http import assert_problem, wait_ready
+from tests.support.logs import log_lines
+from tests.support.metrics import ready_workers, reloads, samples
+from tests.support.process import served
 
 TEXT = {"text": "房间很好"}
 NDJSON = {"content-type": MEDIA_TYPES[0]}
-
-
-def version_of(artifact: Path, directory: Path, version: str) -> Path:
-    """A copy of an artifact under another version."""
-    shutil.copytree(artifact, directory)
-    path = directory / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**manifest, "version": version}), encoding="utf-8")
-    return directory
-
-
-def turn(link: Path, target: Path) -> None:
-    """Lets a symbolic link name another directory, at once."""
-    other = link.with_name("next")
-    other.symlink_to(target)
-    other.rename(link)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +109,6 @@ def test_the_same_model_twice_is_refused(
     monkeypatch.setenv("SENTIMENT_MODELS", str(SHIPPED))
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
     assert result.stdout == "the settings fit, and custom 0.1.0, zh-general 2.0.0 can be served\n"
-
-
-def reloads(address: str) -> tuple[float, float]:
-    counted = samples(httpx2.get(f"{address}/metrics").text)
-    name = "sentiment_model_reloads_total,outcome="
-    return counted[f"{name}succeeded"], counted[f"{name}failed"]
 
 
 @pytest.mark.process
@@ -293,7 +271,7 @@ def test_a_service_whose_artifact_was_broken_comes_back(
         wait_for(lambda: httpx2.get(f"{address}/health").json()["status"] == "failed")
         shutil.copytree(tiny_artifact, directory)
         process.send_signal(signal.SIGHUP)
-        wait_served(address)
+        wait_ready(address)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(60) == 0
 

@@ -20,10 +20,10 @@ from service.routes.model_route import ModelRoute
 from service.settings import load_settings
 from service.state import Service
 from tests.support.clock import wait_for
-from tests.test_probes import free_port
-from tests.test_server import answers, served, wait_ready
+from tests.support.http import answers, wait_ready
+from tests.support.process import free_port, served
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
 

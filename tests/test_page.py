@@ -25,8 +25,9 @@ from playwright.sync_api import (
 from service.api_keys import new_key
 from service.app import create_app
 from service.settings import load_settings
-from tests.conftest import PATIENT, SHIPPED
-from tests.test_server import served, wait_ready
+from tests.support.artifacts import SHIPPED
+from tests.support.http import wait_ready
+from tests.support.process import PATIENT, served
 
 pytestmark = pytest.mark.process
 

@@ -25,11 +25,11 @@ from service.app import ADAPTERS, ROUTERS, create_api
 from service.edge.request import ModelPaths
 from service.settings import Settings
 from service.state import Service
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.exhaustive
 
-_ROOT = Path(__file__).parent.parent
-_SOURCES = sorted(path for name in ("model", "service") for path in (_ROOT / name).rglob("*.py"))
+_SOURCES = sorted(path for name in ("model", "service") for path in (ROOT / name).rglob("*.py"))
 
 # Patterns that see nothing of a client's, and whose they are.
 OPERATORS = {
@@ -237,7 +237,7 @@ def _holds(members: Any, char: str) -> bool:
 
 
 def _module(path: Path) -> str:
-    return ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _found(name: str, value: object, seen: set[int]) -> Iterator[tuple[str, re.Pattern[Any]]]:

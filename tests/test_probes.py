@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx2
@@ -23,9 +22,11 @@ from service.process.probes import ProbeServer
 from service.process.server import listening_socket
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import SHIPPED
+from tests.support.artifacts import SHIPPED
 from tests.support.clock import wait_for
-from tests.test_server import QUEUE_OF_ONE_BATCH, log_lines, served, status, wait_ready
+from tests.support.http import ask, status, wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import QUEUE_OF_ONE_BATCH, free_port, served
 
 
 @pytest.fixture
@@ -34,16 +35,6 @@ def probes() -> Iterator[tuple[Service, int]]:
     server = ProbeServer(service, listening_socket("127.0.0.1", 0), Hosts(()))
     yield service, server.port
     server.close()
-
-
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 def test_a_probe_is_alive_while_nothing_is_loaded_and_not_ready(
@@ -149,12 +140,6 @@ def more_files() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 @pytest.mark.process

@@ -3,31 +3,26 @@
 import json
 import os
 import random
-import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import sentences
+from tests.support.artifacts import turn, version_of
 from tests.support.clock import wait_for
-from tests.test_models import reloads, turn, version_of
-from tests.test_server import answers, served, wait_ready
-from tests.test_workers import ready_workers
+from tests.support.http import answers, wait_ready
+from tests.support.metrics import ready_workers, reloads
+from tests.support.process import balancer, free_ports, served
+from tests.support.texts import sentences
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
-CONFIGURATION = Path(__file__).parent.parent / "deploy" / "haproxy" / "haproxy.cfg"
 REQUESTS = 20_000
 CLIENTS = 8
 DRAIN_SECONDS = 3
@@ -76,43 +71,6 @@ class Load:
             with self._lock:
                 self.outcomes[outcome] += 1
         connection.close()
-
-
-@contextmanager
-def balancer(directory: Path, ports: list[int], **changes: str) -> Iterator[int]:
-    """HAProxy with our configuration before the instances on these ports, and its own port.
-
-    ``changes`` are lines by the word that they begin with; an empty one is left out.
-    """
-    binary = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-    if binary is None:
-        pytest.skip("no haproxy on this machine; Debian's package of that name has it")
-    (port,) = free_ports(1)
-    text = CONFIGURATION.read_text(encoding="utf-8").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
-    for shipped, instance in zip(("127.0.0.1:8001", "127.0.0.1:8002"), ports, strict=True):
-        assert shipped in text
-        text = text.replace(shipped, f"127.0.0.1:{instance}")
-    for word, line in changes.items():
-        text, count = re.subn(rf"^    {word}.*$", line and f"    {line}", text, flags=re.MULTILINE)
-        assert count == 1, word
-    path = directory / "haproxy.cfg"
-    path.write_text(text, encoding="utf-8")
-    with (directory / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen([binary, "-db", "-f", path], stdout=log, stderr=log)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [item.getsockname()[1] for item in sockets]
 
 
 def start(port: int, model: Path, log: Path, drain: int) -> subprocess.Popen[bytes]:

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -19,66 +18,11 @@ import httpx2
 import pytest
 
 from tests.support.clock import wait_for
+from tests.support.http import answers, status, wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import QUEUE_OF_ONE_BATCH, served
 
 pytestmark = pytest.mark.process
-
-# A queue of one batch is saturated for as long as that batch runs.
-QUEUE_OF_ONE_BATCH = {
-    "SENTIMENT_MAX_QUEUE_TEXTS": "80",
-    "SENTIMENT_MAX_ITEMS": "80",
-    "SENTIMENT_DEADLINE_SECONDS": "60",
-}
-
-
-@contextmanager
-def served(
-    model: Path, log: Path, under: Sequence[str] = (), **settings: str
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A running service and its address, as soon as the process listens.
-
-    ``under`` is a command that runs the one behind it.
-    """
-    environment = {**os.environ, "SENTIMENT_PORT": "0", "SENTIMENT_MODEL": str(model), **settings}
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*under, sys.executable, "-m", "service", "serve"], env=environment, stderr=file
-        )
-    try:
-        yield process, listening_address(log, process)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def log_lines(log: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-
-
-def listening_address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(1200):
-        for line in log.read_text(encoding="utf-8").splitlines():
-            if "running on" in line:
-                return str(json.loads(line)["message"]).split()[3]
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        time.sleep(0.05)
-    raise AssertionError(log.read_text(encoding="utf-8"))
-
-
-def wait_ready(address: str) -> None:
-    wait_for(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
-
-
-def status(address: str) -> str:
-    """What ``/health`` says of a service that is there."""
-    return str(httpx2.get(f"{address}/health").json()["status"])
-
-
-def answers(url: str) -> bool:
-    """Whether something listens already and says 200."""
-    try:
-        return httpx2.get(url).status_code == 200
-    except httpx2.TransportError:
-        return False
 
 
 def test_livez_answers_while_the_model_loads(tiny_artifact: Path, tmp_path: Path) -> None:

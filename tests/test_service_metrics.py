@@ -14,34 +14,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.parser import text_string_to_metric_families
 
 from model import artifact as artifacts
 from service import metrics
 from service.app import create_app
 from service.metrics import MIN_RECENT_TEXTS
 from service.settings import load_settings
-from tests.conftest import wait_ready
-from tests.test_api import JSON
-
-Samples = dict[str, float]
-
-
-def samples(text: str) -> Samples:
-    """Each sample by its name and labels, as Prometheus would store it."""
-    return {
-        sample.name
-        + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def scrape(client: TestClient) -> Samples:
-    response = client.get("/metrics")
-    assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/plain; version=")
-    return samples(response.text)
+from tests.support.http import JSON, wait_ready
+from tests.support.metrics import Samples, samples, scrape
 
 
 @pytest.fixture
@@ -168,7 +148,7 @@ if sys.argv[2] == "first":
     metrics.empty_directory()
 from service.app import create_app
 from service.settings import load_settings
-from tests.conftest import wait_ready
+from tests.support.http import wait_ready
 with TestClient(create_app(load_settings(model=Path(sys.argv[1])))) as client:
     wait_ready(client)
     client.post("/v1/predict", json={"text": "房间很好"})

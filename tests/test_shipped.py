@@ -11,7 +11,7 @@ from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.corpora import load_test
 from model.onnx_graph import LSTM_MAX
-from tests.conftest import SHIPPED
+from tests.support.artifacts import SHIPPED
 
 SENTENCES = [
     ("这家餐厅的菜好吃", "positive"),

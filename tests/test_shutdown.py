@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHIPPED
+from tests.support.artifacts import SHIPPED
 from tests.support.clock import wait_for
-from tests.test_server import listening_address, log_lines, served
-from tests.test_server import wait_ready as wait_served
+from tests.support.http import wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import listening_address, served
 
 pytestmark = pytest.mark.process
 
@@ -46,7 +47,7 @@ def assert_ends(process: subprocess.Popen[bytes]) -> None:
 def test_in_the_middle_of_a_hostile_batch(tmp_path: Path, workers: str) -> None:
     settings = {**_DEADLINE, "SENTIMENT_WORKERS": workers}
     with served(SHIPPED, tmp_path / "log", **settings) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         body = json.dumps({"items": [{"text": "!a" * 5000}] * 199}).encode()
         connections = [post(address, "/v1/predict/batch", body) for _ in range(4)]
         connections.append(post(address, "/v1/predict", body[:1000]))  # which owes the rest

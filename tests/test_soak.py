@@ -9,8 +9,9 @@ import pytest
 
 from bench.soak import Sample, Soak, draw, report
 from bench.traffic import LEFT, SHARES, Client, Request, Traffic
-from tests.conftest import PATIENT, sentences
-from tests.test_server import served, wait_ready
+from tests.support.http import wait_ready
+from tests.support.process import PATIENT, served
+from tests.support.texts import sentences
 
 
 def soaked(last_megabytes: float = 100.0, last_threads: int = 6, last_descriptors: int = 7) -> Soak:

@@ -26,13 +26,14 @@ from service.app import create_app
 from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES, Lines
 from service.settings import load_settings
 from service.state import Service
-from tests.conftest import PATIENT, HeldEngine, wait_ready
+from tests.support.asgi import body_then, part, post, sends
 from tests.support.clock import wait_for
-from tests.test_api import BLANK_TEXTS, TEXT, assert_problem
-from tests.test_docs import read
-from tests.test_middleware import body_then, part, post, sends
-from tests.test_server import log_lines, served
-from tests.test_server import wait_ready as wait_served
+from tests.support.held import HeldEngine
+from tests.support.http import assert_problem, wait_ready
+from tests.support.logs import log_lines
+from tests.support.process import PATIENT, served
+from tests.support.repository import read
+from tests.support.texts import BLANK_TEXTS, TEXT
 
 PATH = "/v1/predict/stream"
 NDJSON = {"content-type": MEDIA_TYPES[0]}
@@ -408,7 +409,7 @@ def test_open_streams_leave_room_to_other_requests_and_to_the_streams_of_others(
         "SENTIMENT_MAX_INFLIGHT_BODY_BYTES": str(8 * 2**20),
     }
     with served(tiny_artifact, tmp_path / "log", **limits) as (_, address):
-        wait_served(address)
+        wait_ready(address)
         streams = [Connection(address, hardly_anything()) for _ in range(2)]
         for stream in streams:
             stream.response = stream.http.getresponse()
@@ -442,7 +443,7 @@ def test_a_client_that_reads_while_it_writes_gets_100_000_lines_in_flat_memory(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         count = 100_000
         parts = (
             b"".join(b'{"id":"%d","text":"%b"}\n' % (n, TEXT.encode()) for n in range(s, s + 100))
@@ -471,7 +472,7 @@ def test_the_client_of_the_documents_reads_while_it_writes(
     found = re.search(r"```python\n(.*?)```", read("docs/api.md"), re.DOTALL)
     assert found
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (_, address):
-        wait_served(address)
+        wait_ready(address)
         exec(found[1].replace("8000", address.rsplit(":", 1)[1]), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20_001
@@ -483,7 +484,7 @@ def test_an_interactive_client_gets_each_answer_before_it_sends_on(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (_, address):
-        wait_served(address)
+        wait_ready(address)
         answered = threading.Semaphore(1)
 
         def parts() -> Iterator[bytes]:
@@ -519,7 +520,7 @@ def answers_as_ever(address: str, log: Path, process: subprocess.Popen[bytes]) -
 def test_a_client_that_aborts_frees_its_places(tiny_artifact: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with served(tiny_artifact, log, **PATIENT) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         abort = Connection(address, endless())
         lines = abort.lines()
         assert all("label" in next(lines) for _ in range(500))
@@ -532,7 +533,7 @@ def test_a_client_that_does_not_read_is_let_go(tiny_artifact: Path, tmp_path: Pa
     settings = {"SENTIMENT_STREAM_IDLE_SECONDS": "1", "SENTIMENT_DEADLINE_SECONDS": "1"}
     log = tmp_path / "log"
     with served(tiny_artifact, log, **settings) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         # The system closes the connection of a client that takes nothing.
         silent = Connection(address, endless())
         wait_for(lambda: silent.error is not None)
@@ -543,7 +544,7 @@ def test_a_client_that_does_not_read_is_let_go(tiny_artifact: Path, tmp_path: Pa
 @pytest.mark.process
 def test_a_slow_reader_holds_up_itself_alone(tiny_artifact: Path, tmp_path: Path) -> None:
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         slow = Connection(address, endless())
         lines = slow.lines()
         next(lines)
@@ -567,7 +568,7 @@ def test_a_signal_ends_a_stream_behind_the_lines_that_were_read(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (process, address):
-        wait_served(address)
+        wait_ready(address)
         connection = Connection(address, endless())
         answered = 0
         broken_off: dict[str, Any] = {}

@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.clock import wait_for
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 LOCKS = ["serve", "torch", "train", "baselines", "bench", "tables", "dev", "ray", "sbom"]
 
 

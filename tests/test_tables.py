@@ -10,21 +10,20 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
 import model.bulk.labelling
 from model.bulk.labelling import ADDED, OutputColumns, extended_json, label_table
 from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
 from model.text.custom_words import CustomWords
-from service.cli import main
+from tests.support.tables import KINDS, ROWS, csv_rows, many_texts, parquet_rows, run
 
 CSV = (
     '\ufeffid,text,"more, quoted"\r\n'
@@ -33,10 +32,6 @@ CSV = (
     "\r\n"
     " 9 ,电影在三楼,NULL"
 )
-
-
-def run(*arguments: object, content: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, ["predict", *map(str, arguments)], input=content)
 
 
 def added(line: str, delimiter: str = ",") -> tuple[str, list[str]]:
@@ -561,34 +556,6 @@ def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -
     assert lines[2].split() == ["negative", "1", "25.0%", "█" * 10]
     assert lines[3].split()[:2] == ["answered", "4"]
     assert lines[4].split()[:2] == ["failed", "1"]
-
-
-ROWS = 9000
-
-
-def csv_rows(path: Path, texts: Sequence[str]) -> None:
-    write(path, "n,text\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts)))
-
-
-def json_rows(path: Path, texts: Sequence[str]) -> None:
-    lines = [json.dumps({"n": n, "text": text}) for n, text in enumerate(texts)]
-    write(path, "\n".join(lines))
-
-
-def parquet_rows(path: Path, texts: Sequence[str]) -> None:
-    pq.write_table(pa.table({"n": list(range(len(texts))), "text": list(texts)}), path)
-
-
-KINDS: dict[str, Callable[[Path, Sequence[str]], None]] = {
-    "csv": csv_rows,
-    "jsonl": json_rows,
-    "parquet": parquet_rows,
-}
-
-
-def many_texts() -> list[str]:
-    """Each tells its number, and every hundredth is bad."""
-    return [" " if number % 100 == 7 else f"房间很好，早餐很差，{number}" for number in range(ROWS)]
 
 
 @pytest.mark.process

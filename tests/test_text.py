@@ -24,19 +24,9 @@ from model.text.pipeline import (
     is_blank,
     normalize,
 )
-from tests.conftest import sentences
+from tests.support.texts import ANY_TEXT, sentences
 
 PIPELINE = TextPipeline(default_stopwords())
-
-# Any code point, lone surrogates included, mixed with what text on the web is made of.
-ANY_TEXT = st.text(
-    st.one_of(
-        st.characters(codec=None),
-        st.sampled_from(
-            "好不吃這㎏…！？，ＡａÄ́̂가ᄀ\u1161\u11a8😂👍🏻\u200d❤️[]<>@#&;:/.wht泪\ud800\u3000\n"
-        ),
-    )
-)
 
 
 def forms(text: str) -> list[str]:

@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from service.app import create_app
 from service.settings import load_settings
-from tests.conftest import wait_ready
+from tests.support.http import wait_ready
 
 spans = TracerProvider()
 spans.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))

@@ -15,7 +15,6 @@ from model.config import (
     NEUTRAL,
     DataConfig,
     FinetuneConfig,
-    RunConfig,
     SourceConfig,
     load_config,
 )
@@ -30,28 +29,8 @@ from model.training.finetune import smoothed_loss
 from model.training.run import train
 from model.training.templates import SOURCE as TEMPLATES
 from service.cli import main
-from tests.conftest import sentences, write_csv
-
-
-def small_config(corpus: Path) -> RunConfig:
-    """Pre-training and two epochs, in a few seconds."""
-    return RunConfig.model_validate(
-        {
-            "name": "small",
-            "version": "0.1.0",
-            "vocabulary": {"size": 500, "minimum_count": 1},
-            "network": {"embedding_size": 16, "hidden_size": 16},
-            "pretrain": {
-                "unlabelled": [{"name": "more", "files": [corpus.name]}],
-                "batch_tokens": 128,
-                "samples": 32,
-            },
-            "finetune": {"epochs": 2, "batch_size": 16},
-            "data": DataConfig(
-                sources=(SourceConfig(name="reviews", train=(corpus.name,)),), dev_modulus=10
-            ),
-        }
-    )
+from tests.support.artifacts import small_config
+from tests.support.texts import sentences, write_csv
 
 
 def test_the_tiny_model_has_learnt_its_sentences(tiny_classifier: Classifier) -> None:

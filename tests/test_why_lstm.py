@@ -16,8 +16,9 @@ from model.corpora import Example, load_splits
 from model.network import SentimentNetwork
 from model.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from model.training.optimization import pad_tensors
+from tests.support.repository import ROOT
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")

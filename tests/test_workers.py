@@ -19,33 +19,18 @@ from service.process import workers
 from service.process.workers import SharedHeartbeat, Supervisor
 from service.settings import load_settings
 from tests.support.clock import wait_for
-from tests.test_server import log_lines, served
-from tests.test_service_metrics import samples
+from tests.support.logs import log_lines
+from tests.support.metrics import ready_workers, samples
+from tests.support.process import free_port, served, worker_ids
 
 pytestmark = pytest.mark.process
 
 REQUESTS = "sentiment_requests_total,route=/v1/predict,status=200"
 
 
-def ready_workers(address: str) -> float:
-    try:
-        return samples(httpx2.get(f"{address}/metrics").text).get("sentiment_ready", 0)
-    except httpx2.TransportError:
-        return 0
-
-
 def counted(address: str) -> float:
     """Requests that any worker has counted; one does so once its client has the answer."""
     return samples(httpx2.get(f"{address}/metrics").text)[REQUESTS]
-
-
-def worker_ids(process: subprocess.Popen[bytes]) -> list[int]:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
 
 
 def runs(process_id: int) -> bool:
@@ -64,9 +49,7 @@ def predict(address: str) -> None:
 def test_workers_answer_count_together_and_end_in_exit_code_0(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        probe_port = free.getsockname()[1]
+    probe_port = free_port()
     settings = {
         "SENTIMENT_WORKERS": "2",
         "SENTIMENT_PROBE_PORT": str(probe_port),

@@ -1,4 +1,4 @@
-"""Waiting for conditions, however long a busy machine takes to meet them."""
+"""Waiting for conditions, however long a busy machine takes."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ PATIENCE_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Returns once the condition holds, while the event loop turns."""
+    """Wait for a condition while the event loop runs."""
     ends = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < ends, "the condition was never met"
@@ -16,7 +16,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Returns once the condition holds."""
+    """Wait for a condition."""
     ends = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < ends, "the condition was never met"

@@ -1,4 +1,4 @@
-"""Python on other processors, which QEMU emulates."""
+"""Python on other processors, emulated by QEMU."""
 
 import json
 import os
@@ -6,12 +6,12 @@ import platform
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-_ROOT = Path(__file__).parent.parent.parent
+from tests.support.repository import ROOT
+
 _QEMU = shutil.which("qemu-x86_64")
 
 emulated = pytest.mark.skipif(
@@ -21,13 +21,13 @@ emulated = pytest.mark.skipif(
 
 
 def output_of(processor: str | None, program: str, *arguments: str) -> Any:
-    """The JSON that a Python program prints on an emulated processor, or on this one."""
-    # Which would choose instructions that this processor has and that one does not.
+    """Return the JSON that a Python program prints on an emulated processor, or on this one."""
+    # These would select instructions that this processor has and the emulated one lacks.
     environment = {n: v for n, v in os.environ.items() if not n.startswith("OPENBLAS_")}
     emulator = [_QEMU or "", "-cpu", processor] if processor else []
     result = subprocess.run(
         [*emulator, sys.executable, "-c", program, *arguments],
-        cwd=_ROOT,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         check=False,
