@@ -78,7 +78,7 @@ class Classifier:
         self.threads = threads or available_cpus()
         self.encoder = artifact.encoder(words)
         self.words = words.without_unmatched(self.encoder.pipeline)
-        self._engine = engine
+        self.engine = engine
 
     @classmethod
     def load(
@@ -99,7 +99,7 @@ class Classifier:
     @property
     def engine_name(self) -> str:
         """The name of the engine that answers."""
-        return self._engine.name
+        return self.engine.name
 
     def encode(self, text: str) -> Encoding:
         """A text as the network reads it.
@@ -114,7 +114,7 @@ class Classifier:
 
     def probabilities(self, windows: Sequence[Sequence[int]]) -> ProbabilityArray:
         """Calibrated probabilities of shape (windows, labels), by one run of the engine."""
-        return softmax(self._engine.logits(windows), self.artifact.manifest.temperature)
+        return softmax(self.engine.logits(windows), self.artifact.manifest.temperature)
 
     def decide(self, encoding: Encoding, probabilities: ProbabilityArray) -> Prediction:
         """The answer for a text from the (windows, labels) probabilities of its windows."""

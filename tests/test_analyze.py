@@ -183,7 +183,7 @@ class HeldAfter(HeldEngine):
     def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
         if len(batch) == 1:
             time.sleep(self.seconds)
-            return self._engine.logits(batch)
+            return self.engine.logits(batch)
         return super().logits(batch)
 
 
@@ -191,7 +191,7 @@ def test_an_explanation_keeps_its_place_and_one_deadline(
     tiny_classifier: Classifier,
 ) -> None:
     async def scenario() -> None:
-        engine = HeldAfter(tiny_classifier._engine)
+        engine = HeldAfter(tiny_classifier.engine)
         classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
         batcher = Batcher(classifier, load_settings(deadline_seconds=1.0), unobserved)
         engine.seconds = 0.6

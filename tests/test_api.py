@@ -336,8 +336,8 @@ def held(tiny_artifact: Path) -> Iterator[tuple[TestClient, HeldEngine]]:
     with TestClient(create_app(service.settings, service)) as client:
         wait_ready(client)
         model = service.ready_model()
-        engine = HeldEngine(model.classifier._engine)
-        model.classifier._engine = engine
+        engine = HeldEngine(model.classifier.engine)
+        model.classifier.engine = engine
         yield client, engine
         engine.released.set()
 

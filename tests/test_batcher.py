@@ -197,7 +197,7 @@ def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classi
 
 def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
     async def scenario() -> None:
-        engine = HeldEngine(tiny_classifier._engine)
+        engine = HeldEngine(tiny_classifier.engine)
         batcher = Batcher(
             Classifier(tiny_classifier.artifact, engine, threads=2), load_settings(), unobserved
         )

@@ -566,8 +566,8 @@ def held(tiny_artifact: Path, deadline: float) -> Iterator[tuple[TestClient, Hel
     with TestClient(create_app(service.settings, service)) as client:
         wait_ready(client)
         model = service.ready_model()
-        engine = HeldEngine(model.classifier._engine)
-        model.classifier._engine = engine
+        engine = HeldEngine(model.classifier.engine)
+        model.classifier.engine = engine
         try:
             yield client, engine
         finally:

@@ -214,7 +214,7 @@ def test_the_card_takes_the_figures_and_may_take_newer_ones(
         assert set(after.figures) == pictures == set(re.findall(r"\]\((\w+\.png)\)", after.card))
         assert all(picture.startswith(b"\x89PNG") for picture in after.figures.values())
     texts = ["房间很好", "电影在三楼"]
-    first, second = (Classifier(a, Classifier.load(copy)._engine) for a in (before, after))
+    first, second = (Classifier(a, Classifier.load(copy).engine) for a in (before, after))
     assert list(first.predict(texts)) == list(second.predict(texts))
 
 

@@ -85,7 +85,7 @@ def test_the_traced_network_is_the_one_that_was_trained(
     exact = Classifier.load(Path("model/artifacts/zh-general"), engine="torch")
     (ids,) = shipped_classifier.encode(text).windows
     reading = TracedNetwork(exact.artifact.weights).trace(ids)
-    np.testing.assert_allclose(reading.logits, exact._engine.logits([ids])[0], atol=1e-4)
+    np.testing.assert_allclose(reading.logits, exact.engine.logits([ids])[0], atol=1e-4)
     assert reading.attention.sum() == pytest.approx(1, abs=1e-6)
 
 

@@ -169,10 +169,10 @@ def test_explanations_are_bulk_work_and_refuse_nobody(tiny_classifier: Classifie
         """Answers for a text, and is held where its tokens are left out."""
 
         def logits(self, batch):  # type: ignore[no-untyped-def]
-            return self._engine.logits(batch) if len(batch) == 1 else super().logits(batch)
+            return self.engine.logits(batch) if len(batch) == 1 else super().logits(batch)
 
     async def scenario() -> None:
-        engine = HeldAfterTheFirst(tiny_classifier._engine)
+        engine = HeldAfterTheFirst(tiny_classifier.engine)
         classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
         settings = load_settings(deadline_seconds=60)
         batcher = Batcher(classifier, settings, unobserved, known(0.0004))

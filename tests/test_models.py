@@ -199,7 +199,7 @@ def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
     tiny_classifier: Classifier,
 ) -> None:
     async def scenario() -> None:
-        engine = HeldEngine(tiny_classifier._engine)
+        engine = HeldEngine(tiny_classifier.engine)
         classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
         batcher = Batcher(classifier, load_settings(), lambda windows: None)
         engine.released.set()
@@ -228,8 +228,8 @@ def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
         service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
         await service.load()
         model = service.ready_model()
-        engine = HeldEngine(model.classifier._engine)
-        model.classifier._engine = engine
+        engine = HeldEngine(model.classifier.engine)
+        model.classifier.engine = engine
         with pytest.raises(DeadlineError):
             await model.batcher.submit(["好"])
         reloading = asyncio.create_task(service.reload())

@@ -182,8 +182,8 @@ async def held(
     )
     service = Service(settings)
     await service.load()
-    engine = HeldEngine(service.ready_model().classifier._engine)
-    service.ready_model().classifier._engine = engine
+    engine = HeldEngine(service.ready_model().classifier.engine)
+    service.ready_model().classifier.engine = engine
     try:
         yield create_app(settings, service), service, engine
     finally:

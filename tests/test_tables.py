@@ -653,7 +653,7 @@ def test_a_run_with_other_words_is_not_resumed(
     table = tmp_path / "a.csv"
     csv_rows(table, many_texts())
     interrupted(tiny_classifier, table, monkeypatch, 2)
-    artifact, engine = tiny_classifier.artifact, tiny_classifier._engine
+    artifact, engine = tiny_classifier.artifact, tiny_classifier.engine
     other = Classifier(artifact, engine, words=CustomWords(stopwords=("房间",)))
     with pytest.raises(DataError, match="was not the same: words; --force"):
         label_table(other, table, resume=True)

@@ -20,7 +20,7 @@ class HeldEngine:
     name = "held"
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self.entered = threading.Event()
         self.released = threading.Event()
         self.running = self.runs = 0
@@ -30,7 +30,7 @@ class HeldEngine:
         self.running += 1
         self.released.wait(120)
         self.runs += 1
-        return self._engine.logits(batch)
+        return self.engine.logits(batch)
 
 
 @asynccontextmanager
@@ -43,8 +43,8 @@ async def held_app(
     service = Service(settings)
     await service.load()
     model = service.ready_model()
-    engine = HeldEngine(model.classifier._engine)
-    model.classifier._engine = engine
+    engine = HeldEngine(model.classifier.engine)
+    model.classifier.engine = engine
     try:
         yield create_app(settings, service), service, engine
     finally:
@@ -53,7 +53,7 @@ async def held_app(
 
 
 def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
-    engine = HeldEngine(classifier._engine)
+    engine = HeldEngine(classifier.engine)
     return Classifier(classifier.artifact, engine, threads=1), engine
 
 
