@@ -281,8 +281,8 @@ def train(
     rows; a FILE without a neutral row then leaves what the model knows about neutral alone.
     """
     from model import artifact as artifacts
-    from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, load_config
-    from model.corpora import read_examples
+    from model.config import load_config
+    from model.training.own_file import own_file_config
     from model.training.run import train as run_training
 
     _log_to_terminal()
@@ -290,14 +290,7 @@ def train(
     if start is not None:
         artifact = artifacts.load(SHIPPED_MODEL if start == SHIPPED_MODEL.name else Path(start))
     if file is not None:
-        source = SourceConfig(name=file.stem, train=(file.name,), origin="your own file")
-        labels = {example.label for example in read_examples(file, source)}
-        if artifact and NEUTRAL not in labels:
-            logging.info("no row is %s: what the model knows about it stays", LABELS[NEUTRAL])
-            source = source.model_copy(update={"two_classes": True})
-        # A tenth, since a file of one's own is often small.
-        data = DataConfig(sources=(source,), dev_modulus=10)
-        loaded = load_config(config or ("adapt" if artifact else "csv"), data)
+        loaded = own_file_config(file, config, adapt=artifact is not None)
         directory = file.parent
     elif config is not None:
         loaded, directory = load_config(config), _data_directory()
