@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain gate image lock licences clean
+.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check image lock licences clean
 
 help: ## Show this
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
@@ -84,8 +84,8 @@ fuzz: .venv/dev.installed ## Send 100,000 broken requests, and many texts to wha
 explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
 	$(BIN)/python -m bench.explain --write
 
-gate: .venv/serve.installed ## Run the release check: sentences that a model must get right
-	$(BIN)/sentiment gate
+release-check: .venv/serve.installed ## Run the release check: sentences that a model must get right
+	$(BIN)/sentiment release-check
 
 image: ## Build the Docker image
 	docker build --tag zh-sentiment .

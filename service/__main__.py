@@ -16,9 +16,9 @@ def main() -> None:
         # has its own, a stop would be lost and the container killed ten seconds later.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is done anyway
-    from service import cli
+    from service import commands
 
-    cli.main()
+    commands.main()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.cli import main
+from service.commands import main
 from service.process.health import health
 from service.settings import load_settings
 

@@ -22,7 +22,7 @@ from model.evaluation.evaluate import Answers, Evaluation, KindTest, TestSplit, 
 from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.evaluation.model_card import write_evaluation
 from model.training.model_card import TeacherNote, model_card
-from service.cli import main
+from service.commands import main
 from tests.support.artifacts import SHIPPED
 from tests.support.texts import sentences, write_csv
 

@@ -22,7 +22,7 @@ import service.api_keys
 from model.errors import ConfigError
 from service.api_keys import ApiKey, ApiKeys, new_key, read_keys
 from service.app import create_app
-from service.cli import main
+from service.commands import main
 from service.errors import RateLimitError
 from service.process.server import prepare_process
 from service.rate_limit import Headers, RateLimit

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from model.classifier import Classifier
 from model.errors import ConfigError
 from service.app import create_app
-from service.cli import main
+from service.commands import main
 from service.errors import DeadlineError
 from service.inference.batcher import HANG_SECONDS, Batcher
 from service.routes.stream import MEDIA_TYPES

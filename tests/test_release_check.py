@@ -17,7 +17,7 @@ from model.evaluation.release_check import (
 )
 from model.text.pipeline import normalize
 from model.training.templates import curated_sentences, template_sentences
-from service.cli import main
+from service.commands import main
 
 NEUTRAL_GROUPS = {"middle of the scale", "names", "neutral facts", "neutral questions"}
 
@@ -104,6 +104,6 @@ def test_a_release_needs_95_in_100_of_all_and_85_of_each_group(
 
 
 def test_the_command_says_which_sentences_failed() -> None:
-    result = CliRunner().invoke(main, ["gate"])
+    result = CliRunner().invoke(main, ["release-check"])
     assert "double negation" in result.output
     assert "in all" in result.output

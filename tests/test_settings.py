@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from model.errors import ConfigError
-from service.cli import main
+from service.commands import main
 from service.settings import SHIPPED_MODEL, load_settings, unknown_variables
 
 

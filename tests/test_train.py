@@ -28,7 +28,7 @@ from model.training.calibration import fit_temperature
 from model.training.finetune import smoothed_loss
 from model.training.run import train
 from model.training.templates import SOURCE as TEMPLATES
-from service.cli import main
+from service.commands import main
 from tests.support.artifacts import small_config
 from tests.support.texts import sentences, write_csv
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from click.testing import CliRunner, Result
 
-from service.cli import main
+from service.commands import main
 
 
 def run(*arguments: object, content: bytes | None = None) -> Result:

@@ -1,0 +1,53 @@
+"""Commands that write into an artifact: its int8 network, its drift baseline."""
+
+import json
+from pathlib import Path
+
+import click
+
+from service.commands.options import config_option, data_directory, log_to_terminal, model_option
+
+
+@click.command()
+@config_option("Configuration that names the test sets.")
+@model_option
+def export(config: str, model: Path) -> None:
+    """Write the int8 network into an artifact, for the onnx engine.
+
+    It is compared with the float weights on every test split, and written only if at least 99.5%
+    of the labels stay the same and accuracy falls by at most 0.2 points.
+    """
+    from model import artifact as artifacts
+    from model.config import load_config
+    from model.corpora import load_test
+    from model.training.export import export as run_export
+
+    log_to_terminal()
+    data = data_directory()
+    sources = [source for source in load_config(config).data.sources if source.test]
+    splits = [(source, load_test(source, data)) for source in sources]
+    exported = run_export(artifacts.load(model), splits)
+    artifacts.save(exported, model)
+    click.echo(json.dumps(exported.manifest.onnx, indent=2))
+
+
+@click.command("drift-baseline")
+@config_option("Configuration that names the dev sets.")
+@model_option
+def drift_baseline(config: str, model: Path) -> None:
+    """Record an artifact's answers on dev, the baseline that drift is measured against.
+
+    Training does this by itself; use the command for an older artifact, or for dev texts like
+    those that a service will receive.
+    """
+    from model import artifact as artifacts
+    from model.classifier import Classifier
+    from model.config import load_config
+    from model.corpora import load_splits
+    from model.drift import summarize_answers
+
+    dev = load_splits(load_config(config).data, data_directory()).dev
+    classifier = Classifier.load(model)
+    baseline = summarize_answers(classifier, [example.text for example in dev])
+    artifacts.save(classifier.artifact.with_drift_baseline(baseline), model)
+    click.echo(baseline.model_dump_json(indent=2))

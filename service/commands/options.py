@@ -1,0 +1,68 @@
+"""What several commands share: options, the corpora's directory and a log for a terminal."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from model.engines import EngineChoice
+from service.process.logs import PlainFormatter
+from service.settings import DATA_VARIABLE, SHIPPED_MODEL
+
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+model_option = click.option(
+    "--model",
+    type=DIRECTORY,
+    default=SHIPPED_MODEL,
+    envvar="SENTIMENT_MODEL",
+    help="Artifact to use; SENTIMENT_MODEL.",
+)
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineChoice)),
+    default="auto",
+    envvar="SENTIMENT_ENGINE",
+    help="Engine that runs the network; SENTIMENT_ENGINE.",
+)
+
+
+def config_option(purpose: str) -> _Decorator:
+    """Return the option ``--config``, which names the data sets of a command."""
+    return click.option("--config", default="zh-general", help=purpose, show_default=True)
+
+
+def words_option(name: str, words: str) -> _Decorator:
+    """Return an option for a file of words, which also has a setting."""
+    variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
+    return click.option(
+        f"--{name}", type=EXISTING_FILE, envvar=variable, help=f"File of {words}; {variable}."
+    )
+
+
+def data_directory() -> Path:
+    """Return the directory of the corpora.
+
+    Raises:
+        UsageError: the environment does not name it.
+    """
+    directory = os.environ.get(DATA_VARIABLE)
+    if not directory:
+        raise click.UsageError(f"set {DATA_VARIABLE} to the directory of the corpora")
+    return Path(directory)
+
+
+def log_to_terminal() -> None:
+    """Log progress to standard error in plain lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level="INFO", handlers=[handler])

@@ -1,0 +1,180 @@
+"""``sentiment predict``: texts, a table, or the lines of standard input."""
+
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from model.engines import EngineChoice
+from model.errors import DataError, json_line, printable
+from service.commands.options import (
+    FILE,
+    engine_option,
+    log_to_terminal,
+    model_option,
+    words_option,
+)
+
+if TYPE_CHECKING:
+    from model.classifier import Classifier
+    from model.text.custom_words import CustomWords
+
+# Maximum read from standard input at once.
+_READ_BYTES = 64 * 1024
+
+
+@click.command()
+@click.argument("texts", nargs=-1)
+@model_option
+@engine_option
+@words_option("user-words", "words to keep whole")
+@words_option("extra-stopwords", "further words to drop")
+@words_option("kept-words", "words not to drop")
+@click.option("--column", help="Column of a table that holds the texts: text, or the only one.")
+@click.option(
+    "--output", type=FILE, help="Table to write, of the same format; default: NAME.labelled.EXT."
+)
+@click.option("--resume", is_flag=True, help="Resume an interrupted run over this table.")
+@click.option("--force", is_flag=True, help="Start over, and replace existing output.")
+@click.option("--ray", "address", help="Ray cluster to classify a table on: HOST:PORT, or auto.")
+def predict(
+    texts: tuple[str, ...],
+    model: Path,
+    engine: EngineChoice,
+    user_words: Path | None,
+    extra_stopwords: Path | None,
+    kept_words: Path | None,
+    column: str | None,
+    output: Path | None,
+    resume: bool,
+    force: bool,
+    address: str | None,
+) -> None:
+    """Classify TEXTS, a table, or the lines of standard input.
+
+    A single argument that ends in .csv, .tsv, .jsonl, .ndjson or .parquet is a table: every row is
+    copied to the output, with the columns label, confidence, positive, neutral and negative added.
+    Rows that cannot be classified go to NAME.errors.jsonl, with the reason.
+
+    Lines of standard input are texts or, if the first one is, JSON objects with a field text. Each
+    is answered by one JSON object, a result or an error, as soon as it has been read.
+    """
+    from model.bulk.labelling import SUFFIXES
+    from model.classifier import Classifier
+    from model.text.custom_words import read_custom_words
+
+    tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
+    if tables and len(texts) > 1:
+        raise click.UsageError(f"{tables[0]} is a table; give one table and nothing else")
+    if not tables and (output or resume or force or address is not None):
+        raise click.UsageError("--output, --resume, --force and --ray are for a table")
+    if resume and force:
+        raise click.UsageError("--resume continues a run and --force starts over; give only one")
+    words = read_custom_words(user_words, extra_stopwords, kept_words)
+    if tables:
+        table = Path(texts[0])
+        _label(table, model, engine, words, output, column, resume, force, address)
+        return
+    classifier = Classifier.load(model, engine=engine, words=words)
+    if texts in ((), ("-",)):
+        _answer_input(classifier, column)
+    else:
+        _answer_texts(classifier, texts)
+
+
+def _label(
+    table: Path,
+    model: Path,
+    engine: EngineChoice,
+    words: "CustomWords",
+    output: Path | None,
+    column: str | None,
+    resume: bool,
+    force: bool,
+    address: str | None,
+) -> None:
+    from model.bulk.labelling import label_table
+    from model.bulk.ray_classifier import RayClassifier, connected
+    from model.classifier import Classifier
+
+    log_to_terminal()
+    with nullcontext() if address is None else connected(address):
+        load = Classifier.load if address is None else RayClassifier
+        classifier = load(model, engine=engine, words=words)
+        try:
+            summary = label_table(classifier, table, output, column, resume=resume, force=force)
+        except OSError as error:
+            raise DataError(f"{error.filename or table}: {error.strerror or error}") from None
+    click.echo(printable(summary.report()))
+
+
+def _answer_input(classifier: "Classifier", column: str | None) -> None:
+    """Answer the lines that have arrived, then those that arrived meanwhile, until the end."""
+    from model.bulk.labelling import COLUMN, is_json_object
+
+    json_lines: bool | None = None
+    for number, lines in enumerate(_line_groups(cast(BufferedReader, sys.stdin.buffer))):
+        if not number:
+            lines[0] = lines[0].removeprefix(BOM_UTF8)
+        if json_lines is None:
+            first = next((line for line in lines if line.strip()), None)
+            json_lines = None if first is None else is_json_object(first)
+        if json_lines:
+            _answer_json_lines(classifier, lines, column or COLUMN)
+        else:
+            _answer_texts(
+                classifier, [line.decode(errors="replace").rstrip("\r") for line in lines]
+            )
+
+
+def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
+    """Yield the lines that each read completes, without their line feeds."""
+    rest = b""
+    while part := file.read1(_READ_BYTES):  # returns what is there instead of waiting for more
+        *lines, rest = (rest + part).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
+    from model.errors import BLANK
+    from model.text.pipeline import is_blank
+    from service.errors import problem
+    from service.schemas import sentiment_fields
+
+    blank = [is_blank(text) for text in texts]
+    predictions = classifier.predict(
+        text for text, nothing in zip(texts, blank, strict=True) if not nothing
+    )
+    for text, nothing in zip(texts, blank, strict=True):
+        answer = (
+            {"error": problem(422, BLANK).model_dump(exclude_none=True)}
+            if nothing
+            else sentiment_fields(next(predictions))
+        )
+        sys.stdout.write(f"{json_line({'input': text, **answer})}\n")
+    sys.stdout.flush()
+
+
+def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
+    from model.bulk.labelling import extended_json, json_row, output_columns
+    from service.errors import problem
+
+    rows = [json_row(line, column) for line in lines if line.strip()]
+    predictions = classifier.predict(row.text for row in rows if row.text is not None)
+    for row in rows:
+        if row.text is None:
+            error = problem(422, row.reason).model_dump(exclude_none=True)
+            line = json_line({"error": error})
+        else:
+            columns = output_columns(next(predictions).probabilities)
+            line = extended_json(row.content, columns).decode().rstrip("\r\n")
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
