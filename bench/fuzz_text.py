@@ -14,7 +14,7 @@ except ImportError:
 
 with atheris.instrument_imports(include=["model.text"]):
     from model.classifier import Classifier
-    from model.text.pipeline import normalize
+    from model.text.normalization import normalize
     from model.text.sentences import split_sentences
 
 from service.settings import SHIPPED_MODEL

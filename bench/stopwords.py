@@ -19,7 +19,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from model.config import load_config
 from model.corpora import Example, load_splits
 from model.evaluation.baselines import OneVsRestSvm
-from model.text.pipeline import KEPT_WORDS, TextPipeline, default_stopwords, normalize
+from model.text.normalization import normalize
+from model.text.pipeline import TextPipeline
+from model.text.stopwords import default_stopwords, kept_words
 from model.training.finetune import dev_scores
 
 config = load_config("zh-general")
@@ -57,8 +59,8 @@ train_words, dev_words = words_of(splits.train), words_of(splits.dev)
 total = sum(map(len, train_words))
 listed = frozenset(normalize(word).text for word in stopwordsiso.stopwords("zh"))
 lists = {"none": frozenset[str](), "ours": default_stopwords(), "all": listed}
-for group, kept in KEPT_WORDS.items():
-    lists[f"{group} alone"] = listed & {normalize(word).text for word in kept.split()}
+for group, kept in kept_words().items():
+    lists[f"{group} alone"] = listed & kept
 
 print("| dropped | share of the words | dev score |\n|---|---:|---:|")
 none = 0.0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import NetworkConfig
-from model.text.pipeline import sign_name
+from model.text.signs import sign_name
 from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 

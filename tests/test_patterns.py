@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 
 from bench.attacks.shapes import HOSTILE_TEXTS
 from model.classifier import Classifier
-from model.text.pipeline import normalize
+from model.text.normalization import normalize
 from model.text.sentences import split_sentences
 from service.app import ADAPTERS, ROUTERS, create_api
 from service.edge.request import ModelPaths

@@ -15,7 +15,7 @@ from model.evaluation.release_check import (
     release_check_sentences,
     run_release_check,
 )
-from model.text.pipeline import normalize
+from model.text.normalization import normalize
 from model.training.templates import curated_sentences, template_sentences
 from service.commands import main
 

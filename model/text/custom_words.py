@@ -7,7 +7,8 @@ from pathlib import Path
 
 from model.errors import ConfigError
 from model.files import read_file
-from model.text.pipeline import TextPipeline, normalize
+from model.text.normalization import normalize
+from model.text.pipeline import TextPipeline
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-from model.text.pipeline import EMOJI, EMOTICON, REFERENCE
+from model.text.normalization import CHARACTER_REFERENCE
+from model.text.signs import EMOJI, EMOTICON
 
 # Kept whole where they are closed on their line; a longer one is no part of a sentence.
 _PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "【】"))
@@ -16,7 +17,7 @@ _PART = re.compile(
     rf"""
     (?P<line>[\n\r\x0b\x0c\x85\u2028\u2029]+)
     # Whose marks end nothing.
-  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | {REFERENCE})
+  | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | {CHARACTER_REFERENCE})
   | (?P<quoted>{_QUOTED})
     # A plain full stop ends a sentence only after Chinese, and one of full width only where no
     # number does: 3.5 and app.cn have one too.

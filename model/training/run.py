@@ -26,7 +26,8 @@ from model.errors import ConfigError, DataError, ExportError, SentimentError
 from model.network import SentimentNetwork
 from model.progress import Progress
 from model.text.encoding import Encoder
-from model.text.pipeline import TextPipeline, default_stopwords
+from model.text.pipeline import TextPipeline
+from model.text.stopwords import default_stopwords
 from model.text.vocabulary import Vocabulary
 from model.training.calibration import fit_temperature, uncertain_below
 from model.training.curves import draw_curves
