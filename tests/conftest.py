@@ -52,6 +52,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _may_start_processes = True
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:

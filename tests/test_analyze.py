@@ -187,26 +187,23 @@ class HeldAfter(HeldEngine):
         return super().logits(batch)
 
 
-def test_an_explanation_keeps_its_place_and_one_deadline(
+async def test_an_explanation_keeps_its_place_and_one_deadline(
     tiny_classifier: Classifier,
 ) -> None:
-    async def scenario() -> None:
-        engine = HeldAfter(tiny_classifier.engine)
-        classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=1.0), unobserved)
-        engine.seconds = 0.6
-        began = time.monotonic()
-        explaining = asyncio.create_task(batcher.explain("房间很好"))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        assert batcher.texts == 1
-        with pytest.raises(DeadlineError):
-            await explaining
-        assert time.monotonic() - began < 1.5  # one a stage would be 1.6
-        assert batcher.texts == 0
-        engine.released.set()
-        answer, explanation = await batcher.explain("房间很好")
-        assert answer.outcomes == [explanation.prediction]
-        assert len(explanation.tokens) == 3
-        await batcher.close()
-
-    asyncio.run(scenario())
+    engine = HeldAfter(tiny_classifier.engine)
+    classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
+    batcher = Batcher(classifier, load_settings(deadline_seconds=1.0), unobserved)
+    engine.seconds = 0.6
+    began = time.monotonic()
+    explaining = asyncio.create_task(batcher.explain("房间很好"))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    assert batcher.texts == 1
+    with pytest.raises(DeadlineError):
+        await explaining
+    assert time.monotonic() - began < 1.5  # one a stage would be 1.6
+    assert batcher.texts == 0
+    engine.released.set()
+    answer, explanation = await batcher.explain("房间很好")
+    assert answer.outcomes == [explanation.prediction]
+    assert len(explanation.tokens) == 3
+    await batcher.close()

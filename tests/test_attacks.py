@@ -117,12 +117,12 @@ async def _answer_all(target: Target, shapes: list[Shape]) -> dict[str, list[str
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_request_that_no_honest_client_sends_gets_its_answer(
+async def test_a_request_that_no_honest_client_sends_gets_its_answer(
     attacked: Attacked, group: str
 ) -> None:
     shapes = [shape for shape in SHAPES if shape.group == group]
     with well_behaved_beside(attacked.target):
-        found = asyncio.run(_answer_all(attacked.target, shapes))
+        found = await _answer_all(attacked.target, shapes)
     wrong = {
         shape.name: found[shape.name]
         for shape in shapes
@@ -132,18 +132,18 @@ def test_a_request_that_no_honest_client_sends_gets_its_answer(
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
-def test_a_flood_is_bounded_and_others_are_answered_beside_it(
+async def test_a_flood_is_bounded_and_others_are_answered_beside_it(
     attacked: Attacked, flood: Attack
 ) -> None:
     few = replace(flood, clients=min(flood.clients, 200))
     with well_behaved_beside(attacked.target):
-        counts = asyncio.run(run(few, attacked.target, 0.5))
+        counts = await run(few, attacked.target, 0.5)
     assert set(counts) <= flood.statuses
 
 
-def test_attacks_leave_no_error_no_open_file_and_no_memory_behind(attacked: Attacked) -> None:
+async def test_attacks_leave_no_error_no_open_file_and_no_memory_behind(attacked: Attacked) -> None:
     with well_behaved_beside(attacked.target):  # so that it holds for this test alone too
-        asyncio.run(_answer_all(attacked.target, [s for s in SHAPES if s.group == "smuggling"]))
+        await _answer_all(attacked.target, [s for s in SHAPES if s.group == "smuggling"])
     attacked.assert_unharmed()
 
 
@@ -155,13 +155,12 @@ def test_attacks_leave_no_error_no_open_file_and_no_memory_behind(attacked: Atta
         request("Content-Length: 5, 5"),
     ],
 )
-def test_what_the_parser_refuses_gets_the_one_error_body(attacked: Attacked, sent: bytes) -> None:
-    async def ask() -> bytes:
-        async with connected(attacked.target) as connection:
-            await connection.send(sent)
-            return await connection.reader.read()
-
-    head, _, body = asyncio.run(ask()).partition(b"\r\n\r\n")
+async def test_what_the_parser_refuses_gets_the_one_error_body(
+    attacked: Attacked, sent: bytes
+) -> None:
+    async with connected(attacked.target) as connection:
+        await connection.send(sent)
+        head, _, body = (await connection.reader.read()).partition(b"\r\n\r\n")
     response = httpx2.Response(int(head.split()[1]), content=body)
     assert b"content-type: application/problem+json" in head
     assert b"connection: close" in head
@@ -170,10 +169,12 @@ def test_what_the_parser_refuses_gets_the_one_error_body(attacked: Attacked, sen
     assert response.json()["status"] == response.status_code
 
 
-def test_answers_to_earlier_requests_come_before_a_broken_one_closes(attacked: Attacked) -> None:
+async def test_answers_to_earlier_requests_come_before_a_broken_one_closes(
+    attacked: Attacked,
+) -> None:
     body = '{"text": "房间很好"}'.encode()
     first = request("Content-Type: application/json", f"Content-Length: {len(body)}", body=body)
-    found = asyncio.run(answers(attacked.target, first + b"nonsense\r\n\r\n", quiet=5))
+    found = await answers(attacked.target, first + b"nonsense\r\n\r\n", quiet=5)
     assert found == ["200"]
 
 
@@ -215,36 +216,34 @@ def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
             assert waiting[-1].recv(12) == b"HTTP/1.1 " + status
 
 
-def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
+async def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
     """Neither whose answer is under way, nor a stream that has begun, nor a pipeline."""
 
-    async def scenario() -> None:
-        async with (
-            held_app(tiny_artifact, max_queue_texts=100) as (app, service, engine),
-            listening(app, most=4) as target,
-            connected(target) as single,
-            connected(target) as stream,
-            connected(target) as pipeline,
-        ):
-            body = b'{"text": "a"}'
-            await single.send(post(body))
-            lines = request(_NDJSON, _CHUNKED, line="POST /v1/predict/stream")
-            await stream.send(lines + b"e\r\n" + body + b"\n\r\n")
-            await pipeline.send(post(body) * 2 + post(body)[: -len(body)])
-            while service.ready_model().batcher.texts < 3:
-                await asyncio.sleep(0.01)
-            for _ in range(20):
-                async with connected(target) as flood:
-                    assert await flood.statuses(quiet=1, patience=0.05) == ["silent"]
-                    async with connected(target) as polite:
-                        await polite.send(request("Connection: close", line="GET /livez"))
-                        assert await polite.statuses() == ["200"]
-                    assert await flood.statuses() == [CLOSED]
-            engine.released.set()
-            await stream.send(b"0\r\n\r\n")
-            await pipeline.send(body)
-            assert await single.statuses(quiet=1) == ["200"]
-            assert await stream.statuses(quiet=1) == ["200"]
-            assert await pipeline.statuses(quiet=1) == ["200"] * 3
-
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    async with (
+        asyncio.timeout(120),
+        held_app(tiny_artifact, max_queue_texts=100) as (app, service, engine),
+        listening(app, most=4) as target,
+        connected(target) as single,
+        connected(target) as stream,
+        connected(target) as pipeline,
+    ):
+        body = b'{"text": "a"}'
+        await single.send(post(body))
+        lines = request(_NDJSON, _CHUNKED, line="POST /v1/predict/stream")
+        await stream.send(lines + b"e\r\n" + body + b"\n\r\n")
+        await pipeline.send(post(body) * 2 + post(body)[: -len(body)])
+        while service.ready_model().batcher.texts < 3:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            async with connected(target) as flood:
+                assert await flood.statuses(quiet=1, patience=0.05) == ["silent"]
+                async with connected(target) as polite:
+                    await polite.send(request("Connection: close", line="GET /livez"))
+                    assert await polite.statuses() == ["200"]
+                assert await flood.statuses() == [CLOSED]
+        engine.released.set()
+        await stream.send(b"0\r\n\r\n")
+        await pipeline.send(body)
+        assert await single.statuses(quiet=1) == ["200"]
+        assert await stream.statuses(quiet=1) == ["200"]
+        assert await pipeline.statuses(quiet=1) == ["200"] * 3

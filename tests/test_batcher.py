@@ -17,268 +17,227 @@ from tests.support.clock import until
 from tests.support.held import HeldEngine, held, unobserved
 
 
-def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(max_queue_texts=4, max_items=4), unobserved)
-        clients = {"first": 2, "second": 1, "third": 1}
-        tasks = [
-            asyncio.create_task(batcher.submit(["好"] * texts, client))
-            for client, texts in clients.items()
-        ]
-        await until(lambda: batcher.saturated)
-        assert batcher.texts == 4
-        for texts in (["好"], ["好"] * 3):
-            with pytest.raises(QueueFullError):
-                await batcher.submit(texts, "fourth")
-        engine.released.set()
-        assert [len((await task).outcomes) for task in tasks] == list(clients.values())
-        assert not batcher.saturated
-        await batcher.submit(["好"] * 4)
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    batcher = Batcher(classifier, load_settings(max_queue_texts=4, max_items=4), unobserved)
+    clients = {"first": 2, "second": 1, "third": 1}
+    tasks = [
+        asyncio.create_task(batcher.submit(["好"] * texts, client))
+        for client, texts in clients.items()
+    ]
+    await until(lambda: batcher.saturated)
+    assert batcher.texts == 4
+    for texts in (["好"], ["好"] * 3):
+        with pytest.raises(QueueFullError):
+            await batcher.submit(texts, "fourth")
+    engine.released.set()
+    assert [len((await task).outcomes) for task in tasks] == list(clients.values())
+    assert not batcher.saturated
+    await batcher.submit(["好"] * 4)
+    await batcher.close()
 
 
-def test_a_client_leaves_places_to_others_and_large_requests_leave_some_to_small_ones(
+async def test_a_client_leaves_places_to_others_and_large_requests_leave_some_to_small_ones(
     tiny_classifier: Classifier,
 ) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        settings = load_settings(max_queue_texts=256, max_items=64, max_batch_texts=4)
-        batcher = Batcher(classifier, settings, unobserved)
-        tasks = []
+    classifier, engine = held(tiny_classifier)
+    settings = load_settings(max_queue_texts=256, max_items=64, max_batch_texts=4)
+    batcher = Batcher(classifier, settings, unobserved)
+    tasks = []
 
-        async def fill(client: str, texts: int) -> int:
-            """How many requests of so many texts are admitted."""
-            admitted = 0
-            with contextlib.suppress(QueueFullError):
-                while True:
-                    batcher.check_room(client, texts)
-                    expected = batcher.texts + texts
-                    tasks.append(asyncio.create_task(batcher.submit(["好"] * texts, client)))
-                    admitted += 1
-                    await until(partial(lambda texts: batcher.texts == texts, expected))
-            return admitted
+    async def fill(client: str, texts: int) -> int:
+        """How many requests of so many texts are admitted."""
+        admitted = 0
+        with contextlib.suppress(QueueFullError):
+            while True:
+                batcher.check_room(client, texts)
+                expected = batcher.texts + texts
+                tasks.append(asyncio.create_task(batcher.submit(["好"] * texts, client)))
+                admitted += 1
+                await until(partial(lambda texts: batcher.texts == texts, expected))
+        return admitted
 
-        assert await fill("greedy", 32) == 3  # each half of what is left of 128
-        assert await fill("greedy", 1) == 32  # the rest
-        assert await fill("other", 1) == 64
-        assert await fill("third", 1) == 32
-        engine.released.set()
-        await asyncio.gather(*tasks)
-        assert batcher.texts == 0
-        await batcher.close()
-
-    asyncio.run(scenario())
+    assert await fill("greedy", 32) == 3  # each half of what is left of 128
+    assert await fill("greedy", 1) == 32  # the rest
+    assert await fill("other", 1) == 64
+    assert await fill("third", 1) == 32
+    engine.released.set()
+    await asyncio.gather(*tasks)
+    assert batcher.texts == 0
+    await batcher.close()
 
 
-def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=0.5), unobserved)
-        running = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        waiting = asyncio.create_task(batcher.submit(["好"]))
-        for task in (running, waiting):
-            with pytest.raises(DeadlineError, match=r"no answer within 0\.5 s"):
-                await task
-        engine.released.set()
-        await batcher.close()
-        assert engine.runs == 1
-
-    asyncio.run(scenario())
+async def test_a_deadline_drops_work_that_has_not_begun(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    batcher = Batcher(classifier, load_settings(deadline_seconds=0.5), unobserved)
+    running = asyncio.create_task(batcher.submit(["好"]))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    waiting = asyncio.create_task(batcher.submit(["好"]))
+    for task in (running, waiting):
+        with pytest.raises(DeadlineError, match=r"no answer within 0\.5 s"):
+            await task
+    engine.released.set()
+    await batcher.close()
+    assert engine.runs == 1
 
 
-def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(max_queue_texts=2, max_items=2), unobserved)
-        running = asyncio.create_task(batcher.submit(["好"], "one"))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        waiting = asyncio.create_task(batcher.submit(["好"], "another"))
-        await until(lambda: batcher.texts == 2)
-        assert batcher.saturated
-        waiting.cancel()
-        await until(lambda: batcher.texts == 1)
-        assert not batcher.saturated
-        engine.released.set()
-        await running
-        await batcher.close()
-        assert engine.runs == 1
-
-    asyncio.run(scenario())
+async def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    batcher = Batcher(classifier, load_settings(max_queue_texts=2, max_items=2), unobserved)
+    running = asyncio.create_task(batcher.submit(["好"], "one"))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    waiting = asyncio.create_task(batcher.submit(["好"], "another"))
+    await until(lambda: batcher.texts == 2)
+    assert batcher.saturated
+    waiting.cancel()
+    await until(lambda: batcher.texts == 1)
+    assert not batcher.saturated
+    engine.released.set()
+    await running
+    await batcher.close()
+    assert engine.runs == 1
 
 
-def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        runs: list[int] = []
-        batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
-        first = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
-        waiting = [asyncio.create_task(batcher.submit(some)) for some in texts]
-        await until(lambda: batcher.texts == 1 + sum(map(len, texts)))
-        engine.released.set()
-        answers = [await task for task in (first, *waiting)]
-        assert runs == [1, 4, 1, 4, 4]
-        alone = next(tiny_classifier.predict(["差"]))
-        assert answers[1].outcomes[0].label == alone.label  # type: ignore[union-attr]
-        assert isinstance(answers[2].outcomes[0], BlankTextError)
-        assert answers[2].outcomes[1].encoding.characters == 4  # type: ignore[union-attr]
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    runs: list[int] = []
+    batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
+    first = asyncio.create_task(batcher.submit(["好"]))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
+    waiting = [asyncio.create_task(batcher.submit(some)) for some in texts]
+    await until(lambda: batcher.texts == 1 + sum(map(len, texts)))
+    engine.released.set()
+    answers = [await task for task in (first, *waiting)]
+    assert runs == [1, 4, 1, 4, 4]
+    alone = next(tiny_classifier.predict(["差"]))
+    assert answers[1].outcomes[0].label == alone.label  # type: ignore[union-attr]
+    assert isinstance(answers[2].outcomes[0], BlankTextError)
+    assert answers[2].outcomes[1].encoding.characters == 4  # type: ignore[union-attr]
+    await batcher.close()
 
 
-def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        runs: list[int] = []
-        batcher = Batcher(classifier, load_settings(), runs.append)
-        first = asyncio.create_task(batcher.submit(["好"]))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        texts = ["好", "房间很好" * 20, "差", "早餐很差" * 20, "好"]
-        waiting = [asyncio.create_task(batcher.submit([text])) for text in texts]
-        await until(lambda: batcher.texts == 1 + len(texts))
-        engine.released.set()
-        answers = [await task for task in (first, *waiting)]
-        assert runs == [1, 3, 2]
-        characters = [answer.outcomes[0].encoding.characters for answer in answers]  # type: ignore[union-attr]
-        assert characters == [1, 1, 80, 1, 80, 1]
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    runs: list[int] = []
+    batcher = Batcher(classifier, load_settings(), runs.append)
+    first = asyncio.create_task(batcher.submit(["好"]))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    texts = ["好", "房间很好" * 20, "差", "早餐很差" * 20, "好"]
+    waiting = [asyncio.create_task(batcher.submit([text])) for text in texts]
+    await until(lambda: batcher.texts == 1 + len(texts))
+    engine.released.set()
+    answers = [await task for task in (first, *waiting)]
+    assert runs == [1, 3, 2]
+    characters = [answer.outcomes[0].encoding.characters for answer in answers]  # type: ignore[union-attr]
+    assert characters == [1, 1, 80, 1, 80, 1]
+    await batcher.close()
 
 
-def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        runs: list[int] = []
-        batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
-        long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
-        await asyncio.to_thread(engine.entered.wait, 10)
-        short = asyncio.create_task(batcher.submit(["好"]))
-        await until(lambda: batcher.texts == 13)
-        engine.released.set()
-        await asyncio.gather(long, short)
-        assert runs == [4, 1, 4, 4]
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    runs: list[int] = []
+    batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
+    long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
+    await asyncio.to_thread(engine.entered.wait, 10)
+    short = asyncio.create_task(batcher.submit(["好"]))
+    await until(lambda: batcher.texts == 13)
+    engine.released.set()
+    await asyncio.gather(long, short)
+    assert runs == [4, 1, 4, 4]
+    await batcher.close()
 
 
-def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        ended: list[str] = []
-        batcher = Batcher(classifier, load_settings(max_batch_texts=4), unobserved)
+async def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    ended: list[str] = []
+    batcher = Batcher(classifier, load_settings(max_batch_texts=4), unobserved)
 
-        async def ask(name: str, text: str, count: int) -> None:
-            submit = batcher.submit_bulk if name == "stream" else batcher.submit
-            await submit([text] * count)
-            ended.append(name)
+    async def ask(name: str, text: str, count: int) -> None:
+        submit = batcher.submit_bulk if name == "stream" else batcher.submit
+        await submit([text] * count)
+        ended.append(name)
 
-        # Lengths are unlike, so that no run has texts of two of them.
-        asking = [asyncio.create_task(ask("long", "房间很好" * 20, 12))]
-        await asyncio.to_thread(engine.entered.wait, 10)
-        asking += [asyncio.create_task(ask("stream", "房间很好" * 5, 4)) for _ in range(12)]
-        asking += [asyncio.create_task(ask(str(number), "好" * number, 1)) for number in (1, 9, 40)]
-        await until(lambda: batcher.texts == 12 + 12 * 4 + 3)
-        engine.released.set()
-        await asyncio.gather(*asking)
-        requests = [name for name in ended if name != "stream"]
-        assert requests == ["1", "9", "long", "40"]  # a run of each in turn
-        await batcher.close()
-
-    asyncio.run(scenario())
+    # Lengths are unlike, so that no run has texts of two of them.
+    asking = [asyncio.create_task(ask("long", "房间很好" * 20, 12))]
+    await asyncio.to_thread(engine.entered.wait, 10)
+    asking += [asyncio.create_task(ask("stream", "房间很好" * 5, 4)) for _ in range(12)]
+    asking += [asyncio.create_task(ask(str(number), "好" * number, 1)) for number in (1, 9, 40)]
+    await until(lambda: batcher.texts == 12 + 12 * 4 + 3)
+    engine.released.set()
+    await asyncio.gather(*asking)
+    requests = [name for name in ended if name != "stream"]
+    assert requests == ["1", "9", "long", "40"]  # a run of each in turn
+    await batcher.close()
 
 
-def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        engine = HeldEngine(tiny_classifier.engine)
-        batcher = Batcher(
-            Classifier(tiny_classifier.artifact, engine, threads=2), load_settings(), unobserved
-        )
-        answering = asyncio.create_task(batcher.submit(["好"] * (3 * BATCH_SIZE)))
-        await until(lambda: engine.running == 2)
-        engine.released.set()
-        assert len((await answering).outcomes) == 3 * BATCH_SIZE
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_one_request_uses_every_thread(tiny_classifier: Classifier) -> None:
+    engine = HeldEngine(tiny_classifier.engine)
+    batcher = Batcher(
+        Classifier(tiny_classifier.artifact, engine, threads=2), load_settings(), unobserved
+    )
+    answering = asyncio.create_task(batcher.submit(["好"] * (3 * BATCH_SIZE)))
+    await until(lambda: engine.running == 2)
+    engine.released.set()
+    assert len((await answering).outcomes) == 3 * BATCH_SIZE
+    await batcher.close()
 
 
-def test_long_texts_are_encoded_beside_the_event_loop(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
-        texts = ["房间很好" * 2000, "好", "\n"]
-        outcomes = (await batcher.submit(texts)).outcomes
-        assert outcomes[0].encoding.characters == 8000  # type: ignore[union-attr]
-        assert isinstance(outcomes[2], BlankTextError)
-        await batcher.close()
-
-    asyncio.run(scenario())
+async def test_long_texts_are_encoded_beside_the_event_loop(tiny_classifier: Classifier) -> None:
+    batcher = Batcher(tiny_classifier, load_settings(), unobserved)
+    texts = ["房间很好" * 2000, "好", "\n"]
+    outcomes = (await batcher.submit(texts)).outcomes
+    assert outcomes[0].encoding.characters == 8000  # type: ignore[union-attr]
+    assert isinstance(outcomes[2], BlankTextError)
+    await batcher.close()
 
 
-def test_an_inference_that_hangs_is_noticed_and_keeps_nobody_from_ending(
+async def test_an_inference_that_hangs_is_noticed_and_keeps_nobody_from_ending(
     tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
-        with pytest.raises(DeadlineError):
-            await batcher.submit(["好"])
-        assert not batcher.hangs
-        later = time.monotonic() + HANG_SECONDS + 1
-        with monkeypatch.context() as patched:
-            patched.setattr("service.inference.batcher.time.monotonic", lambda: later)
-            assert batcher.hangs
-        await batcher.close()
-        engine.released.set()
-
-    asyncio.run(scenario())
+    classifier, engine = held(tiny_classifier)
+    batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
+    with pytest.raises(DeadlineError):
+        await batcher.submit(["好"])
+    assert not batcher.hangs
+    later = time.monotonic() + HANG_SECONDS + 1
+    with monkeypatch.context() as patched:
+        patched.setattr("service.inference.batcher.time.monotonic", lambda: later)
+        assert batcher.hangs
+    await batcher.close()
+    engine.released.set()
 
 
-def test_threads_run_where_priorities_may_not_be_set(
+async def test_threads_run_where_priorities_may_not_be_set(
     tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
         raise PermissionError
 
-    async def scenario() -> None:
-        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
-        assert len((await batcher.submit(["好"])).outcomes) == 1
-        await batcher.close()
+    batcher = Batcher(tiny_classifier, load_settings(), unobserved)
+    assert len((await batcher.submit(["好"])).outcomes) == 1
+    await batcher.close()
 
     monkeypatch.setattr("os.setpriority", refuse)
-    asyncio.run(scenario())
 
 
-def test_an_unexpected_error_reaches_every_caller_and_the_next_is_answered(
+async def test_an_unexpected_error_reaches_every_caller_and_the_next_is_answered(
     tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        batcher = Batcher(tiny_classifier, load_settings(), unobserved)
-        with monkeypatch.context() as patched:
-            patched.setattr(tiny_classifier, "probabilities", lambda *_: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                await batcher.submit(["好"] * 100)
-        assert len((await batcher.submit(["好"])).outcomes) == 1
-        await batcher.close()
-
-    asyncio.run(scenario())
+    batcher = Batcher(tiny_classifier, load_settings(), unobserved)
+    with monkeypatch.context() as patched:
+        patched.setattr(tiny_classifier, "probabilities", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await batcher.submit(["好"] * 100)
+    assert len((await batcher.submit(["好"])).outcomes) == 1
+    await batcher.close()
 
 
-def test_a_deadline_stops_a_batch_that_has_begun(tiny_classifier: Classifier) -> None:
-    async def scenario() -> None:
-        classifier, engine = held(tiny_classifier)
-        batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
-        with pytest.raises(DeadlineError):
-            await batcher.submit(["好"] * (5 * BATCH_SIZE))
-        engine.released.set()
-        await batcher.close()
-        assert engine.runs == 1
-
-    asyncio.run(scenario())
+async def test_a_deadline_stops_a_batch_that_has_begun(tiny_classifier: Classifier) -> None:
+    classifier, engine = held(tiny_classifier)
+    batcher = Batcher(classifier, load_settings(deadline_seconds=0.2), unobserved)
+    with pytest.raises(DeadlineError):
+        await batcher.submit(["好"] * (5 * BATCH_SIZE))
+    engine.released.set()
+    await batcher.close()
+    assert engine.runs == 1

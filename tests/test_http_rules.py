@@ -451,24 +451,24 @@ def test_a_client_that_sends_no_more_gets_the_same_answer_as_any(
 
 
 @pytest.mark.parametrize(("path", "body"), TO_MODEL[:4])
-def test_whoever_sends_no_more_is_waited_for(tiny_artifact: Path, path: str, body: bytes) -> None:
-    async def scenario() -> None:
-        async with (
-            held_app(tiny_artifact, max_queue_texts=100) as (app, _, engine),
-            listening(app) as target,
-            connected(target) as connection,
-        ):
-            await connection.send(to_model(path, body))
-            connection.writer.write_eof()
-            # The service has noticed it, for it now asks whether somebody is there.
-            interim = b"HTTP/1.1 100 Continue\r\n\r\n"
-            assert await connection.reader.readexactly(len(interim)) == interim
-            engine.released.set()
-            answer = await connection.reader.read()
-            assert statuses(answer.replace(interim, b"")) == [200]
-            assert header(answer, "connection") == "close"
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+async def test_whoever_sends_no_more_is_waited_for(
+    tiny_artifact: Path, path: str, body: bytes
+) -> None:
+    async with (
+        asyncio.timeout(60),
+        held_app(tiny_artifact, max_queue_texts=100) as (app, _, engine),
+        listening(app) as target,
+        connected(target) as connection,
+    ):
+        await connection.send(to_model(path, body))
+        connection.writer.write_eof()
+        # The service has noticed it, for it now asks whether somebody is there.
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await connection.reader.readexactly(len(interim)) == interim
+        engine.released.set()
+        answer = await connection.reader.read()
+        assert statuses(answer.replace(interim, b"")) == [200]
+        assert header(answer, "connection") == "close"
 
 
 async def closes(connection: Connection) -> None:
@@ -480,29 +480,27 @@ async def resets(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("leave", [closes, resets])
-def test_whoever_leaves_is_not_worked_for(
+async def test_whoever_leaves_is_not_worked_for(
     tiny_artifact: Path, leave: Callable[[Connection], Awaitable[None]]
 ) -> None:
-    async def scenario() -> None:
-        async with (
-            held_app(tiny_artifact, max_queue_texts=8) as (app, service, engine),
-            listening(app) as target,
-            connected(target) as connection,
-        ):
-            batcher = service.ready_model().batcher
-            await connection.send(to_model("/v1/predict", TEXT))
-            await asyncio.to_thread(engine.entered.wait, 10)
-            async with connected(target) as second:
-                await second.send(to_model("/v1/predict", TEXT))
-                await until(lambda: batcher.texts == 2)
-                await leave(second)
-                await until(lambda: batcher.texts == 1)
-            engine.released.set()
-            assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200")
-            await until(lambda: batcher.texts == 0)
-            assert engine.runs == 1
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with (
+        asyncio.timeout(60),
+        held_app(tiny_artifact, max_queue_texts=8) as (app, service, engine),
+        listening(app) as target,
+        connected(target) as connection,
+    ):
+        batcher = service.ready_model().batcher
+        await connection.send(to_model("/v1/predict", TEXT))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        async with connected(target) as second:
+            await second.send(to_model("/v1/predict", TEXT))
+            await until(lambda: batcher.texts == 2)
+            await leave(second)
+            await until(lambda: batcher.texts == 1)
+        engine.released.set()
+        assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200")
+        await until(lambda: batcher.texts == 0)
+        assert engine.runs == 1
 
 
 # RFC 9110, 9.3.7 and 15.5.6: OPTIONS, and methods that a path does not take

@@ -1,6 +1,5 @@
 """Who may ask and how often, which pages may, and what every answer tells a browser."""
 
-import asyncio
 import hashlib
 import itertools
 import logging
@@ -256,15 +255,15 @@ def test_probes_metrics_and_the_services_own_files_need_none(client: TestClient,
     assert client.get(path, headers=bearer("nobody's")).status_code == 200
 
 
-def test_no_body_is_read_and_nothing_is_told_to_whom_has_no_key(
+async def test_no_body_is_read_and_nothing_is_told_to_whom_has_no_key(
     tiny_artifact: Path, keys_file: Path
 ) -> None:
     # Not even that there is no model yet, or that the body would be too large.
     service = Service(load_settings(model=tiny_artifact, api_keys_file=keys_file))
     app = create_app(service.settings, service)
-    assert asyncio.run(post(app, unreadable)) == 401
-    assert asyncio.run(post(app, unreadable, content_length="99999999")) == 401
-    assert asyncio.run(post(app, unreadable, authorization=f"Bearer {SHOP}")) == 503
+    assert await post(app, unreadable) == 401
+    assert await post(app, unreadable, content_length="99999999") == 401
+    assert await post(app, unreadable, authorization=f"Bearer {SHOP}") == 503
     exposed = service.expose("")[0].decode()
     assert 'sentiment_refusals_total{reason="unauthorized"} 2.0' in exposed
     assert 'sentiment_request_duration_seconds_count{route="/v1/predict"}' not in exposed
@@ -713,11 +712,11 @@ def test_no_host_makes_a_path_an_open_one(
 
 
 @pytest.mark.parametrize("target", ["@livez", "@localhost/livez", "//livez", "/v1/model@/livez"])
-def test_no_target_is_an_open_path_but_one(
+async def test_no_target_is_an_open_path_but_one(
     tiny_artifact: Path, keys_file: Path, target: str
 ) -> None:
     app = create_app(load_settings(model=tiny_artifact, api_keys_file=keys_file))
-    assert asyncio.run(post(app, unreadable, target)) == 401
+    assert await post(app, unreadable, target) == 401
 
 
 @pytest.mark.parametrize(

@@ -35,55 +35,50 @@ def test_head_of_a_path_that_takes_none_is_refused(client: TestClient) -> None:
     assert client.head("/nothing").status_code == 404
 
 
-def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        async with held_app(tiny_artifact) as (app, service, engine):
-            stays = asyncio.Event()
-            first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
-            await until(lambda: service.status == "saturated")
-            for path in ("/v1/predict", "/v1/predict/batch"):
-                assert await post(app, unreadable, path) == 429
-            assert await post(app, unreadable, content_length="99999999") == 429
-            engine.released.set()
-            assert await asyncio.gather(*first) == [200, 200]
-            assert await post(app, unreadable, content_length="99999999") == 413
-
-    asyncio.run(scenario())
+async def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> None:
+    async with held_app(tiny_artifact) as (app, service, engine):
+        stays = asyncio.Event()
+        first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
+        await until(lambda: service.status == "saturated")
+        for path in ("/v1/predict", "/v1/predict/batch"):
+            assert await post(app, unreadable, path) == 429
+        assert await post(app, unreadable, content_length="99999999") == 429
+        engine.released.set()
+        assert await asyncio.gather(*first) == [200, 200]
+        assert await post(app, unreadable, content_length="99999999") == 413
 
 
-def test_a_service_without_a_model_refuses_before_the_body_is_read(tmp_path: Path) -> None:
+async def test_a_service_without_a_model_refuses_before_the_body_is_read(tmp_path: Path) -> None:
     app = create_app(load_settings(model=tmp_path))
-    assert asyncio.run(post(app, unreadable)) == 503
+    assert await post(app, unreadable) == 503
 
 
-def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
+async def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
     tiny_artifact: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def scenario() -> None:
-        async with held_app(tiny_artifact) as (app, service, engine):
-            stays, left = asyncio.Event(), asyncio.Event()
-            running = asyncio.create_task(post(app, body_then(stays)))
-            await asyncio.to_thread(engine.entered.wait, 10)
-            waiting = asyncio.create_task(post(app, body_then(left)))
-            model = service.ready_model()
-            await until(lambda: model.batcher.saturated)
-            left.set()
-            assert await asyncio.wait_for(waiting, 60) == 499
-            await until(lambda: not model.batcher.saturated)
-            engine.released.set()
-            assert await running == 200
-            assert engine.runs == 1
-            exposed = service.metrics.expose("")[0].decode()
-            assert 'sentiment_refusals_total{reason="client_gone"} 1.0' in exposed
+    async with held_app(tiny_artifact) as (app, service, engine):
+        stays, left = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(post(app, body_then(stays)))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        waiting = asyncio.create_task(post(app, body_then(left)))
+        model = service.ready_model()
+        await until(lambda: model.batcher.saturated)
+        left.set()
+        assert await asyncio.wait_for(waiting, 60) == 499
+        await until(lambda: not model.batcher.saturated)
+        engine.released.set()
+        assert await running == 200
+        assert engine.runs == 1
+        exposed = service.metrics.expose("")[0].decode()
+        assert 'sentiment_refusals_total{reason="client_gone"} 1.0' in exposed
 
-    asyncio.run(scenario())
     statuses = [line["status"] for line in access_lines(caplog)]
     assert statuses == [499, 200]
 
 
-def test_a_client_that_leaves_while_it_sends_is_no_error(
+async def test_a_client_that_leaves_while_it_sends_is_no_error(
     client: TestClient, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -96,55 +91,46 @@ def test_a_client_that_leaves_while_it_sends_is_no_error(
         return messages.pop(0)
 
     app = create_app(service.settings, service)
-    assert asyncio.run(post(app, receive)) == 499
+    assert await post(app, receive) == 499
     assert [line["status"] for line in access_lines(caplog)] == [499]
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_body_that_does_not_arrive_is_a_408(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        async with held_app(tiny_artifact, deadline_seconds=0.1) as (app, service, _):
-            for receive in (sends(), sends(part(BODY[:5]))):
-                assert await asyncio.wait_for(post(app, receive), 60) == 408
-            exposed = service.metrics.expose("")[0].decode()
-            assert 'sentiment_refusals_total{reason="slow_body"} 2.0' in exposed
-
-    asyncio.run(scenario())
+async def test_a_body_that_does_not_arrive_is_a_408(tiny_artifact: Path) -> None:
+    async with held_app(tiny_artifact, deadline_seconds=0.1) as (app, service, _):
+        for receive in (sends(), sends(part(BODY[:5]))):
+            assert await asyncio.wait_for(post(app, receive), 60) == 408
+        exposed = service.metrics.expose("")[0].decode()
+        assert 'sentiment_refusals_total{reason="slow_body"} 2.0' in exposed
 
 
-def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
+async def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
     tiny_artifact: Path,
 ) -> None:
-    async def scenario() -> None:
-        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 150}
-        async with held_app(tiny_artifact, **limits) as (app, service, engine):
-            engine.released.set()
-            announced = asyncio.create_task(post(app, sends(), content_length="100"))
-            await asyncio.sleep(0)
-            assert await post(app, unreadable, content_length="26") == 429
-            assert await post(app, sends(part(BODY), part(b" " * 50))) == 429
-            # Half of what is left, which is for the next.
-            assert await post(app, sends(part(BODY, more=False)), content_length="25") == 200
-            assert await post(app, sends(part(BODY), part(b" ", more=False))) == 200
-            exposed = service.metrics.expose("")[0].decode()
-            assert 'sentiment_refusals_total{reason="inflight_bodies_full"} 2.0' in exposed
-            assert 'sentiment_refusals_total{reason="queue_full"} 0.0' in exposed
-            announced.cancel()
-
-    asyncio.run(scenario())
+    limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 150}
+    async with held_app(tiny_artifact, **limits) as (app, service, engine):
+        engine.released.set()
+        announced = asyncio.create_task(post(app, sends(), content_length="100"))
+        await asyncio.sleep(0)
+        assert await post(app, unreadable, content_length="26") == 429
+        assert await post(app, sends(part(BODY), part(b" " * 50))) == 429
+        # Half of what is left, which is for the next.
+        assert await post(app, sends(part(BODY, more=False)), content_length="25") == 200
+        assert await post(app, sends(part(BODY), part(b" ", more=False))) == 200
+        exposed = service.metrics.expose("")[0].decode()
+        assert 'sentiment_refusals_total{reason="inflight_bodies_full"} 2.0' in exposed
+        assert 'sentiment_refusals_total{reason="queue_full"} 0.0' in exposed
+        announced.cancel()
 
 
-def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 100}
-        async with held_app(tiny_artifact, **limits) as (app, _, engine):
-            answering = asyncio.create_task(post(app, body_then(asyncio.Event())))
-            await asyncio.to_thread(engine.entered.wait, 10)
-            assert await post(app, unreadable, content_length="100") == 429
-            engine.released.set()
-            assert await answering == 200
-
-    asyncio.run(scenario())
+async def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> None:
+    limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 100}
+    async with held_app(tiny_artifact, **limits) as (app, _, engine):
+        answering = asyncio.create_task(post(app, body_then(asyncio.Event())))
+        await asyncio.to_thread(engine.entered.wait, 10)
+        assert await post(app, unreadable, content_length="100") == 429
+        engine.released.set()
+        assert await answering == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"content_length": "100"}])
@@ -158,21 +144,18 @@ def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> Non
         ([part(BODY), part(b" " * 99)], 413),
     ],
 )
-def test_however_a_request_ends_its_body_counts_no_longer(
+async def test_however_a_request_ends_its_body_counts_no_longer(
     tiny_artifact: Path, messages: list[Message], status: int, headers: dict[str, str]
 ) -> None:
-    async def scenario() -> None:
-        # The last would not fit beside what is left of the first.
-        limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 99 + len(BODY)}
-        seconds = 0.5 if status == 408 else 60
-        async with held_app(tiny_artifact, deadline_seconds=seconds, **limits) as held:
-            app, _, engine = held
-            engine.released.set()
-            assert await post(app, sends(*messages), **headers) == status
-            last = sends(part(BODY, more=False))
-            assert await post(app, last, content_length="100") != 429
-
-    asyncio.run(scenario())
+    # The last would not fit beside what is left of the first.
+    limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 99 + len(BODY)}
+    seconds = 0.5 if status == 408 else 60
+    async with held_app(tiny_artifact, deadline_seconds=seconds, **limits) as held:
+        app, _, engine = held
+        engine.released.set()
+        assert await post(app, sends(*messages), **headers) == status
+        last = sends(part(BODY, more=False))
+        assert await post(app, last, content_length="100") != 429
 
 
 def test_while_draining_a_connection_is_not_kept(client: TestClient, service: Service) -> None:

@@ -171,84 +171,77 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
     assert any("vocab.txt is not the file" in str(line["message"]) for line in errors)
 
 
-def test_what_asks_to_reload_during_a_load_is_not_lost(tiny_artifact: Path, tmp_path: Path) -> None:
+async def test_what_asks_to_reload_during_a_load_is_not_lost(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
     link = tmp_path / "current"
     versions = [
         version_of(tiny_artifact, tmp_path / number, f"{number}.0.0") for number in ("1", "2")
     ]
     link.symlink_to(versions[0])
 
-    async def scenario() -> None:
-        service = Service(load_settings(model=link))
-        loading = asyncio.create_task(service.load())
-        await asyncio.sleep(0)
-        for _ in range(3):
-            service.reload_soon()
-        link.unlink()
-        link.symlink_to(versions[1])
+    service = Service(load_settings(model=link))
+    loading = asyncio.create_task(service.load())
+    await asyncio.sleep(0)
+    for _ in range(3):
         service.reload_soon()
-        await loading
-        await asyncio.gather(*service._reloads)
-        assert service.ready_model().reference.version == "2.0.0"
-        await service.close()
+    link.unlink()
+    link.symlink_to(versions[1])
+    service.reload_soon()
+    await loading
+    await asyncio.gather(*service._reloads)
+    assert service.ready_model().reference.version == "2.0.0"
+    await service.close()
 
-    asyncio.run(scenario())
 
-
-def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
+async def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
     tiny_classifier: Classifier,
 ) -> None:
-    async def scenario() -> None:
-        engine = HeldEngine(tiny_classifier.engine)
-        classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
-        batcher = Batcher(classifier, load_settings(), lambda windows: None)
-        engine.released.set()
-        with batcher.in_use():  # as a stream is, between two of its chunks
-            retiring = asyncio.create_task(batcher.retire())
-            await asyncio.sleep(0.2)
-            assert not retiring.done()
-            assert len((await batcher.submit_bulk(["好"])).outcomes) == 1
-        await asyncio.wait_for(retiring, 60)
-
-        batcher = Batcher(classifier, load_settings(), lambda windows: None)
-        explaining = asyncio.create_task(batcher.explain("房间很好"))
-        await asyncio.sleep(0)
+    engine = HeldEngine(tiny_classifier.engine)
+    classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
+    batcher = Batcher(classifier, load_settings(), lambda windows: None)
+    engine.released.set()
+    with batcher.in_use():  # as a stream is, between two of its chunks
         retiring = asyncio.create_task(batcher.retire())
-        _, explanation = await asyncio.wait_for(explaining, 60)
-        assert len(explanation.tokens) == 3
-        await asyncio.wait_for(retiring, 60)
+        await asyncio.sleep(0.2)
+        assert not retiring.done()
+        assert len((await batcher.submit_bulk(["好"])).outcomes) == 1
+    await asyncio.wait_for(retiring, 60)
 
-    asyncio.run(scenario())
+    batcher = Batcher(classifier, load_settings(), lambda windows: None)
+    explaining = asyncio.create_task(batcher.explain("房间很好"))
+    await asyncio.sleep(0)
+    retiring = asyncio.create_task(batcher.retire())
+    _, explanation = await asyncio.wait_for(explaining, 60)
+    assert len(explanation.tokens) == 3
+    await asyncio.wait_for(retiring, 60)
 
 
-def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
+async def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
-        await service.load()
-        model = service.ready_model()
-        engine = HeldEngine(model.classifier.engine)
-        model.classifier.engine = engine
-        with pytest.raises(DeadlineError):
-            await model.batcher.submit(["好"])
-        reloading = asyncio.create_task(service.reload())
-        while service.ready_model() is model:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(1)  # longer than closing waits for its threads
-        assert not service.hangs
-        later = time.monotonic() + HANG_SECONDS + 1
-        with monkeypatch.context() as patched:
-            patched.setattr("time.monotonic", lambda: later)
-            service.tick()  # the event loop is well
-            assert service.hangs
-            assert service.status == "failed"
-        engine.released.set()
-        await asyncio.wait_for(reloading, 60)
-        assert not service._retiring
-        await service.close()
-
-    asyncio.run(scenario())
+    service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
+    await service.load()
+    model = service.ready_model()
+    engine = HeldEngine(model.classifier.engine)
+    model.classifier.engine = engine
+    with pytest.raises(DeadlineError):
+        await model.batcher.submit(["好"])
+    reloading = asyncio.create_task(service.reload())
+    while service.ready_model() is model:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)  # longer than closing waits for its threads
+    assert not service.hangs
+    later = time.monotonic() + HANG_SECONDS + 1
+    with monkeypatch.context() as patched:
+        patched.setattr("time.monotonic", lambda: later)
+        service.tick()  # the event loop is well
+        assert service.hangs
+        assert service.status == "failed"
+    engine.released.set()
+    await asyncio.wait_for(reloading, 60)
+    assert not service._retiring
+    await service.close()
 
 
 def test_weights_that_are_gone_leave_nothing_to_explain_by(

@@ -62,7 +62,7 @@ def test_an_answer_that_should_not_be_is_a_fault() -> None:
 
 
 @pytest.mark.process
-def test_every_kind_of_traffic_gets_the_answer_that_it_should(
+async def test_every_kind_of_traffic_gets_the_answer_that_it_should(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     async def send(port: int, requests: list[Request]) -> list[str]:
@@ -80,7 +80,7 @@ def test_every_kind_of_traffic_gets_the_answer_that_it_should(
     assert {request.kind for request in requests} == set(SHARES)
     with served(tiny_artifact, tmp_path / "log", **PATIENT) as (_, address):
         wait_ready(address)
-        outcomes = asyncio.run(send(int(address.rsplit(":", 1)[1]), requests))
+        outcomes = await send(int(address.rsplit(":", 1)[1]), requests)
     for request, outcome in zip(requests, outcomes, strict=True):
         expected = {LEFT} if request.leaves is not None else set(map(str, request.expected))
         assert outcome in expected, (request.raw, outcome)

@@ -210,143 +210,125 @@ async def stream(app: Any, receive: Receive) -> tuple[int, list[dict[str, Any]]]
     return status, [json.loads(line) for line in body.splitlines()]
 
 
-def test_a_full_queue_refuses_a_stream_by_its_head(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        async with held(tiny_artifact, max_queue_texts=2, max_items=2) as (app, service, engine):
-            stays = asyncio.Event()
-            first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
-            while service.status != "saturated":
-                await asyncio.sleep(0.01)
-            status, _ = await stream(app, sends(part(LINE, more=False)))
-            assert status == 429
-            engine.released.set()
-            assert await asyncio.gather(*first) == [200, 200]
-            # In the middle it waits for room: five lines go through a queue of two.
-            status, lines = await stream(app, sends(part(LINE * 5, more=False)))
-            assert (status, lines[-1]["summary"]["answered"]) == (200, 5)
-
-    asyncio.run(scenario())
+async def test_a_full_queue_refuses_a_stream_by_its_head(tiny_artifact: Path) -> None:
+    async with held(tiny_artifact, max_queue_texts=2, max_items=2) as (app, service, engine):
+        stays = asyncio.Event()
+        first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
+        while service.status != "saturated":
+            await asyncio.sleep(0.01)
+        status, _ = await stream(app, sends(part(LINE, more=False)))
+        assert status == 429
+        engine.released.set()
+        assert await asyncio.gather(*first) == [200, 200]
+        # In the middle it waits for room: five lines go through a queue of two.
+        status, lines = await stream(app, sends(part(LINE * 5, more=False)))
+        assert (status, lines[-1]["summary"]["answered"]) == (200, 5)
 
 
-def test_streams_leave_room_and_turns_to_single_requests(
+async def test_streams_leave_room_and_turns_to_single_requests(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        limits = {"max_queue_texts": 512, "max_items": 2, "max_batch_texts": 4}
-        async with held(tiny_artifact, **limits) as (app, service, engine):
-            sizes: list[int] = []
-            run = engine.logits
+    limits = {"max_queue_texts": 512, "max_items": 2, "max_batch_texts": 4}
+    async with held(tiny_artifact, **limits) as (app, service, engine):
+        sizes: list[int] = []
+        run = engine.logits
 
-            def note(batch: Any) -> Any:
-                sizes.append(len(batch))
-                return run(batch)
+        def note(batch: Any) -> Any:
+            sizes.append(len(batch))
+            return run(batch)
 
-            monkeypatch.setattr(engine, "logits", note)
-            streams = [
-                asyncio.create_task(stream(app, sends(part(LINE * 1000, more=False))))
-                for _ in range(2)
-            ]
-            while service.ready_model().batcher.texts < 128:
+        monkeypatch.setattr(engine, "logits", note)
+        streams = [
+            asyncio.create_task(stream(app, sends(part(LINE * 1000, more=False)))) for _ in range(2)
+        ]
+        while service.ready_model().batcher.texts < 128:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert service.ready_model().batcher.texts == 128
+        assert service.status == "ready"
+        single = asyncio.create_task(post(app, body_then(asyncio.Event())))
+        while service.ready_model().batcher.texts < 129:
+            await asyncio.sleep(0.01)
+        engine.released.set()
+        assert await single == 200
+        # One run of a stream was under way, and perhaps one more went first.
+        assert 1 in sizes[:3]
+        for _, lines in await asyncio.gather(*streams):
+            assert lines[-1]["summary"]["answered"] == 1000
+
+
+async def test_a_client_that_goes_away_frees_its_places(tiny_artifact: Path) -> None:
+    async with held(tiny_artifact) as (app, service, engine):
+        gone = sends(part(LINE * 100), {"type": "http.disconnect"})
+        status, lines = await asyncio.wait_for(stream(app, gone), 60)
+        assert (status, lines) == (200, [])
+        async with asyncio.timeout(60):
+            while service.ready_model().batcher.texts:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            assert service.ready_model().batcher.texts == 128
-            assert service.status == "ready"
-            single = asyncio.create_task(post(app, body_then(asyncio.Event())))
-            while service.ready_model().batcher.texts < 129:
-                await asyncio.sleep(0.01)
-            engine.released.set()
-            assert await single == 200
-            # One run of a stream was under way, and perhaps one more went first.
-            assert 1 in sizes[:3]
-            for _, lines in await asyncio.gather(*streams):
-                assert lines[-1]["summary"]["answered"] == 1000
-
-    asyncio.run(scenario())
+        assert engine.runs == 0
+        assert not service._reading
 
 
-def test_a_client_that_goes_away_frees_its_places(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        async with held(tiny_artifact) as (app, service, engine):
-            gone = sends(part(LINE * 100), {"type": "http.disconnect"})
-            status, lines = await asyncio.wait_for(stream(app, gone), 60)
-            assert (status, lines) == (200, [])
-            async with asyncio.timeout(60):
-                while service.ready_model().batcher.texts:
-                    await asyncio.sleep(0.01)
-            assert engine.runs == 0
-            assert not service._reading
-
-    asyncio.run(scenario())
+async def test_a_client_that_stops_sending_gets_what_it_sent_answered(tiny_artifact: Path) -> None:
+    async with held(tiny_artifact, stream_idle_seconds=0.2) as (app, _, engine):
+        engine.released.set()
+        for body in (LINE * 3, LINE * 3 + LINE[:5]):
+            status, lines = await asyncio.wait_for(stream(app, sends(part(body))), 60)
+            assert status == 200
+            assert [line.get("label") for line in lines[:3]] == ["positive"] * 3
+            assert lines[3]["error"]["status"] == 408
+            assert lines[4]["summary"]["lines"] == 3
 
 
-def test_a_client_that_stops_sending_gets_what_it_sent_answered(tiny_artifact: Path) -> None:
-    async def scenario() -> None:
-        async with held(tiny_artifact, stream_idle_seconds=0.2) as (app, _, engine):
-            engine.released.set()
-            for body in (LINE * 3, LINE * 3 + LINE[:5]):
-                status, lines = await asyncio.wait_for(stream(app, sends(part(body))), 60)
-                assert status == 200
-                assert [line.get("label") for line in lines[:3]] == ["positive"] * 3
-                assert lines[3]["error"]["status"] == 408
-                assert lines[4]["summary"]["lines"] == 3
-
-    asyncio.run(scenario())
-
-
-def test_a_stream_that_begins_as_the_service_ends_has_its_summary(
+async def test_a_stream_that_begins_as_the_service_ends_has_its_summary(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.routes.stream._LINGER_SECONDS", 0.01)
 
-    async def scenario() -> None:
-        async with held(tiny_artifact) as (app, service, engine):
-            engine.released.set()
-            answered = set()
-            for turns in range(20):  # of the event loop, before it ends
-                service._streams_end = False
-                beginning = asyncio.create_task(stream(app, sends(part(LINE))))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                service.end_streams()
-                _, lines = await asyncio.wait_for(beginning, 60)
-                assert lines[-2]["error"]["status"] == 503
-                assert lines[-1]["summary"]["answered"] == len(lines) - 2
-                answered.add(len(lines) - 2)
-            assert answered == {0, 1}
-
-    asyncio.run(scenario())
+    async with held(tiny_artifact) as (app, service, engine):
+        engine.released.set()
+        answered = set()
+        for turns in range(20):  # of the event loop, before it ends
+            service._streams_end = False
+            beginning = asyncio.create_task(stream(app, sends(part(LINE))))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            service.end_streams()
+            _, lines = await asyncio.wait_for(beginning, 60)
+            assert lines[-2]["error"]["status"] == 503
+            assert lines[-1]["summary"]["answered"] == len(lines) - 2
+            answered.add(len(lines) - 2)
+        assert answered == {0, 1}
 
 
-def test_an_unexpected_error_takes_a_line_for_each_text_and_no_more(
+async def test_an_unexpected_error_takes_a_line_for_each_text_and_no_more(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        async with held(tiny_artifact) as (app, _, engine):
-            engine.released.set()
-            run = engine.logits
+    async with held(tiny_artifact) as (app, _, engine):
+        engine.released.set()
+        run = engine.logits
 
-            def fail_on_long_ones(batch: Any) -> Any:
-                if max(map(len, batch)) > 50:
-                    raise RuntimeError("秘密")
-                return run(batch)
+        def fail_on_long_ones(batch: Any) -> Any:
+            if max(map(len, batch)) > 50:
+                raise RuntimeError("秘密")
+            return run(batch)
 
-            monkeypatch.setattr(engine, "logits", fail_on_long_ones)
-            long = LINE.replace(TEXT.encode(), TEXT.encode() * 40)
-            body = long * 2 + b"{\n" + long
-            _, lines = await stream(app, sends(part(body), part(LINE * 2, more=False)))
-            assert [line.get("error", {}).get("status") for line in lines] == [
-                *[500, 500, 400, 500],
-                *[None, None, None],
-            ]
-            assert lines[-1]["summary"] == {
-                "lines": 6,
-                "answered": 2,
-                "failed": 4,
-                "labels": {"positive": 2, "neutral": 0, "negative": 0},
-            }
-            assert "秘密" not in json.dumps(lines, ensure_ascii=False)
+        monkeypatch.setattr(engine, "logits", fail_on_long_ones)
+        long = LINE.replace(TEXT.encode(), TEXT.encode() * 40)
+        body = long * 2 + b"{\n" + long
+        _, lines = await stream(app, sends(part(body), part(LINE * 2, more=False)))
+        assert [line.get("error", {}).get("status") for line in lines] == [
+            *[500, 500, 400, 500],
+            *[None, None, None],
+        ]
+        assert lines[-1]["summary"] == {
+            "lines": 6,
+            "answered": 2,
+            "failed": 4,
+            "labels": {"positive": 2, "neutral": 0, "negative": 0},
+        }
+        assert "秘密" not in json.dumps(lines, ensure_ascii=False)
 
-    asyncio.run(scenario())
     assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
