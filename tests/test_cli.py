@@ -1,6 +1,7 @@
 """The command ``sentiment``."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from service.commands import main
 from service.process.health import health
+from service.process.runtime import configure_libraries
 from service.settings import load_settings
 
 
@@ -131,6 +133,15 @@ def test_health_asks_where_the_service_listens_by_default() -> None:
     context = health.make_context("health", [])
     settings = load_settings()
     assert (context.params["host"], context.params["port"]) == (settings.host, settings.port)
+
+
+def test_numpy_starts_threads_only_if_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    configure_libraries()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "4"
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    configure_libraries()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
 
 
 @pytest.mark.process

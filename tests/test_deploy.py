@@ -232,3 +232,10 @@ def test_the_manifests_find_each_other() -> None:
     # The alerts know the service by this name, here as under compose.
     job = found["Service"]["metadata"]["labels"][found["ServiceMonitor"]["spec"]["jobLabel"]]
     assert f'job="{job}"' in (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
+
+
+def test_ray_serve_imports_a_module_that_exists() -> None:
+    serve = yaml.safe_load((ROOT / "deploy" / "ray" / "serve.yaml").read_text(encoding="utf-8"))
+    module, _, name = serve["applications"][0]["import_path"].partition(":")
+    source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    assert f"\n{name} = " in source
