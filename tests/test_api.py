@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from model.engines import BATCH_SIZE, Logits, OnnxEngine
 from model.errors import BLANK
 from service.app import create_app
 from service.settings import load_settings
-from service.state import Service
-from tests.support.held import HeldEngine
+from tests.support.clock import wait_for
+from tests.support.held import HeldEngine, held_client
 from tests.support.http import JSON, assert_problem, wait_ready
 from tests.support.texts import BLANK_TEXTS, TEXT
 
@@ -312,11 +311,8 @@ def test_probes_of_a_ready_service(client: TestClient) -> None:
 def test_a_broken_artifact_never_becomes_ready_and_says_why(tmp_path: Path) -> None:
     app = create_app(load_settings(model=tmp_path))
     with TestClient(app) as client:
-        for _ in range(100):
-            health = client.get("/health")
-            if health.json()["status"] != "loading":
-                break
-            time.sleep(0.05)
+        wait_for(lambda: client.get("/health").json()["status"] != "loading")
+        health = client.get("/health")
         assert health.status_code == 503
         assert health.json()["status"] == "failed"
         assert "manifest.json cannot be read" in health.json()["detail"]
@@ -329,17 +325,8 @@ def test_a_broken_artifact_never_becomes_ready_and_says_why(tmp_path: Path) -> N
 
 @pytest.fixture
 def held(tiny_artifact: Path) -> Iterator[tuple[TestClient, HeldEngine]]:
-    """A service whose queue holds one text and whose engine waits to be released."""
-    service = Service(
-        load_settings(model=tiny_artifact, max_queue_texts=1, max_items=1, deadline_seconds=1)
-    )
-    with TestClient(create_app(service.settings, service)) as client:
-        wait_ready(client)
-        model = service.ready_model()
-        engine = HeldEngine(model.classifier.engine)
-        model.classifier.engine = engine
-        yield client, engine
-        engine.released.set()
+    with held_client(tiny_artifact, deadline_seconds=1) as held:
+        yield held
 
 
 def test_a_full_queue_is_a_429_for_one_text_and_a_batch_and_no_reason_to_go_elsewhere(

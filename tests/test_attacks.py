@@ -22,7 +22,7 @@ from bench.attacks.shapes import CLOSED, SHAPES, Shape, post, request
 from bench.attacks.wire import Target, answers, connected
 from bench.serving.servers import kibibytes
 from tests.support.asgi import listening
-from tests.support.clock import wait_for
+from tests.support.clock import until, wait_for
 from tests.support.held import held_app
 from tests.support.http import wait_ready
 from tests.support.logs import log_lines
@@ -221,7 +221,7 @@ async def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
 
     async with (
         asyncio.timeout(120),
-        held_app(tiny_artifact, max_queue_texts=100) as (app, service, engine),
+        held_app(tiny_artifact, max_queue_texts=100, max_items=2) as (app, service, engine),
         listening(app, most=4) as target,
         connected(target) as single,
         connected(target) as stream,
@@ -232,8 +232,7 @@ async def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
         lines = request(_NDJSON, _CHUNKED, line="POST /v1/predict/stream")
         await stream.send(lines + b"e\r\n" + body + b"\n\r\n")
         await pipeline.send(post(body) * 2 + post(body)[: -len(body)])
-        while service.ready_model().batcher.texts < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: service.ready_model().batcher.texts == 3)
         for _ in range(20):
             async with connected(target) as flood:
                 assert await flood.statuses(quiet=1, patience=0.05) == ["silent"]

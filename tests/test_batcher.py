@@ -12,6 +12,7 @@ from model.engines import BATCH_SIZE
 from model.errors import BlankTextError
 from service.errors import DeadlineError, QueueFullError
 from service.inference.batcher import HANG_SECONDS, Batcher
+from service.inference.outcome import prediction_of
 from service.settings import load_settings
 from tests.support.clock import until
 from tests.support.held import HeldEngine, held, unobserved
@@ -111,9 +112,9 @@ async def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Cl
     answers = [await task for task in (first, *waiting)]
     assert runs == [1, 4, 1, 4, 4]
     alone = next(tiny_classifier.predict(["差"]))
-    assert answers[1].outcomes[0].label == alone.label  # type: ignore[union-attr]
+    assert prediction_of(answers[1].outcomes[0]).label == alone.label
     assert isinstance(answers[2].outcomes[0], BlankTextError)
-    assert answers[2].outcomes[1].encoding.characters == 4  # type: ignore[union-attr]
+    assert prediction_of(answers[2].outcomes[1]).encoding.characters == 4
     await batcher.close()
 
 
@@ -129,7 +130,7 @@ async def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifi
     engine.released.set()
     answers = [await task for task in (first, *waiting)]
     assert runs == [1, 3, 2]
-    characters = [answer.outcomes[0].encoding.characters for answer in answers]  # type: ignore[union-attr]
+    characters = [prediction_of(answer.outcomes[0]).encoding.characters for answer in answers]
     assert characters == [1, 1, 80, 1, 80, 1]
     await batcher.close()
 
@@ -187,7 +188,7 @@ async def test_long_texts_are_encoded_beside_the_event_loop(tiny_classifier: Cla
     batcher = Batcher(tiny_classifier, load_settings(), unobserved)
     texts = ["房间很好" * 2000, "好", "\n"]
     outcomes = (await batcher.submit(texts)).outcomes
-    assert outcomes[0].encoding.characters == 8000  # type: ignore[union-attr]
+    assert prediction_of(outcomes[0]).encoding.characters == 8000
     assert isinstance(outcomes[2], BlankTextError)
     await batcher.close()
 

@@ -6,7 +6,6 @@ import math
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +16,6 @@ from model.errors import ConfigError
 from service.app import create_app
 from service.edge.request import ModelPaths
 from service.settings import AdapterName, load_settings
-from service.state import Service
 from tests.support.adapters import (
     ALL,
     BAIDU,
@@ -29,7 +27,7 @@ from tests.support.adapters import (
     each_form,
     tensor,
 )
-from tests.support.held import HeldEngine
+from tests.support.held import held_client
 from tests.support.http import assert_problem, wait_ready
 from tests.support.texts import TEXT
 
@@ -558,24 +556,8 @@ def test_without_a_model_each_form_says_so(tmp_path: Path) -> None:
         assert client.get("/info").json()["error_type"] == "Unhealthy"
 
 
-@contextmanager
-def held(tiny_artifact: Path, deadline: float) -> Iterator[tuple[TestClient, HeldEngine]]:
-    """A service whose queue holds one text and whose engine waits to be released."""
-    limits = {"max_queue_texts": 1, "max_items": 1, "deadline_seconds": deadline}
-    service = Service(load_settings(model=tiny_artifact, compat=ALL, **limits))
-    with TestClient(create_app(service.settings, service)) as client:
-        wait_ready(client)
-        model = service.ready_model()
-        engine = HeldEngine(model.classifier.engine)
-        model.classifier.engine = engine
-        try:
-            yield client, engine
-        finally:
-            engine.released.set()
-
-
 def test_a_full_queue_in_each_form(tiny_artifact: Path) -> None:
-    with held(tiny_artifact, 60) as (client, engine):
+    with held_client(tiny_artifact, compat=ALL, deadline_seconds=60) as (client, engine):
         sends = threading.Thread(target=client.post, args=(SENTA,), kwargs={"json": FORMS[0].body})
         sends.start()
         assert engine.entered.wait(60)
@@ -591,7 +573,7 @@ def test_a_full_queue_in_each_form(tiny_artifact: Path) -> None:
 
 
 def test_a_deadline_in_each_form(tiny_artifact: Path) -> None:
-    with held(tiny_artifact, 0.1) as (client, _):
+    with held_client(tiny_artifact, compat=ALL, deadline_seconds=0.1) as (client, _):
         for form in FORMS:
             assert_said(form, client.post(form.path, json=form.body), 504, "no answer within 0.1 s")
         refusals = f'sentiment_refusals_total{{reason="deadline"}} {len(FORMS)}.0'

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import httpx2
 import pytest
@@ -65,8 +66,8 @@ def container(image: str) -> Iterator[tuple[str, str]]:
         command(*run, "down", "--rmi", "all", **settings)
 
 
-def inspect(name: str) -> dict:  # type: ignore[type-arg]
-    described: dict = json.loads(command("docker", "inspect", name))[0]  # type: ignore[type-arg]
+def inspect(name: str) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(command("docker", "inspect", name))[0]
     return described
 
 

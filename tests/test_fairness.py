@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from model.classifier import Classifier, Prediction
-from model.engines import BATCH_IDS
+from model.engines import BATCH_IDS, Logits
 from model.errors import TextLimitError
 from model.text.encoding import Encoding
 from service.errors import QueueFullError
@@ -155,7 +156,7 @@ async def test_explanations_are_bulk_work_and_refuse_nobody(tiny_classifier: Cla
     class HeldAfterTheFirst(HeldEngine):
         """Answers for a text, and is held where its tokens are left out."""
 
-        def logits(self, batch):  # type: ignore[no-untyped-def]
+        def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
             return self.engine.logits(batch) if len(batch) == 1 else super().logits(batch)
 
     engine = HeldAfterTheFirst(tiny_classifier.engine)

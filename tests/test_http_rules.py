@@ -456,7 +456,7 @@ async def test_whoever_sends_no_more_is_waited_for(
 ) -> None:
     async with (
         asyncio.timeout(60),
-        held_app(tiny_artifact, max_queue_texts=100) as (app, _, engine),
+        held_app(tiny_artifact, max_queue_texts=100, max_items=2) as (app, _, engine),
         listening(app) as target,
         connected(target) as connection,
     ):
@@ -485,7 +485,7 @@ async def test_whoever_leaves_is_not_worked_for(
 ) -> None:
     async with (
         asyncio.timeout(60),
-        held_app(tiny_artifact, max_queue_texts=8) as (app, service, engine),
+        held_app(tiny_artifact, max_queue_texts=8, max_items=2) as (app, service, engine),
         listening(app) as target,
         connected(target) as connection,
     ):

@@ -13,7 +13,7 @@ from service.settings import load_settings
 from service.state import Service
 from tests.support.asgi import BODY, body_then, part, post, sends, unreadable
 from tests.support.clock import until
-from tests.support.held import held_app
+from tests.support.held import ROOM_FOR_TWO, held_app
 from tests.support.http import assert_problem
 from tests.support.logs import access_lines
 from tests.support.texts import TEXT
@@ -36,7 +36,7 @@ def test_head_of_a_path_that_takes_none_is_refused(client: TestClient) -> None:
 
 
 async def test_a_full_queue_refuses_before_the_body_is_read(tiny_artifact: Path) -> None:
-    async with held_app(tiny_artifact) as (app, service, engine):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO) as (app, service, engine):
         stays = asyncio.Event()
         first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
         await until(lambda: service.status == "saturated")
@@ -58,7 +58,7 @@ async def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async with held_app(tiny_artifact) as (app, service, engine):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO) as (app, service, engine):
         stays, left = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(post(app, body_then(stays)))
         await asyncio.to_thread(engine.entered.wait, 10)
@@ -97,7 +97,7 @@ async def test_a_client_that_leaves_while_it_sends_is_no_error(
 
 
 async def test_a_body_that_does_not_arrive_is_a_408(tiny_artifact: Path) -> None:
-    async with held_app(tiny_artifact, deadline_seconds=0.1) as (app, service, _):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO, deadline_seconds=0.1) as (app, service, _):
         for receive in (sends(), sends(part(BODY[:5]))):
             assert await asyncio.wait_for(post(app, receive), 60) == 408
         exposed = service.metrics.expose("")[0].decode()
@@ -108,7 +108,7 @@ async def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
     tiny_artifact: Path,
 ) -> None:
     limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 150}
-    async with held_app(tiny_artifact, **limits) as (app, service, engine):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO, **limits) as (app, service, engine):
         engine.released.set()
         announced = asyncio.create_task(post(app, sends(), content_length="100"))
         await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_bodies_under_way_are_bounded_by_what_is_announced_or_has_come(
 
 async def test_a_body_counts_until_its_request_is_answered(tiny_artifact: Path) -> None:
     limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 100}
-    async with held_app(tiny_artifact, **limits) as (app, _, engine):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO, **limits) as (app, _, engine):
         answering = asyncio.create_task(post(app, body_then(asyncio.Event())))
         await asyncio.to_thread(engine.entered.wait, 10)
         assert await post(app, unreadable, content_length="100") == 429
@@ -150,7 +150,7 @@ async def test_however_a_request_ends_its_body_counts_no_longer(
     # The last would not fit beside what is left of the first.
     limits = {"max_body_bytes": 100, "max_inflight_body_bytes": 99 + len(BODY)}
     seconds = 0.5 if status == 408 else 60
-    async with held_app(tiny_artifact, deadline_seconds=seconds, **limits) as held:
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO, deadline_seconds=seconds, **limits) as held:
         app, _, engine = held
         engine.released.set()
         assert await post(app, sends(*messages), **headers) == status

@@ -25,8 +25,8 @@ from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
 from service.state import Service
 from tests.support.artifacts import SHIPPED, turn, version_of
-from tests.support.clock import wait_for
-from tests.support.held import HeldEngine
+from tests.support.clock import until, wait_for
+from tests.support.held import HeldEngine, hold
 from tests.support.http import assert_problem, wait_ready
 from tests.support.logs import log_lines
 from tests.support.metrics import ready_workers, reloads, samples
@@ -223,13 +223,11 @@ async def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
     service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
     await service.load()
     model = service.ready_model()
-    engine = HeldEngine(model.classifier.engine)
-    model.classifier.engine = engine
+    engine = hold(service)
     with pytest.raises(DeadlineError):
         await model.batcher.submit(["好"])
     reloading = asyncio.create_task(service.reload())
-    while service.ready_model() is model:
-        await asyncio.sleep(0.01)
+    await until(lambda: service.ready_model() is not model)
     await asyncio.sleep(1)  # longer than closing waits for its threads
     assert not service.hangs
     later = time.monotonic() + HANG_SECONDS + 1

@@ -103,10 +103,11 @@ def test_the_wait_is_what_a_balancer_needs_that_notices_late_and_does_not_retry(
     }
     try:
         with balancer(tmp_path, ports, **slow) as port, Load(port) as load:
-            time.sleep(1)
+            wait_for(lambda: load.sent > 100)
             instances[0].terminate()
             assert instances[0].wait(60) == 0
-            time.sleep(1)
+            before = load.sent
+            wait_for(lambda: load.sent > before + 100)
     finally:
         for process in instances:
             process.kill()

@@ -141,9 +141,11 @@ def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
                 b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
-                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n"
+                b"Expect: 100-continue\r\n\r\n"
             )
-            time.sleep(0.2)
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")
+            connection.sendall(b"{")
             process.terminate()
             assert process.wait(15) == 0
 

@@ -10,8 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,10 +24,9 @@ from bench.serving.servers import kibibytes
 from service.app import create_app
 from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES, Lines
 from service.settings import load_settings
-from service.state import Service
 from tests.support.asgi import body_then, part, post, sends
-from tests.support.clock import wait_for
-from tests.support.held import HeldEngine
+from tests.support.clock import until, wait_for
+from tests.support.held import ROOM_FOR_TWO, held_app
 from tests.support.http import assert_problem, wait_ready
 from tests.support.logs import log_lines
 from tests.support.process import PATIENT, served
@@ -172,25 +170,6 @@ def test_neither_the_limit_of_a_body_nor_that_of_uploads_holds(tiny_artifact: Pa
         assert_problem(client.post("/v1/predict", json={"text": "好" * 1000}), 413)
 
 
-@asynccontextmanager
-async def held(
-    tiny_artifact: Path, **changes: float
-) -> AsyncIterator[tuple[Any, Service, HeldEngine]]:
-    """An application whose engine waits to be released."""
-    settings = load_settings(
-        model=tiny_artifact, **{"threads": 1, "deadline_seconds": 60, **changes}
-    )
-    service = Service(settings)
-    await service.load()
-    engine = HeldEngine(service.ready_model().classifier.engine)
-    service.ready_model().classifier.engine = engine
-    try:
-        yield create_app(settings, service), service, engine
-    finally:
-        engine.released.set()
-        await service.ready_model().batcher.close()
-
-
 async def stream(app: Any, receive: Receive) -> tuple[int, list[dict[str, Any]]]:
     """The status and the lines of a stream whose client never stops reading."""
     sent: list[Message] = []
@@ -211,11 +190,10 @@ async def stream(app: Any, receive: Receive) -> tuple[int, list[dict[str, Any]]]
 
 
 async def test_a_full_queue_refuses_a_stream_by_its_head(tiny_artifact: Path) -> None:
-    async with held(tiny_artifact, max_queue_texts=2, max_items=2) as (app, service, engine):
+    async with held_app(tiny_artifact, **ROOM_FOR_TWO) as (app, service, engine):
         stays = asyncio.Event()
         first = [asyncio.create_task(post(app, body_then(stays))) for _ in range(2)]
-        while service.status != "saturated":
-            await asyncio.sleep(0.01)
+        await until(lambda: service.status == "saturated")
         status, _ = await stream(app, sends(part(LINE, more=False)))
         assert status == 429
         engine.released.set()
@@ -229,7 +207,7 @@ async def test_streams_leave_room_and_turns_to_single_requests(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {"max_queue_texts": 512, "max_items": 2, "max_batch_texts": 4}
-    async with held(tiny_artifact, **limits) as (app, service, engine):
+    async with held_app(tiny_artifact, **limits) as (app, service, engine):
         sizes: list[int] = []
         run = engine.logits
 
@@ -241,14 +219,13 @@ async def test_streams_leave_room_and_turns_to_single_requests(
         streams = [
             asyncio.create_task(stream(app, sends(part(LINE * 1000, more=False)))) for _ in range(2)
         ]
-        while service.ready_model().batcher.texts < 128:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        assert service.ready_model().batcher.texts == 128
+        batcher = service.ready_model().batcher
+        await until(lambda: batcher.texts == 128)
+        await asyncio.sleep(0.1)  # in which they would take more
+        assert batcher.texts == 128
         assert service.status == "ready"
         single = asyncio.create_task(post(app, body_then(asyncio.Event())))
-        while service.ready_model().batcher.texts < 129:
-            await asyncio.sleep(0.01)
+        await until(lambda: batcher.texts == 129)
         engine.released.set()
         assert await single == 200
         # One run of a stream was under way, and perhaps one more went first.
@@ -258,19 +235,17 @@ async def test_streams_leave_room_and_turns_to_single_requests(
 
 
 async def test_a_client_that_goes_away_frees_its_places(tiny_artifact: Path) -> None:
-    async with held(tiny_artifact) as (app, service, engine):
+    async with held_app(tiny_artifact) as (app, service, engine):
         gone = sends(part(LINE * 100), {"type": "http.disconnect"})
         status, lines = await asyncio.wait_for(stream(app, gone), 60)
         assert (status, lines) == (200, [])
-        async with asyncio.timeout(60):
-            while service.ready_model().batcher.texts:
-                await asyncio.sleep(0.01)
+        await until(lambda: not service.ready_model().batcher.texts)
         assert engine.runs == 0
         assert not service._reading
 
 
 async def test_a_client_that_stops_sending_gets_what_it_sent_answered(tiny_artifact: Path) -> None:
-    async with held(tiny_artifact, stream_idle_seconds=0.2) as (app, _, engine):
+    async with held_app(tiny_artifact, stream_idle_seconds=0.2) as (app, _, engine):
         engine.released.set()
         for body in (LINE * 3, LINE * 3 + LINE[:5]):
             status, lines = await asyncio.wait_for(stream(app, sends(part(body))), 60)
@@ -285,7 +260,7 @@ async def test_a_stream_that_begins_as_the_service_ends_has_its_summary(
 ) -> None:
     monkeypatch.setattr("service.routes.stream._LINGER_SECONDS", 0.01)
 
-    async with held(tiny_artifact) as (app, service, engine):
+    async with held_app(tiny_artifact) as (app, service, engine):
         engine.released.set()
         answered = set()
         for turns in range(20):  # of the event loop, before it ends
@@ -304,7 +279,7 @@ async def test_a_stream_that_begins_as_the_service_ends_has_its_summary(
 async def test_an_unexpected_error_takes_a_line_for_each_text_and_no_more(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with held(tiny_artifact) as (app, _, engine):
+    async with held_app(tiny_artifact) as (app, _, engine):
         engine.released.set()
         run = engine.logits
 

@@ -32,7 +32,9 @@ def pinned(lock: str) -> dict[str, tuple[str, set[str]]]:
     text = (ROOT / f"requirements/{lock}.txt").read_text(encoding="utf-8").replace("\\\n", "")
     found = {}
     for line in text.splitlines():
-        name, version = re.match(r"([a-z0-9-]+)==([\w.]+)", line).groups()  # type: ignore[union-attr]
+        matched = re.match(r"([a-z0-9-]+)==([\w.]+)", line)
+        assert matched, line
+        name, version = matched.groups()
         found[name] = version, set(re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line))
     return found
 

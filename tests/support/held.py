@@ -1,10 +1,12 @@
 """An engine that blocks until it is released, in a classifier and in an application."""
 
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
+from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from model.classifier import Classifier
@@ -12,6 +14,7 @@ from model.engines import Engine, Logits
 from service.app import create_app
 from service.settings import load_settings
 from service.state import Service
+from tests.support.http import wait_ready
 
 
 class HeldEngine:
@@ -33,26 +36,49 @@ class HeldEngine:
         return self.engine.logits(batch)
 
 
+def hold(service: Service) -> HeldEngine:
+    """Hold the engine of the default model."""
+    classifier = service.ready_model().classifier
+    classifier.engine = engine = HeldEngine(classifier.engine)
+    return engine
+
+
+# Settings of a service with room for two texts.
+ROOM_FOR_TWO = {"max_queue_texts": 2, "max_items": 2}
+
+
 @asynccontextmanager
 async def held_app(
-    tiny_artifact: Path, **changes: float
+    artifact: Path, **settings: float
 ) -> AsyncIterator[tuple[ASGIApp, Service, HeldEngine]]:
-    """An application with room for two texts, whose engine is held."""
-    limits = {"max_queue_texts": 2, "max_items": 2, "deadline_seconds": 60, "threads": 1, **changes}
-    settings = load_settings(model=tiny_artifact, **limits)
-    service = Service(settings)
+    """An application whose engine, of one thread, is held."""
+    service = Service(
+        load_settings(model=artifact, **{"deadline_seconds": 60, "threads": 1, **settings})
+    )
     await service.load()
-    model = service.ready_model()
-    engine = HeldEngine(model.classifier.engine)
-    model.classifier.engine = engine
+    engine = hold(service)
     try:
-        yield create_app(settings, service), service, engine
+        yield create_app(service.settings, service), service, engine
     finally:
         engine.released.set()
-        await model.batcher.close()
+        await service.ready_model().batcher.close()
+
+
+@contextmanager
+def held_client(artifact: Path, **settings: Any) -> Iterator[tuple[TestClient, HeldEngine]]:
+    """A client of a service that has room for one text and whose engine is held."""
+    service = Service(load_settings(model=artifact, max_queue_texts=1, max_items=1, **settings))
+    with TestClient(create_app(service.settings, service)) as client:
+        wait_ready(client)
+        engine = hold(service)
+        try:
+            yield client, engine
+        finally:
+            engine.released.set()
 
 
 def held(classifier: Classifier) -> tuple[Classifier, HeldEngine]:
+    """Return a classifier of one thread with the same artifact, and its held engine."""
     engine = HeldEngine(classifier.engine)
     return Classifier(classifier.artifact, engine, threads=1), engine
 
