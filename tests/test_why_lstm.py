@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from bench import why_lstm
-from bench.why_lstm import FORMS, LAST_STATE, LSTM, READ_OUTS, RNN, WIDE, Read, Reading, Rows
+from bench.why_lstm import accuracy, gates, gradient, networks, plots
+from bench.why_lstm.gates import GateValues
+from bench.why_lstm.networks import (
+    FORMS,
+    LAST_STATE,
+    LSTM,
+    READ_OUTS,
+    RNN,
+    WIDE,
+    Rows,
+    VariantNetwork,
+)
 from model import artifact as artifacts
 from model.artifact import Artifact
 from model.config import LABELS, DataConfig, NetworkConfig, SourceConfig
@@ -55,34 +65,34 @@ def test_every_network_learns_and_is_measured(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(why_lstm, "FEWEST_TEXTS", 10)
-    monkeypatch.setattr(why_lstm, "GRADIENT_WORDS", 3)
-    monkeypatch.setattr(why_lstm, "DISTANCES", (1, 2))
+    monkeypatch.setattr(accuracy, "MIN_BUCKET_TEXTS", 10)
+    monkeypatch.setattr(gradient, "GRADIENT_WORDS", 3)
+    monkeypatch.setattr(gradient, "DISTANCES", (1, 2))
     train, dev = rows
-    config = why_lstm.settings(size=8).model_copy(update={"data": data})
+    config = networks.run_config(size=8).model_copy(update={"data": data})
     words = len(artifact.encoder().vocabulary)
-    networks = why_lstm.learn_all(config, words, train, dev, tmp_path, (1, 2))
-    answers = why_lstm.answer(networks, {"reviews": train, "three classes": train})
-    assert f"{len(train.ids)} rows" in why_lstm.setting_report(config, networks, train, {})
-    table = why_lstm.accuracy_report(answers, networks)
+    trained = networks.train_all(config, words, train, dev, tmp_path, (1, 2))
+    answers = accuracy.predict_all(trained, {"reviews": train, "three classes": train})
+    assert f"{len(train.ids)} rows" in accuracy.setting_report(config, trained, train, {})
+    table = accuracy.accuracy_report(answers, trained)
     for cell, read_out in FORMS:
         assert f"| {READ_OUTS[read_out]} | {cell} |" in table
-    why_lstm.draw_accuracy(answers, tmp_path / "accuracy.svg")
+    plots.draw_accuracy(answers, tmp_path / "accuracy.svg")
     shipped = SentimentNetwork(words, len(LABELS), config.network)
-    gradient = why_lstm.follow_gradient(networks, shipped, words, config, train)
-    assert len(gradient) == 5
-    assert all(len(shares[0]) == 3 for shares in gradient.values())
-    assert "| LSTM, trained |" in why_lstm.gradient_report(gradient)
-    why_lstm.draw_gradient(gradient, tmp_path / "gradient.svg")
+    shares = gradient.gradient_shares(trained, shipped, words, config, train)
+    assert len(shares) == 5
+    assert all(len(of_texts[0]) == 3 for of_texts in shares.values())
+    assert "| LSTM, trained |" in gradient.gradient_report(shares)
+    plots.draw_gradient(shares, tmp_path / "gradient.svg")
     assert len(list(tmp_path.glob("*.svg"))) == 2
 
 
 def test_the_wide_rnn_has_the_weights_of_the_lstm() -> None:
     lstm, wide = (
-        why_lstm.recurrent_weights(
-            Reading(
+        networks.recurrent_weights(
+            VariantNetwork(
                 3,
-                NetworkConfig(embedding_size=128, hidden_size=why_lstm.hidden_size(cell, 128)),
+                NetworkConfig(embedding_size=128, hidden_size=networks.hidden_size(cell, 128)),
                 cell,
                 LAST_STATE,
             )
@@ -96,7 +106,9 @@ def test_the_wide_rnn_has_the_weights_of_the_lstm() -> None:
 @pytest.mark.parametrize("cell", [LSTM, RNN])
 def test_padding_reaches_no_answer(cell: str, read_out: str) -> None:
     torch.manual_seed(0)
-    network = Reading(9, NetworkConfig(embedding_size=4, hidden_size=4), cell, read_out).eval()
+    network = VariantNetwork(
+        9, NetworkConfig(embedding_size=4, hidden_size=4), cell, read_out
+    ).eval()
     texts = [np.array([2, 3], dtype=np.int32), np.array([4, 5, 6, 7, 8], dtype=np.int32)]
     together = network(*pad_tensors(texts, torch.device("cpu")))
     for text, logits in zip(texts, together, strict=True):
@@ -105,13 +117,13 @@ def test_padding_reaches_no_answer(cell: str, read_out: str) -> None:
 
 
 def test_the_gradient_of_a_single_weight_is_its_power() -> None:
-    network = Reading(3, NetworkConfig(embedding_size=1, hidden_size=1), RNN, LAST_STATE)
+    network = VariantNetwork(3, NetworkConfig(embedding_size=1, hidden_size=1), RNN, LAST_STATE)
     # Weights so small that tanh is a straight line, and no biases.
     values = {"weight_ih_l0": 1e-9, "weight_hh_l0": 0.5}
     with torch.no_grad():
         for name, parameter in network.reader.forward_lstm.named_parameters():
             parameter.fill_(values.get(name, 0.0))
-    shares = why_lstm.gradient_norms(network, torch.full((2, 60), 2))
+    shares = gradient.gradient_norms(network, torch.full((2, 60), 2))
     np.testing.assert_allclose(shares, np.tile(0.5 ** np.arange(60), (2, 1)), rtol=1e-6)
 
 
@@ -124,7 +136,7 @@ def test_the_gates_give_the_states_of_the_network(artifact: Artifact, direction:
     ids, lengths = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]), torch.tensor([4, 2])
     with torch.inference_mode():
         expected = network.reader(ids, lengths)[direction == "backward"]
-        activations, states = why_lstm.gates(artifact.weights, direction, ids, lengths)
+        activations, states = gates.gates(artifact.weights, direction, ids, lengths)
     real = (ids > 0)[:, :, None]
     torch.testing.assert_close(states * real, expected * real)
     assert ((activations > 0) & (activations < 1)).all()
@@ -135,8 +147,8 @@ def test_the_gates_of_a_text_do_not_depend_on_its_company(
 ) -> None:
     train, _ = rows
     for direction in ("forward", "backward"):
-        together = Read.all(artifact.weights, train.ids, direction)
-        alone = Read.all(artifact.weights, train.ids[:1], direction)
+        together = GateValues.all(artifact.weights, train.ids, direction)
+        alone = GateValues.all(artifact.weights, train.ids[:1], direction)
         assert len(together.values) == train.lengths.sum()
         np.testing.assert_allclose(together.values[: train.lengths[0]], alone.values, atol=1e-6)
         assert together.forget.mean() == pytest.approx(together.values[:, 1].mean(), abs=1e-4)
@@ -144,7 +156,9 @@ def test_the_gates_of_a_text_do_not_depend_on_its_company(
 
 def test_words_around_a_word_are_of_the_same_text() -> None:
     values = np.arange(6, dtype=np.float32)[:, None]
-    read = Read(np.array([7, 2, 7, 7, 3, 7]), np.array([0, 0, 0, 1, 1, 1]), values, values[:0, 0])
+    read = GateValues(
+        np.array([7, 2, 7, 7, 3, 7]), np.array([0, 0, 0, 1, 1, 1]), values, values[:0, 0]
+    )
     assert read.around(7, 0)[:, 0].tolist() == [0, 2, 3, 5]
     assert read.around(7, 1)[:, 0].tolist() == [1, 4]
     assert read.around(7, -1)[:, 0].tolist() == [1, 4]
@@ -162,14 +176,14 @@ def test_sentiment_words_owe_nothing_to_the_set_that_they_stand_in() -> None:
         [Example("", label, source) for source, label, _ in texts],
         [np.array(ids, dtype=np.int32) for _, _, ids in texts],
     )
-    assert why_lstm.sentiment_words(rows, vocabulary, [], 1) == (["好"], ["差"])
-    assert why_lstm.sentiment_words(rows, vocabulary, ["好"], 1)[0] != ["好"]
+    assert gates.sentiment_words(rows, vocabulary, [], 1) == (["好"], ["差"])
+    assert gates.sentiment_words(rows, vocabulary, ["好"], 1)[0] != ["好"]
 
 
 def test_words_as_frequent_are_the_next_ones_down() -> None:
     vocabulary = Vocabulary([PADDING, UNKNOWN, "好", "差", "房间", "手机", "的"])
     counts = np.array([0, 9, 5, 3, 4, 2, 5])
-    assert why_lstm.as_frequent(["好", "差"], counts, vocabulary, ["的"]) == ["房间", "手机"]
+    assert gates.as_frequent(["好", "差"], counts, vocabulary, ["的"]) == ["房间", "手机"]
 
 
 def test_blocks_of_the_gates_are_written_and_drawn(
@@ -177,16 +191,16 @@ def test_blocks_of_the_gates_are_written_and_drawn(
 ) -> None:
     train, _ = rows
     vocabulary = artifact.vocabulary
-    monkeypatch.setattr(
-        why_lstm, "MARKS", {"味道": ("a taste", "red"), "屏幕": ("a screen", "blue")}
-    )
+    marks = {"味道": ("a taste", "red"), "屏幕": ("a screen", "blue")}
+    for module in (gates, plots):
+        monkeypatch.setattr(module, "MARKS", marks)
     texts = [np.concatenate(train.ids[:100])]
-    read = {name: Read.all(artifact.weights, texts, name) for name in ("forward", "backward")}
-    classes = why_lstm.word_classes(read["forward"].ids, vocabulary, {"taste": ["味道"]})
+    read = {name: GateValues.all(artifact.weights, texts, name) for name in ("forward", "backward")}
+    classes = gates.word_classes(read["forward"].ids, vocabulary, {"taste": ["味道"]})
     assert classes["taste"].sum() + classes["any other"].sum() == classes["all"].sum()
-    assert "| taste |" in why_lstm.gate_report(classes, read)
-    assert "of 128 backwards" in why_lstm.memory_report(read)
-    assert "| a taste | backwards |" in why_lstm.contrast_report(read, vocabulary)
-    why_lstm.draw_gates(classes, read, tmp_path / "gates.svg")
-    why_lstm.draw_contrast(read, vocabulary, tmp_path / "contrast.svg")
+    assert "| taste |" in gates.gate_report(classes, read)
+    assert "of 128 backwards" in gates.memory_report(read)
+    assert "| a taste | backwards |" in gates.contrast_report(read, vocabulary)
+    plots.draw_gates(classes, read, tmp_path / "gates.svg")
+    plots.draw_contrast(read, vocabulary, tmp_path / "contrast.svg")
     assert len(list(tmp_path.glob("*.svg"))) == 2
