@@ -147,7 +147,7 @@ def tokenizer(packed: PackedModel) -> PreTrainedTokenizerFast:
     unigram.post_processor = processors.TemplateProcessing(
         single=f"{begin} $A {end}", special_tokens=[(begin, packed.begin), (end, packed.end)]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=unigram,
         cls_token=begin,
         sep_token=end,
@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
-    packed = PackedModel(Path(metadata.distribution(PACKAGE).locate_file(FILE)).read_bytes())
+    packed = PackedModel(Path(str(metadata.distribution(PACKAGE).locate_file(FILE))).read_bytes())
     encoder(packed).save_pretrained(directory)
     tokenizer(packed).save_pretrained(directory)
     print(f"the encoder is in {directory}")

@@ -11,6 +11,7 @@ import io
 import shutil
 import statistics
 import sys
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -26,7 +27,7 @@ NOTE_FIRST_LABEL = """new MutationObserver((_, observer) => {
     globalThis.firstLabel = performance.now();
     observer.disconnect();
 }).observe(document, { childList: true, subtree: true })"""
-PICTURES = {
+PICTURES: dict[str, dict[str, Any]] = {
     "page-light": {"viewport": {"width": 1000, "height": 800}, "locale": "en-GB"},
     "page-dark": {
         "viewport": {"width": 1000, "height": 800},
@@ -37,7 +38,7 @@ PICTURES = {
 }
 
 
-def open_page(browser: Browser, address: str, loaded: dict[str, int], **how: object) -> Page:
+def open_page(browser: Browser, address: str, loaded: dict[str, int], **how: Any) -> Page:
     """The page in a fresh context, explanation and all; ``loaded`` gets the bytes of each file."""
     page = browser.new_context(reduced_motion="reduce", **how).new_page()
     page.on("response", lambda response: loaded.update({response.url: len(response.body())}))

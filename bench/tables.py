@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +119,7 @@ def main(count: int) -> None:
                 for row, text in enumerate(islice(cycle(texts), number)):
                     quoted = text.replace('"', '""')
                     file.write(f'{row},"{quoted}"\n')
-        ways = {
+        ways: dict[str, Callable[[int], Figures]] = {
             "Classifier.predict": lambda number: in_process("predict", str(number)),
             "sentiment predict, CSV": lambda number: in_process("table", str(tables[number])),
             "/v1/predict/stream": lambda number: stream(_parts(texts, number)),

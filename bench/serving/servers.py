@@ -15,7 +15,7 @@ from types import TracebackType
 
 from service.settings import SHIPPED_MODEL
 
-_SYSTEMS = Path(__file__).parent / "systems"
+_SYSTEMS = "bench.serving.systems"
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 _BODY = '{"text": "房间干净，服务也好，就是早餐太差"}'.encode()
 _JSON = {"Content-Type": "application/json"}
@@ -29,12 +29,12 @@ _OUR_MODEL = ("numpy", "onnxruntime", "opencc", "pydantic", "rjieba", "safetenso
 class System:
     """One row of the table.
 
-    ``arguments`` go to the interpreter, with the port behind them where ``port_variable`` names no
-    variable for it. ``ready_path`` answers a GET with 200 once requests may come; where there is
-    none, a request itself has to. ``packages`` are installed with all that they require, and
-    beside them those that a ``lock`` names. ``model`` is the folder of its weights, or a file in
-    the temporary folder. ``patience`` multiplies the seconds of a round of batches, for systems
-    that finish hardly one in that time.
+    ``arguments`` go to the interpreter; the port follows the module, unless ``port_variable`` names
+    an environment variable for it. ``ready_path`` answers a GET with 200 once the system is ready;
+    where it is empty, a request is tried instead. ``packages`` are installed with all that they
+    require, and with those that a ``lock`` names. ``model`` is the directory of its weights, or a
+    file in the temporary folder. ``patience`` multiplies the seconds of a round of batches, for
+    systems that hardly finish one in that time.
     """
 
     name: str
@@ -47,10 +47,6 @@ class System:
     packages: tuple[str, ...] = ()
     lock: Path | None = None
     model: Path | None = None
-
-
-def _script(name: str) -> str:
-    return str(_SYSTEMS / f"{name}.py")
 
 
 def ours(engine: str, **settings: str) -> System:
@@ -69,26 +65,26 @@ def ours(engine: str, **settings: str) -> System:
 ONNX = ours("onnx")
 # Eight batches at a time are more than its queue takes by default.
 TORCH = ours("torch", SENTIMENT_MAX_QUEUE_SECONDS="5")
-EMPTY = System("empty FastAPI", (_script("empty"),), packages=_FASTAPI)
+EMPTY = System("empty FastAPI", ("-m", f"{_SYSTEMS}.empty"), packages=_FASTAPI)
 TUTORIAL = System(
     "tutorial",
-    (_script("tutorial"),),
+    ("-m", f"{_SYSTEMS}.tutorial"),
     packages=(*_FASTAPI, "jieba", "numpy", "torch"),
     model=SHIPPED_MODEL,
 )
 MOSEC = System(
     "mosec",
-    (_script("mosec_service"),),
+    ("-m", f"{_SYSTEMS}.mosec_service"),
     ready_path="",
     batches=False,
     packages=("mosec", *_OUR_MODEL),
     model=SHIPPED_MODEL,
 )
-SNOWNLP = System("SnowNLP", (_script("snownlp_service"),), packages=(*_FASTAPI, "snownlp"))
+SNOWNLP = System("SnowNLP", ("-m", f"{_SYSTEMS}.snownlp_service"), packages=(*_FASTAPI, "snownlp"))
 BERT, BERT_INT8 = (
     System(
         name,
-        (_script("bert"), precision),
+        ("-m", f"{_SYSTEMS}.bert", precision),
         patience=6,
         packages=(*_FASTAPI, "numpy", "onnxruntime"),
         model=Path(f"bert.{precision}.onnx"),
@@ -142,7 +138,7 @@ class Server:
         if self.system.port_variable:
             environment[self.system.port_variable] = str(self.port)
         else:
-            arguments.insert(2, str(self.port))
+            arguments.insert(3, str(self.port))
         log = self._directory / "server.log"
         started = time.perf_counter()
         with log.open("wb") as file:

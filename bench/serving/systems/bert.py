@@ -1,10 +1,10 @@
-"""An encoder of BERT-base's size under ONNX Runtime, behind our endpoint.
+"""An encoder of BERT-base's size under ONNX Runtime, with our endpoints.
 
-Its weights are random: speed does not depend on them, and of accuracy nothing is claimed. The
+Its weights are random: speed does not depend on them, and nothing is claimed about accuracy. The
 graph is the one that ONNX Runtime's own optimizer makes of BERT: attention, layer normalisation and
-activation are one operator each. It is built into the temporary folder by the first start.
+activation are one operator each. The first start builds it in the temporary folder.
 
-    python bench/serving/systems/bert.py PORT [int8]
+    python -m bench.serving.systems.bert PORT [int8]
 """
 
 import os
@@ -13,35 +13,23 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import uvicorn
-from fastapi import FastAPI
 from numpy.typing import NDArray
 
+from bench.serving.systems._app import app_around, run, sentiment
 from model.config import LABELS
-from service.schemas import (
-    BatchItem,
-    BatchRequest,
-    BatchResponse,
-    BatchSuccess,
-    ModelVersion,
-    PredictRequest,
-    PredictResponse,
-    Probabilities,
-    Sentiment,
-    TextFacts,
-)
+from service.schemas import ModelVersion, Sentiment
 
-# ONNX Runtime reports to its maker unless told not to before it is imported.
+# ONNX Runtime's telemetry must be disabled before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 LAYERS, HIDDEN, HEADS, INTERMEDIATE = 12, 768, 12, 3072
-VOCABULARY, LONGEST = 21_128, 512
+VOCABULARY, MAX_IDS = 21_128, 512
 CLASSIFY, SEPARATE, FIRST_CHARACTER = 101, 102, 106  # ids, as bert-base-chinese has them
 
 
 def build(path: Path) -> None:
-    """Writes the network with random weights."""
+    """Write the network with random weights."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     random = np.random.default_rng(0)
@@ -70,7 +58,7 @@ def build(path: Path) -> None:
                 "ids",
                 "segments",
                 weight("words", VOCABULARY, HIDDEN),
-                weight("positions", LONGEST, HIDDEN),
+                weight("positions", MAX_IDS, HIDDEN),
                 weight("kinds", 2, HIDDEN),
                 *normalisation("embedded"),
                 "mask",
@@ -130,7 +118,7 @@ def build(path: Path) -> None:
 
 
 def network_file(precision: str) -> Path:
-    """The network in ``fp32`` or ``int8``, built unless it is there."""
+    """Return the file of the network in ``fp32`` or ``int8``; build it if it is missing."""
     path = Path(tempfile.gettempdir()) / f"bert.{precision}.onnx"
     if path.exists():
         return path
@@ -139,7 +127,7 @@ def network_file(precision: str) -> Path:
         import onnx
         from onnxruntime.quantization import quantize_dynamic
 
-        # It cannot infer the types behind the fused operators by itself.
+        # It cannot infer types after the fused operators by itself.
         known = {"DefaultTensorType": onnx.TensorProto.FLOAT}
         quantize_dynamic(network_file("fp32"), unfinished, extra_options=known)
     else:
@@ -150,29 +138,27 @@ def network_file(precision: str) -> Path:
 session = onnxruntime.InferenceSession(
     network_file(sys.argv[2] if len(sys.argv) > 2 else "fp32"), providers=["CPUExecutionProvider"]
 )
-app = FastAPI()
-MODEL = ModelVersion(name="BERT-base", version="1.0.0", digest="0" * 64)
 
 
 def to_ids(text: str) -> list[int]:
-    """An id a character, at most ``LONGEST`` with the marks around them."""
+    """Return one id per character, at most ``MAX_IDS`` with the marks around them."""
     characters = [
         FIRST_CHARACTER + ord(character) % (VOCABULARY - FIRST_CHARACTER)
         for character in text
         if not character.isspace()
     ]
-    return [CLASSIFY, *characters[: LONGEST - 2], SEPARATE]
+    return [CLASSIFY, *characters[: MAX_IDS - 2], SEPARATE]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities of shape (texts, labels)."""
+    """Return probabilities (texts, labels)."""
     exponentials: NDArray[np.float32] = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 
 
 def classify(texts: list[str]) -> list[Sentiment]:
-    """The answers for texts, run as one padded batch."""
+    """Return the answers for texts, run as one padded batch."""
     sequences = [to_ids(text) for text in texts]
     ids = np.zeros((len(texts), max(map(len, sequences))), np.int32)
     mask = np.zeros_like(ids)
@@ -181,46 +167,11 @@ def classify(texts: list[str]) -> list[Sentiment]:
         mask[index, : len(sequence)] = 1
     inputs = {"ids": ids, "segments": np.zeros_like(ids), "mask": mask}
     probabilities = softmax(session.run(None, inputs)[0])
-    answers = []
-    for text, sequence, row in zip(texts, sequences, probabilities.tolist(), strict=True):
-        best = max(range(len(LABELS)), key=lambda label: row[label])
-        answers.append(
-            Sentiment(
-                label=LABELS[best],
-                confidence=row[best],
-                probabilities=Probabilities(**dict(zip(LABELS, row, strict=True))),
-                uncertain=True,
-                text=TextFacts(
-                    characters=len(text), tokens=len(sequence) - 2, unknown=0, windows=1
-                ),
-            )
-        )
-    return answers
-
-
-@app.get("/readyz")
-async def readyz() -> dict[str, str]:
-    """Requests may come."""
-    return {"status": "ready"}
-
-
-@app.post("/v1/predict")
-async def predict(request: PredictRequest) -> PredictResponse:
-    """The answer for one text."""
-    return PredictResponse(**dict(classify([request.text])[0]), model=MODEL)
-
-
-@app.post("/v1/predict/batch")
-async def predict_batch(request: BatchRequest) -> BatchResponse:
-    """The answers for several texts."""
-    items = [item for item in request.items if isinstance(item, BatchItem)]
-    answers = classify([item.text for item in items])
-    results = [
-        BatchSuccess(id=item.id, **dict(answer))
-        for item, answer in zip(items, answers, strict=True)
+    return [
+        sentiment(row, text, tokens=len(sequence) - 2, uncertain=True)
+        for text, sequence, row in zip(texts, sequences, probabilities.tolist(), strict=True)
     ]
-    return BatchResponse(results=list(results), model=MODEL)
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
+    run(app_around(classify, ModelVersion(name="BERT-base", version="1.0.0", digest="0" * 64)))

@@ -1,15 +1,11 @@
-"""A FastAPI endpoint with our schemas that does nothing: the ceiling of any such service.
+"""A FastAPI endpoint with our schemas that does nothing: the upper bound of any such service.
 
-python bench/serving/systems/empty.py PORT
+    python -m bench.serving.systems.empty PORT
 
-Its answers are made up, but checked and written as ours are.
+Its answers are constants, but validated and serialised as ours are.
 """
 
-import sys
-
-import uvicorn
-from fastapi import FastAPI
-
+from bench.serving.systems._app import empty_app, run
 from service.schemas import (
     BatchRequest,
     BatchResponse,
@@ -21,19 +17,13 @@ from service.schemas import (
     TextFacts,
 )
 
-app = FastAPI()
+app = empty_app()
 MODEL = ModelVersion(name="empty", version="1.0.0", digest="0" * 64)
-
-
-@app.get("/readyz")
-async def readyz() -> dict[str, str]:
-    """Requests may come."""
-    return {"status": "ready"}
 
 
 @app.post("/v1/predict")
 async def predict(request: PredictRequest) -> PredictResponse:
-    """The same answer to every text."""
+    """Return the same answer to every text."""
     return PredictResponse(
         label="neutral",
         confidence=0.5,
@@ -46,7 +36,7 @@ async def predict(request: PredictRequest) -> PredictResponse:
 
 @app.post("/v1/predict/batch")
 async def predict_batch(request: BatchRequest) -> BatchResponse:
-    """The same answer to every item."""
+    """Return the same answer to every item."""
     results = [
         BatchSuccess(
             id=item.id,
@@ -62,4 +52,4 @@ async def predict_batch(request: BatchRequest) -> BatchResponse:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
+    run(app)

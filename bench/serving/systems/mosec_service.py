@@ -1,9 +1,9 @@
-"""Our artifact and our engine behind mosec, a server in Rust with workers in Python.
+"""Our artifact and our engine in mosec, a server in Rust with workers in Python.
 
-One worker a processor, each with one thread, batches of up to 32 texts that wait a millisecond
-for one another (mosec's least), JSON by msgspec.
+One worker per CPU, each with one thread; batches of up to 32 texts that wait a millisecond for each
+other (mosec's minimum); JSON by msgspec.
 
-    python bench/serving/systems/mosec_service.py PORT
+    python -m bench.serving.systems.mosec_service PORT
 """
 
 import os
@@ -21,7 +21,7 @@ from model.engines import group_by_length
 
 
 class Request(msgspec.Struct):
-    """One text."""
+    """A text."""
 
     text: str
 
@@ -29,7 +29,7 @@ class Request(msgspec.Struct):
 class Sentiment(Worker):
     """A process that answers batches of requests."""
 
-    example = (Request("房间干净，服务也好，就是早餐太差。"),)  # what mosec warms up with
+    example = (Request("房间干净，服务也好，就是早餐太差。"),)  # for mosec's warm-up
 
     def __init__(self) -> None:
         directory = Path(model.__file__).parent / "artifacts" / "zh-general"
@@ -43,18 +43,20 @@ class Sentiment(Worker):
         self.decoder = msgspec.json.Decoder(Request)
 
     def deserialize(self, data: bytes) -> Request:
-        """A request from its body."""
+        """Parse a body."""
         try:
-            return self.decoder.decode(data)
+            request: Request = self.decoder.decode(data)
         except msgspec.MsgspecError as error:
             raise ValidationError(str(error)) from error
+        return request
 
     def serialize(self, data: object) -> bytes:
-        """The body of an answer."""
-        return msgspec.json.encode(data)
+        """Serialise an answer."""
+        body: bytes = msgspec.json.encode(data)
+        return body
 
     def forward(self, data: list[Request]) -> list[dict[str, object]]:
-        """The answers to a batch."""
+        """Return the answers to a batch."""
         encodings = [self.classifier.encode(request.text) for request in data]
         windows = [window for encoding in encodings for window in encoding.windows]
         probabilities = np.empty((len(windows), len(LABELS)))
