@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from model.config import LABELS, NEUTRAL, DataConfig, SourceConfig, UnlabelledConfig
 from model.errors import DataError, one_line
-from model.files import csv_rows
+from model.files import NOT_UTF8, CsvRecord, csv_records
 from model.text.pipeline import is_blank
 
 logger = logging.getLogger(__name__)
@@ -73,39 +73,34 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     Raises:
         DataError: the file is missing, is not UTF-8 CSV, or has no column ``text``.
     """
-    line = 0
+    line = 1
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
-            reader = csv_rows(_decoded_lines(file, path))
-            header = next(reader, [])
+            records = csv_records(file)
+            header = _checked_fields(next(records, CsvRecord(1, b"", [])), path)
             if "text" not in header:
                 raise DataError(f"{path} line 1: the header must name a column text")
-            line = reader.line_num
-            for row in reader:
-                if row and len(row) != len(header):
+            for record in records:
+                line = record.line
+                fields = _checked_fields(record, path)
+                if len(fields) != len(header):
                     raise DataError(
-                        f"{path} line {line + 1}: the row has {len(row)} fields and the header "
+                        f"{path} line {line}: the row has {len(fields)} fields and the header "
                         f"{len(header)}"
                     )
-                if row:
-                    yield line + 1, dict(zip(header, row, strict=True))
-                line = reader.line_num
+                yield line, dict(zip(header, fields, strict=True))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (csv.Error, OSError, EOFError) as error:
-        raise DataError(f"{path} line {line + 1}: {error}") from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}, after line {line}: {error}") from None
 
 
-def _decoded_lines(file: Iterable[bytes], path: Path) -> Iterator[str]:
-    """The lines of a file; csv alone knows where a row ends."""
-    for number, line in enumerate(file, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise DataError(
-                f"{path} line {number}: the bytes are not UTF-8; save the file as UTF-8"
-            ) from None
+def _checked_fields(record: CsvRecord, path: Path) -> list[str]:
+    if record.problem:
+        hint = "; save the file as UTF-8" if record.problem == NOT_UTF8 else ""
+        raise DataError(f"{path} line {record.line}: {record.problem}{hint}")
+    return record.fields
 
 
 def read_examples(path: Path, source: SourceConfig) -> list[Example]:

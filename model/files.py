@@ -4,12 +4,13 @@ import csv
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from codecs import BOM_UTF8
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from _csv import Reader
+NOT_UTF8: Final = "the bytes are not UTF-8"
 
 # Maximum length of a CSV field; the standard library's default is 131,072.
 MAX_FIELD_CHARACTERS: Final = 16 * 1024 * 1024
@@ -38,8 +39,74 @@ def _nonblocking_opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def csv_rows(lines: Iterable[str], delimiter: str = ",") -> "Reader":
-    """Return a strict CSV reader that accepts fields of up to ``MAX_FIELD_CHARACTERS``."""
-    # The limit is global to the process, so set it on every read rather than at import.
+class CsvRecord(NamedTuple):
+    """A row of a CSV file: its own bytes, and its fields or the problem why it has none."""
+
+    line: int  # on which it begins, from 1
+    raw: bytes
+    fields: list[str]
+    problem: str = ""
+
+
+def csv_records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[CsvRecord]:
+    """Yield the rows of strict CSV in UTF-8, skipping blank lines and a byte order mark.
+
+    A row that cannot be parsed takes its first line only: an unclosed quote would otherwise
+    swallow every row after it. Fields may have ``MAX_FIELD_CHARACTERS`` characters.
+    """
+    lines = _RecordLines(file)
+    # The limit is global to the process, so it is set here and not by an import.
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    return csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = lines.begin_record()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield CsvRecord(line, lines.push_back_all_but_first(), [], str(error))
+            continue
+        raw = b"".join(lines.taken)
+        if lines.broken:
+            yield CsvRecord(line, raw, [], NOT_UTF8)
+        elif fields:
+            yield CsvRecord(line, raw, fields)
+
+
+class _RecordLines:
+    """The decoded lines of a file for ``csv.reader``, with the raw lines of the current record."""
+
+    def __init__(self, file: Iterable[bytes]) -> None:
+        self._file = iter(file)
+        self._pushed_back: deque[bytes] = deque()
+        self._next_line = 1
+        self.taken: list[bytes] = []
+        self.broken = False  # whether one of them is not UTF-8
+
+    def __iter__(self) -> "_RecordLines":
+        return self
+
+    def __next__(self) -> str:
+        raw = self._pushed_back.popleft() if self._pushed_back else next(self._file)
+        content = raw.removeprefix(BOM_UTF8) if self._next_line == 1 else raw
+        self._next_line += 1
+        self.taken.append(raw)
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            self.broken = True
+            return content.decode(errors="replace")
+
+    def begin_record(self) -> int:
+        """Forget the lines of the last record, and return the number of the next line."""
+        self.taken.clear()
+        self.broken = False
+        return self._next_line
+
+    def push_back_all_but_first(self) -> bytes:
+        """Return the record's first line; the others are read again."""
+        first, *others = self.taken
+        self._pushed_back.extendleft(reversed(others))
+        self._next_line -= len(others)
+        return first

@@ -18,6 +18,7 @@ from model.artifact import Artifact
 from model.classifier import Prediction
 from model.config import LABELS, Label
 from model.explain import ExplainedToken, Explanation, Gates, MemoryRetention
+from model.lines import has_lone_surrogate
 from model.text.sentences import Sentence
 from service.errors import FieldError, Problem, field_errors
 from service.settings import MAX_BATCH_ITEMS
@@ -28,12 +29,8 @@ Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
 def _without_lone_surrogates(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise PydanticCustomError(
-            "string_unicode", "Input holds half of a surrogate pair"
-        ) from None
+    if has_lone_surrogate(text):
+        raise PydanticCustomError("string_unicode", "Input holds half of a surrogate pair")
     return text
 
 

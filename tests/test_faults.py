@@ -356,7 +356,8 @@ def test_a_disk_that_is_full_ends_a_table_in_one_sentence_and_it_goes_on(
     *_, sentence = ended.stderr.splitlines()
     output = tmp_path / f"a.labelled.{kind}"
     assert sentence == (
-        f"sentiment: {output} cannot be written: File too large; make room and go on with --resume"
+        f"sentiment: {output} cannot be written: File too large; "
+        "make room and continue with --resume"
     )
     assert "Traceback" not in ended.stderr
     assert not output.exists()

@@ -22,7 +22,7 @@ from starlette.types import Message, Receive
 
 from bench.serving.servers import kibibytes
 from service.app import create_app
-from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES, Lines
+from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES
 from service.settings import load_settings
 from tests.support.asgi import body_then, part, post, sends
 from tests.support.clock import until, wait_for
@@ -101,20 +101,6 @@ def test_blank_lines_get_no_answer_and_a_last_line_needs_no_end(client: TestClie
     lines = [json.loads(line) for line in response.content.splitlines()]
     assert [line.get("label") for line in lines] == ["positive", "positive", None]
     assert client.post(PATH, content=b"", headers=NDJSON).json()["summary"]["lines"] == 0
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 1000])
-def test_lines_come_apart_wherever_a_body_is_cut(size: int) -> None:
-    long = b"x" * MAX_LINE_BYTES
-    body = b"\n".join([b"a", b"", long, long + b"yz", b"b", long + b"y", b"c"])
-    lines = Lines()
-    parts = [body[start : start + size] for start in range(0, len(body), size)]
-    cut = [
-        line
-        for number, piece in enumerate(parts, start=1)
-        for line in lines.cut(piece, last=number == len(parts))
-    ]
-    assert cut == [b"a", b"", long, None, b"b", None, b"c"]
 
 
 @pytest.mark.parametrize(

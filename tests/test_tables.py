@@ -18,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import model.bulk.labelling
-from model.bulk.labelling import ADDED, OutputColumns, extended_json, label_table
+from model.bulk.delimited import DelimitedTable
+from model.bulk.json_lines import extended_json
+from model.bulk.labelling import label_table
+from model.bulk.table import ADDED_COLUMNS, OutputColumns
 from model.classifier import CHUNK_TEXTS, Classifier
 from model.errors import DataError
 from model.text.custom_words import CustomWords
@@ -36,7 +38,7 @@ CSV = (
 
 def added(line: str, delimiter: str = ",") -> tuple[str, list[str]]:
     """What stood there and what was added."""
-    kept = line.rsplit(delimiter, len(ADDED))
+    kept = line.rsplit(delimiter, len(ADDED_COLUMNS))
     return kept[0], kept[1:]
 
 
@@ -130,7 +132,7 @@ def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
         good[0][:-1],
         good[1][:-1].rstrip(),
     ]
-    assert [list(json.loads(line))[-5:] for line in lines] == [list(ADDED)] * 2
+    assert [list(json.loads(line))[-5:] for line in lines] == [list(ADDED_COLUMNS)] * 2
     assert [json.loads(line)["label"] for line in lines] == ["positive", "negative"]
     assert summary.failed == len(bad)
     rows = bad_rows(tmp_path / "a.errors.jsonl")
@@ -196,7 +198,7 @@ def test_parquet_keeps_its_columns_and_their_types(
     pq.write_table(given, tmp_path / "a.parquet")
     summary = label_table(tiny_classifier, tmp_path / "a.parquet")
     result = pq.read_table(tmp_path / "a.labelled.parquet")
-    assert result.column_names == [*given.column_names, *ADDED]
+    assert result.column_names == [*given.column_names, *ADDED_COLUMNS]
     kept = given.take([0, 3])
     assert result.select(given.column_names).to_pylist() == kept.to_pylist()
     assert result.schema.field("id").type == pa.int8()
@@ -228,7 +230,7 @@ def test_a_parquet_text_that_is_not_utf8_is_one_bad_row(
     assert result.column("text").to_pylist() == ["房间很好", "早餐很差"]
     bad = bad_rows(tmp_path / "a.errors.jsonl")
     assert [(row["row"], row["reason"]) for row in bad] == [
-        (2, "it is not UTF-8"),
+        (2, "the bytes are not UTF-8"),
         (3, "the text is empty or blank"),
     ]
     assert bad[0]["content"] == {"n": 2, "text": "\\xff\\xfe"}
@@ -336,7 +338,7 @@ def test_a_table_that_cannot_be_read_is_refused_in_one_sentence(
 
 def test_a_column_of_numbers_is_refused(tiny_classifier: Classifier, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="holds no strings but int64"):
+    with pytest.raises(DataError, match="holds int64, not strings"):
         label_table(tiny_classifier, tmp_path / "a.parquet")
 
 
@@ -368,12 +370,12 @@ def test_what_is_there_is_not_replaced_unasked(tiny_artifact: Path, tmp_path: Pa
     refused = run(table, "--model", tiny_artifact, "--output", table, "--force")
     assert "is the table itself" in refused.output
     other = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.tsv")
-    assert "another kind" in other.output
+    assert "another format than" in other.output
     assert "name it *.csv" in other.output
     unknown = run(table, "--model", tiny_artifact, "--output", tmp_path / "b.txt")
-    assert "b.txt is no table" in unknown.output
+    assert "b.txt is not a table" in unknown.output
     assert "for a table" in run("好", "--model", tiny_artifact, "--force").output
-    assert "give one at a time" in run(table, tmp_path / "b.tsv").output
+    assert "give one table and nothing else" in run(table, tmp_path / "b.tsv").output
 
 
 def options(table: Path, artifact: Path, *more: str) -> tuple[object, ...]:
@@ -471,13 +473,13 @@ def test_an_output_that_appears_meanwhile_is_kept(
     tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write(tmp_path / "a.csv", "text\n房间很好\n")
-    answer = model.bulk.labelling._answer
+    predict = Classifier.predict
 
-    def and_write(*arguments: Any) -> None:
-        answer(*arguments)
+    def and_write(*arguments: Any) -> Iterator[Any]:
+        yield from predict(*arguments)
         write(tmp_path / "a.labelled.csv", "mine")
 
-    monkeypatch.setattr(model.bulk.labelling, "_answer", and_write)
+    monkeypatch.setattr(Classifier, "predict", and_write)
     with pytest.raises(DataError, match="exists already"):
         label_table(tiny_classifier, table)
     assert (tmp_path / "a.labelled.csv").read_text() == "mine"
@@ -625,7 +627,7 @@ def test_wherever_a_run_ends_it_can_go_on(
     # By now every answer is there.
     with (tmp_path / "a.labelled.csv.partial").open("ab") as file:
         file.write(b"torn")
-    with pytest.raises(DataError, match="--resume goes on with it"):
+    with pytest.raises(DataError, match="--resume continues it"):
         label_table(tiny_classifier, table)
     label_table(tiny_classifier, table, resume=True)
     whole = (tmp_path / "whole.csv").read_bytes()
@@ -642,7 +644,7 @@ def test_another_run_is_not_resumed(
     if changed == "file":
         csv_rows(table, many_texts()[1:])
     column = "n" if changed == "column" else None
-    with pytest.raises(DataError, match=f"was not the same: {changed}; --force"):
+    with pytest.raises(DataError, match=f"a run with another {changed}; --force"):
         label_table(tiny_classifier, table, column=column, resume=True)
     label_table(tiny_classifier, table, force=True)
 
@@ -655,11 +657,11 @@ def test_a_run_with_other_words_is_not_resumed(
     interrupted(tiny_classifier, table, monkeypatch, 2)
     artifact, engine = tiny_classifier.artifact, tiny_classifier.engine
     other = Classifier(artifact, engine, words=CustomWords(stopwords=("房间",)))
-    with pytest.raises(DataError, match="was not the same: words; --force"):
+    with pytest.raises(DataError, match="a run with another words; --force"):
         label_table(other, table, resume=True)
     # Words that no token is change nothing about answers, and are nevertheless other words.
     none = Classifier(artifact, engine, words=CustomWords(stopwords=("in fact",)))
-    with pytest.raises(DataError, match="was not the same: words; --force"):
+    with pytest.raises(DataError, match="a run with another words; --force"):
         label_table(none, table, resume=True)
 
 
@@ -692,15 +694,14 @@ def test_a_file_that_changes_meanwhile_is_not_joined(
     tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write(tmp_path / "a.csv", "text\n房间很好\n")
-    survey = model.bulk.labelling._survey
+    predict = Classifier.predict
 
-    def and_change(*arguments: Any) -> tuple[int, int]:
-        found = survey(*arguments)
+    def and_change(*arguments: Any) -> Iterator[Any]:
         write(table, "text\n房间很好\n早餐很差\n")
-        return found
+        yield from predict(*arguments)
 
-    monkeypatch.setattr(model.bulk.labelling, "_survey", and_change)
-    with pytest.raises(DataError, match="has changed"):
+    monkeypatch.setattr(Classifier, "predict", and_change)
+    with pytest.raises(DataError, match="changed during the run; start over with --force"):
         label_table(tiny_classifier, table)
     assert not (tmp_path / "a.labelled.csv").exists()
 
@@ -711,8 +712,8 @@ def test_json_lines_go_through_a_pipe_with_their_fields(tiny_artifact: Path) -> 
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer.get("id") for answer in answers] == [1, None, 2]
     assert [answer.get("label") for answer in answers] == ["positive", None, "negative"]
-    assert answers[1]["error"]["detail"] == "it is not JSON"
-    assert list(answers[0]) == ["id", "text", *ADDED]
+    assert answers[1]["error"]["detail"] == "the line is not JSON"
+    assert list(answers[0]) == ["id", "text", *ADDED_COLUMNS]
 
 
 @pytest.mark.process
@@ -736,7 +737,7 @@ def test_a_table_is_read_piece_by_piece(
     table = tmp_path / "a.csv"
     csv_rows(table, many_texts())
     ahead = most = 0
-    records = model.bulk.labelling._DelimitedTable.rows
+    records = DelimitedTable.rows
 
     def counted(of: Any) -> Iterator[Any]:
         nonlocal ahead
@@ -754,7 +755,7 @@ def test_a_table_is_read_piece_by_piece(
             ahead -= 1
             yield prediction
 
-    monkeypatch.setattr(model.bulk.labelling._DelimitedTable, "rows", counted)
+    monkeypatch.setattr(DelimitedTable, "rows", counted)
     monkeypatch.setattr(Classifier, "predict", answered)
     label_table(tiny_classifier, table)
     assert 0 < most < 5000

@@ -1,10 +1,9 @@
-"""The files that a run over a table writes, none of them in the place of anybody else's.
+"""The files that a run over a table writes, none of which replaces a file of somebody else.
 
-They stand in a folder where others may have put files and links of any name. Until a run is done,
-``OUTPUT.partial`` holds its answers behind a line that tells the run, and ``OUTPUT.unfinished``,
-made at the same time, becomes the output; so whoever finds the first as a run of ours left it knows
-that the second is no stranger's. What is written is a new file each time: what a link of that name
-leads to stays as it is.
+They are in a folder where others may have put files and links of any name. Until a run is done,
+``OUTPUT.partial`` holds its answers after a line that identifies the run, and the file that becomes
+the output is ``OUTPUT.unfinished``, made at the same time: if a run made the first, a run made the
+second. Every file is created anew, so the target of a link of that name stays as it is.
 """
 
 import errno
@@ -20,17 +19,17 @@ from typing import BinaryIO, Final
 
 from model.errors import DataError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# How the line begins that tells the run, and more than it can have.
-_RUN_HEAD: Final = b'{"file": ['
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The start of the line that identifies a run, and a bound on its length.
+_RUN_START: Final = b'{"file": ['
 _MAX_RUN_LINE: Final = 2**20
-_ERRORS_HEAD: Final = b'{"row": '
-# Stands in that line too, but may differ in the run that goes on.
+_ERRORS_START: Final = b'{"row": '
+# Also in that line, but may differ in the run that resumes.
 _REPLACES: Final = "replaces"
 
 
 class Outputs:
-    """A context manager; ``answers`` is open behind the line that tells the run."""
+    """A context manager; ``answers`` is open after the line that identifies the run."""
 
     answers: BinaryIO
 
@@ -43,7 +42,7 @@ class Outputs:
         resume: bool,
         force: bool,
     ) -> None:
-        """``run`` is what must be the same for a run that goes on; its first key is ``file``."""
+        """``run`` is what a run that resumes must have in common; its first key is ``file``."""
         self._output, self._errors = output, errors
         self._unfinished = output.with_name(f"{output.name}.unfinished")
         self._partial = output.with_name(f"{output.name}.partial")
@@ -51,10 +50,10 @@ class Outputs:
         self._resume, self._force = resume, force
 
     def __enter__(self) -> "Outputs":
-        """Opens the answers, and begins or goes on.
+        """Open the answers, and start a run or resume one.
 
         Raises:
-            DataError: something is in the way, the answers are of another run, or another run is
+            DataError: a file is in the way, the answers are of another run, or another run is
                 writing them.
         """
         found = os.path.lexists(self._partial)
@@ -64,7 +63,7 @@ class Outputs:
                 _check_free(self._output, self._errors)
         self.answers = _locked(self._partial, found=found)
         try:
-            self._begin(found=found)
+            self._start(found=found)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -76,76 +75,77 @@ class Outputs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Says how to go on where there was no room left.
+        """Say how to continue if the disk was full.
 
         Raises:
-            DataError: there was none.
+            DataError: it was.
         """
         self.answers.close()
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
             with suppress(OSError):
-                _new(self._unfinished).close()  # it would keep what room there is
+                _create(self._unfinished).close()  # free the space it took
             raise DataError(
-                f"{self._output} cannot be written: {error.strerror}; make room and go on with "
+                f"{self._output} cannot be written: {error.strerror}; make room and continue with "
                 "--resume"
             ) from None
 
     def new_errors(self) -> BinaryIO:
-        """The file of the rows that cannot be answered, empty."""
-        return _new(self._errors)
+        """Return the file of the rows that cannot be classified, empty."""
+        return _create(self._errors)
 
     def drop_errors(self) -> None:
-        """Removes that file."""
+        """Remove that file."""
         self._errors.unlink()
 
     def new_output(self) -> BinaryIO:
-        """What is to be the output, empty."""
-        return _new(self._unfinished)
+        """Return the file that becomes the output, empty."""
+        return _create(self._unfinished)
 
     def finish(self) -> None:
-        """Gives the output its name, and drops the answers.
+        """Give the output its name, and remove the answers.
 
         Raises:
-            DataError: somebody has put something there meanwhile.
+            DataError: a file of that name has appeared since the start.
         """
         if not self._replaces:
             _check_free(self._output)
         self._unfinished.replace(self._output)
         self._partial.unlink()
 
-    def _begin(self, *, found: bool) -> None:
-        earlier = self._earlier()
+    def _start(self, *, found: bool) -> None:
+        earlier = self._earlier_run()
         if found and not (self._resume or self._force):
             raise DataError(
-                f"{self._partial} is left from a run that was interrupted; --resume goes on with "
-                "it, --force begins anew"
+                f"{self._partial} is left from an interrupted run; --resume continues it, --force "
+                "starts over"
             )
-        goes_on = bool(earlier) and not self._force
-        if goes_on:
+        resumes = bool(earlier) and not self._force
+        if resumes:
             self._check_same(earlier)
         self._replaces = self._force or bool(earlier.get(_REPLACES))
         if not self._replaces:
             _check_free(self._output)
-            if not _is_of_errors(self._errors):
+            if not _holds_errors(self._errors):
                 _check_free(self._errors)
         if not earlier:
             self._check_unfinished(interrupted=found)
-        if goes_on:
+        if resumes:
             return
-        _new(self._unfinished).close()
+        _create(self._unfinished).close()
         self.answers.seek(0)
         self.answers.truncate()
         self.answers.write(f"{json.dumps({**self._run, _REPLACES: self._replaces})}\n".encode())
         commit(self.answers)
 
-    def _earlier(self) -> Mapping[str, object]:
-        """The run that the answers are of, behind whose line it goes; none if there is no line."""
-        head = self.answers.readline(_MAX_RUN_LINE)
-        if not head.endswith(b"\n") and (head.startswith(_RUN_HEAD) or _RUN_HEAD.startswith(head)):
+    def _earlier_run(self) -> Mapping[str, object]:
+        """Read the line that identifies the run of the answers, if there is one, and return it."""
+        line = self.answers.readline(_MAX_RUN_LINE)
+        started = line.startswith(_RUN_START) or _RUN_START.startswith(line)
+        if started and not line.endswith(b"\n"):
             return {}  # new, or interrupted before the first answer
         run: object = None
         with suppress(ValueError, RecursionError):
-            run = json.loads(head)
+            run = json.loads(line)
         if not isinstance(run, dict) or not run.keys() >= self._run.keys():
             raise _not_answers(self._partial)
         return run
@@ -154,20 +154,25 @@ class Outputs:
         changed = [name for name, value in self._run.items() if earlier[name] != value]
         if changed:
             raise DataError(
-                f"{self._partial} is of another run, in which this was not the same: "
-                f"{', '.join(changed)}; --force begins anew"
+                f"{self._partial} is from a run with another {' and another '.join(changed)}; "
+                "--force starts over"
             )
 
     def _check_unfinished(self, *, interrupted: bool = False) -> None:
-        """A run that was interrupted before it wrote its line has left an empty one."""
+        """Raise ``DataError`` if ``OUTPUT.unfinished`` may be somebody else's.
+
+        A run that was interrupted before it wrote its line has left an empty one.
+        """
         with suppress(FileNotFoundError):
             status = self._unfinished.lstat()
             if not (interrupted and stat.S_ISREG(status.st_mode) and not status.st_size):
-                raise DataError(f"{self._unfinished} is of no run that can go on; move it away")
+                raise DataError(
+                    f"{self._unfinished} belongs to no run that can be resumed; move it away"
+                )
 
 
 def commit(file: BinaryIO) -> None:
-    """Has the system write what was written to a file."""
+    """Write a file's buffer, and the system's, to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -178,13 +183,13 @@ def _check_free(*paths: Path) -> None:
             raise DataError(f"{path} exists already; --force replaces it")
 
 
-def _new(path: Path) -> BinaryIO:
+def _create(path: Path) -> BinaryIO:
     path.unlink(missing_ok=True)
     return path.open("xb")
 
 
 def _locked(partial: Path, *, found: bool) -> BinaryIO:
-    """The answers of a run, which no other run may write meanwhile."""
+    """Open the answers of a run, and keep other runs from writing them."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
     if not found:
         flags |= os.O_CREAT | os.O_EXCL
@@ -195,7 +200,7 @@ def _locked(partial: Path, *, found: bool) -> BinaryIO:
         fcntl.flock(answers, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         answers.close()
-        raise DataError(f"another run is writing {partial}; let it end") from None
+        raise DataError(f"another run is writing {partial}; wait until it ends") from None
     return answers
 
 
@@ -203,11 +208,11 @@ def _not_answers(partial: Path) -> DataError:
     return DataError(f"{partial} holds no answers of an earlier run; move it away")
 
 
-def _is_of_errors(path: Path) -> bool:
-    """Whether it is a file of rows that could not be answered."""
+def _holds_errors(path: Path) -> bool:
+    """Return whether a file holds rows that could not be classified."""
     with suppress(FileNotFoundError):
         if stat.S_ISREG(path.lstat().st_mode):
             with path.open("rb") as file:
-                head = file.read(len(_ERRORS_HEAD))
-            return not head or head == _ERRORS_HEAD
+                start = file.read(len(_ERRORS_START))
+            return not start or start == _ERRORS_START
     return False

@@ -1,4 +1,4 @@
-"""Answers for texts on the machines of a Ray cluster: those that one machine gives."""
+"""Predictions for texts on the machines of a Ray cluster, equal to those of one machine."""
 
 import os
 from collections import deque
@@ -22,19 +22,19 @@ from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-# Chunks under way for each processor: one that runs, and what bridges a slow one before it.
+# Chunks in flight per CPU: one that runs, and others so that a slow one does not hold up the rest.
 _CHUNKS_PER_CPU = 4
 _CONNECT_SECONDS = 5.0
 
 
 @contextmanager
 def connected(address: str) -> Iterator[None]:
-    """A connection to the Ray cluster at ``HOST:PORT``; ``auto`` is the one on this machine.
+    """Connect to the Ray cluster at ``HOST:PORT``; ``auto`` is the one on this machine.
 
     Raises:
         ClusterError: it cannot be reached.
     """
-    import ray  # only whoever has a cluster has the package
+    import ray  # optional dependency: the extra "ray"
 
     if address != "auto":
         _check_address(address)
@@ -42,8 +42,8 @@ def connected(address: str) -> Iterator[None]:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = str(error).splitlines()[0]
-        if isinstance(error, ConnectionError):  # said of a wrong token, too
-            problem += "; it may ask for a token that is not the one here"
+        if isinstance(error, ConnectionError):  # also raised for a wrong token
+            problem += "; its token may differ from the one here"
         raise ClusterError(f"the Ray cluster at {address} cannot be used: {problem}") from None
     try:
         yield
@@ -52,14 +52,14 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _check_address(address: str) -> None:
-    """Returns if something there speaks as a cluster does; Ray itself would try for minutes."""
+    """Raise ``ClusterError`` unless a cluster answers; Ray itself would retry for minutes."""
     import grpc  # Ray's own way to talk
 
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
-        raise ClusterError(f"{address} is no address of a Ray cluster; give HOST:PORT, or auto")
+        raise ClusterError(f"{address} is not a Ray cluster's address; give HOST:PORT, or auto")
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        return  # it would have to know Ray's certificates
+        return  # a plain channel cannot connect
     with grpc.insecure_channel(address) as channel:
         try:
             grpc.channel_ready_future(channel).result(_CONNECT_SECONDS)
@@ -69,8 +69,8 @@ def _check_address(address: str) -> None:
             ) from None
 
 
-class _Sent(NamedTuple):
-    """What each machine makes a ``Classifier`` of: the files of the artifact by name, and how."""
+class _Parts(NamedTuple):
+    """What a machine makes its ``Classifier`` from: the artifact's files by name, and options."""
 
     files: dict[str, bytes]
     engine: EngineName
@@ -78,16 +78,16 @@ class _Sent(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What of a ``Prediction`` comes back; the rest would take longer on the way than to read."""
+    """The part of a ``Prediction`` that is sent back; the rest takes longer to send than make."""
 
     probabilities: tuple[float, ...]
 
 
 class RayClassifier:
-    """Answers as a ``Classifier`` does, on every processor of the cluster that is connected.
+    """Predicts as a ``Classifier`` does, on every CPU of the connected cluster.
 
-    The same texts run together as on one machine, so the answers are the same where processors are
-    of one kind. The artifact and the words go from here to each machine.
+    The same texts share a batch as on one machine, so predictions are the same if all CPUs are of
+    one kind. The artifact and the custom words are sent from here to each machine.
     """
 
     def __init__(
@@ -98,57 +98,57 @@ class RayClassifier:
         Raises:
             ArtifactError: the artifact cannot be used.
         """
-        directory = directory.resolve()  # as artifacts.load does, so that both read one version
+        directory = directory.resolve()  # as artifacts.load does, so both read one version
         self.artifact = artifacts.load(directory)
         self.engine_name = choose_engine(self.artifact, engine)
         self.words = words.without_unmatched(self.artifact.encoder(words).pipeline)
         names = (artifacts.MANIFEST, *self.artifact.manifest.files)
         files = {name: (directory / name).read_bytes() for name in names}
-        self._sent = _Sent(files, self.engine_name, self.words)
+        self._parts = _Parts(files, self.engine_name, self.words)
 
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
     ) -> Generator[Scores, None, None]:
         """See ``Classifier.predict``.
 
-        A bounded number of chunks is under way. A machine that is added is used from then on, and
-        what a machine that dies had not answered is done again by another.
+        A bounded number of chunks is in flight. A machine that joins is used from then on, and
+        the unfinished chunks of a machine that dies are run again on another.
 
         Raises:
             BlankTextError: one of the texts is blank.
             ArtifactError: a machine cannot run the artifact.
-            ClusterError: a machine cannot do the work, or a chunk was lost time and again.
+            ClusterError: a machine cannot do the work, or a chunk was lost repeatedly.
         """
         import ray
 
-        read = ray.remote(num_cpus=1)(_read)
-        # Inside a list it is not sent along with each chunk, but fetched where it is needed.
-        sent = [ray.put(self._sent)]
+        predict_chunk = ray.remote(num_cpus=1)(_predict_chunk)
+        # In a list, Ray passes the reference: a machine fetches the parts once, not per chunk.
+        parts = [ray.put(self._parts)]
         remaining = iter(texts)
-        begun: deque[ObjectRef[ProbabilityArray]] = deque()
-        with _in_one_sentence():
+        in_flight: deque[ObjectRef[ProbabilityArray]] = deque()
+        with _as_cluster_errors():
             while chunk := list(islice(remaining, CHUNK_TEXTS)):
-                begun.append(read.remote(sent, chunk))
-                # At least one: a cluster may have none yet, and start machines for work that waits.
-                processors = max(1, int(ray.cluster_resources().get("CPU", 0)))
-                while len(begun) >= processors * _CHUNKS_PER_CPU:
-                    yield from _finish(begun.popleft(), progress)
-            while begun:
-                yield from _finish(begun.popleft(), progress)
+                in_flight.append(predict_chunk.remote(parts, chunk))
+                # At least one: an autoscaling cluster may start its machines for queued work.
+                cpus = max(1, int(ray.cluster_resources().get("CPU", 0)))
+                while len(in_flight) >= cpus * _CHUNKS_PER_CPU:
+                    yield from _collect(in_flight.popleft(), progress)
+            while in_flight:
+                yield from _collect(in_flight.popleft(), progress)
 
 
-def _finish(chunk: "ObjectRef[ProbabilityArray]", progress: Progress | None) -> Iterator[Scores]:
+def _collect(chunk: "ObjectRef[ProbabilityArray]", progress: Progress | None) -> Iterator[Scores]:
     import ray
 
     probabilities = ray.get(chunk)
-    yield from (Scores(tuple(shares)) for shares in probabilities.tolist())
+    yield from (Scores(tuple(row)) for row in probabilities.tolist())
     if progress:
         progress.step(len(probabilities))
 
 
 @contextmanager
-def _in_one_sentence() -> Iterator[None]:
-    """Makes of Ray's errors, which quote whole tracebacks, some of ours."""
+def _as_cluster_errors() -> Iterator[None]:
+    """Convert Ray errors, which quote whole tracebacks, to ``ClusterError``."""
     import ray
 
     try:
@@ -163,18 +163,18 @@ def _in_one_sentence() -> Iterator[None]:
         raise ClusterError(f"the Ray cluster lost a part of the work: {problem}") from None
 
 
-def _read(sent: "list[ObjectRef[_Sent]]", texts: list[str]) -> ProbabilityArray:
-    """What a machine of the cluster does: the probabilities of shape (texts, labels)."""
-    predictions = _classifier(sent[0]).predict(texts)
+def _predict_chunk(parts: "list[ObjectRef[_Parts]]", texts: list[str]) -> ProbabilityArray:
+    """Return probabilities of shape (texts, labels); runs on a machine of the cluster."""
+    predictions = _load_classifier(parts[0]).predict(texts)
     return np.array([prediction.probabilities for prediction in predictions])
 
 
 @lru_cache(maxsize=1)
-def _classifier(reference: "ObjectRef[_Sent]") -> Classifier:
+def _load_classifier(stored: "ObjectRef[_Parts]") -> Classifier:
     import ray
 
-    sent = ray.get(reference)
+    parts = ray.get(stored)
     with TemporaryDirectory() as directory:
-        for name, content in sent.files.items():
+        for name, content in parts.files.items():
             Path(directory, name).write_bytes(content)
-        return Classifier.load(Path(directory), threads=1, engine=sent.engine, words=sent.words)
+        return Classifier.load(Path(directory), threads=1, engine=parts.engine, words=parts.words)

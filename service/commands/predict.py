@@ -12,6 +12,7 @@ import click
 
 from model.engines import EngineChoice
 from model.errors import DataError, json_line, printable
+from model.lines import LineSplitter
 from service.commands.options import (
     FILE,
     engine_option,
@@ -115,7 +116,8 @@ def _label(
 
 def _answer_input(classifier: "Classifier", column: str | None) -> None:
     """Answer the lines that have arrived, then those that arrived meanwhile, until the end."""
-    from model.bulk.labelling import COLUMN, is_json_object
+    from model.bulk.json_lines import json_object
+    from model.bulk.table import DEFAULT_COLUMN
 
     json_lines: bool | None = None
     for number, lines in enumerate(_line_groups(cast(BufferedReader, sys.stdin.buffer))):
@@ -123,9 +125,9 @@ def _answer_input(classifier: "Classifier", column: str | None) -> None:
             lines[0] = lines[0].removeprefix(BOM_UTF8)
         if json_lines is None:
             first = next((line for line in lines if line.strip()), None)
-            json_lines = None if first is None else is_json_object(first)
+            json_lines = None if first is None else json_object(first) is not None
         if json_lines:
-            _answer_json_lines(classifier, lines, column or COLUMN)
+            _answer_json_lines(classifier, lines, column or DEFAULT_COLUMN)
         else:
             _answer_texts(
                 classifier, [line.decode(errors="replace").rstrip("\r") for line in lines]
@@ -134,13 +136,14 @@ def _answer_input(classifier: "Classifier", column: str | None) -> None:
 
 def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
     """Yield the lines that each read completes, without their line feeds."""
-    rest = b""
-    while part := file.read1(_READ_BYTES):  # returns what is there instead of waiting for more
-        *lines, rest = (rest + part).split(b"\n")
-        if lines:
+    splitter = LineSplitter()
+    last = False
+    while not last:
+        part = file.read1(_READ_BYTES)  # returns what is there instead of waiting for more
+        last = not part
+        # No line is None, since no length is the maximum.
+        if lines := [line or b"" for line in splitter.split(part, last=last)]:
             yield lines
-    if rest:
-        yield [rest]
 
 
 def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
@@ -164,7 +167,8 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
 
 
 def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
-    from model.bulk.labelling import extended_json, json_row, output_columns
+    from model.bulk.json_lines import extended_json, json_row
+    from model.bulk.table import output_columns
     from service.errors import problem
 
     rows = [json_row(line, column) for line in lines if line.strip()]

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from model.config import LABELS
 from model.errors import SentimentError
+from model.lines import LineError, LineSplitter, parse_json
 from service.errors import Problem, problem, responses, text_problem
 from service.model_registry import LoadedModel
 from service.routes.model_route import check_media_type
@@ -142,7 +143,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         """Lines that have come together, and not more than are answered together."""
         settings = self._service.settings
         most = min(_CHUNK_LINES, settings.max_queue_texts)
-        lines = Lines()
+        lines = LineSplitter(MAX_LINE_BYTES)
         more = True
         while more:
             async with asyncio.timeout(settings.stream_idle_seconds):
@@ -152,7 +153,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             more = message.get("more_body", False)
             chunk: list[BatchItem | BatchFailure] = []
             size = 0
-            for line in lines.cut(message.get("body", b""), last=not more):
+            for line in lines.split(message.get("body", b""), last=not more):
                 if line is not None and not line.strip():
                     continue
                 chunk.append(_parse(line))
@@ -218,38 +219,14 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         await send(_part(end, more=True))
 
 
-class Lines:
-    """Cuts a body into its lines as it comes."""
-
-    def __init__(self) -> None:
-        self._open: bytearray | None = bytearray()
-
-    def cut(self, part: bytes, *, last: bool) -> Iterator[bytes | None]:
-        """The lines that end in a part; None as soon as one is too long, whose rest is skipped."""
-        for number, piece in enumerate(part.split(b"\n")):
-            if number:  # what is open ends here
-                if self._open is not None:
-                    yield bytes(self._open)
-                self._open = bytearray()
-            if self._open is not None:
-                self._open += piece
-                if len(self._open) > MAX_LINE_BYTES:
-                    yield None
-                    self._open = None
-        if last and self._open:
-            yield bytes(self._open)
-
-
 def _parse(line: bytes | None) -> BatchItem | BatchFailure:
     if line is None:
         detail = f"the line is longer than {MAX_LINE_BYTES} bytes"
         return BatchFailure(error=problem(413, detail))
     try:
-        item = _ITEM.validate_python(json.loads(line.decode()))
-    except UnicodeDecodeError:
-        return BatchFailure(error=problem(400, "the line is not UTF-8"))
-    except (ValueError, RecursionError):  # or a number of thousands of digits, or too deep
-        return BatchFailure(error=problem(400, "the line is not JSON"))
+        item = _ITEM.validate_python(parse_json(line))
+    except LineError as error:
+        return BatchFailure(error=problem(400, str(error)))
     return invalid_result(item) if isinstance(item, InvalidItem) else item
 
 
