@@ -5,14 +5,15 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /source
 RUN python3 -m venv /opt/sentiment
 COPY requirements requirements
-RUN requirements/install.sh /opt/sentiment/bin/pip requirements/serve.txt
+COPY tools tools
+RUN tools/install.sh /opt/sentiment/bin/pip requirements/serve.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
 RUN /opt/sentiment/bin/pip install --quiet --no-deps --no-build-isolation .
 
 FROM environment AS build
-RUN requirements/finish-image.sh
+RUN tools/finish-image.sh
 
 FROM environment AS build-torch
 # Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
@@ -21,9 +22,9 @@ ARG PIP_EXTRA_ARGS=""
 ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
 # PIP_EXTRA_ARGS is several words on purpose.
 # hadolint ignore=SC2086
-RUN TORCH_INDEX="$TORCH_INDEX" requirements/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
- && requirements/install.sh /opt/sentiment/bin/pip requirements/torch.txt \
- && requirements/finish-image.sh
+RUN TORCH_INDEX="$TORCH_INDEX" tools/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
+ && tools/install.sh /opt/sentiment/bin/pip requirements/torch.txt \
+ && tools/finish-image.sh
 
 FROM python:3.11-slim AS runtime
 LABEL org.opencontainers.image.title="zh-sentiment" \

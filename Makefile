@@ -33,7 +33,7 @@ check: .venv/dev.installed ## Lint, types, import directions, licences, known vu
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pip-licenses > /dev/null
-	$(BIN)/python requirements/audit.py
+	$(BIN)/python tools/audit.py
 
 train-general: .venv/train.installed ## Train the model that ships, from the corpora in SENTIMENT_DATA
 	$(BIN)/sentiment train --config zh-general --output model/artifacts/zh-general
@@ -135,7 +135,7 @@ clean: ## Remove the virtual environment and caches
 
 # One environment; each lock holds the ones before it, so a later one never undoes an earlier.
 .venv/%.installed: requirements/%.txt pyproject.toml
-	@requirements/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
+	@tools/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
 
 # Those that need torch, which stands in no lock.
 WITH_TORCH := torch train baselines bench dev

@@ -174,7 +174,7 @@ def test_a_lock_undoes_nothing_of_another() -> None:
 
 def test_the_files_of_others_are_those_that_were_recorded() -> None:
     recorded = {}
-    for line in (ROOT / "requirements/vendored.sha256").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / "tools/vendored.sha256").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             digest, name = line.split("  ")
             recorded[name] = digest
@@ -212,7 +212,7 @@ def test_a_licence_that_is_not_allowed_fails_the_check() -> None:
 @pytest.mark.parametrize(
     ("vulnerability", "code", "said"),
     [
-        ({"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}, 1, "mended in 1.1"),
+        ({"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}, 1, "fixed in 1.1"),
         ({"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": []}, 0, "no fix yet"),
         ({"id": "PYSEC-1", "aliases": ["CVE-2"], "fix_versions": ["1.1"]}, 0, "accepted"),
         (None, 0, "audit skipped"),
@@ -230,7 +230,7 @@ def test_the_audit_fails_for_what_can_be_mended_alone(
     package |= {"vulns": [vulnerability]} if vulnerability else {"skip_reason": "not found"}
     answer = SimpleNamespace(stdout=json.dumps({"dependencies": [package]}))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    audit = runpy.run_path(str(ROOT / "requirements/audit.py"))
+    audit = runpy.run_path(str(ROOT / "tools/audit.py"))
     audit["ACCEPTED"]["CVE-2"] = "a reason"
     assert audit["main"]() == code
     assert said in capsys.readouterr().out
@@ -241,7 +241,8 @@ def checkout(tmp_path: Path) -> Path:
     """What ``make serve`` reads before anything is installed."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    for name in ("requirements", "tools"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
 
@@ -334,7 +335,7 @@ def installation(
     settings |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_INDEX_URL": index, "TORCH_INDEX": index}
     pip = Path(sys.executable).with_name("pip")
     return subprocess.run(
-        [ROOT / "requirements" / script, pip, *arguments],
+        [ROOT / "tools" / script, pip, *arguments],
         # Where nothing that is installed already counts.
         env=settings | {"PIP_TARGET": str(directory / "target")},
         capture_output=True,

@@ -25,7 +25,7 @@ version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>
 # Two at once would write the same files: the second waits, and finds it done.
 if [ -z "${SET_UP_ALONE:-}" ]; then
   export SET_UP_ALONE=yes
-  exec "$python" requirements/alone.py "$0" "$@"
+  exec "$python" tools/alone.py "$0" "$@"
 fi
 if [ -e "$mark" ] &&
   [ -z "$(find pyproject.toml requirements/torch.in "requirements/$lock.txt" -newer "$mark")" ]; then
@@ -34,7 +34,7 @@ fi
 
 echo "installing requirements/$lock.txt"
 [ -x "$pip" ] || "$python" -m venv .venv
-[ -z "$torch" ] || requirements/install-torch.sh "$pip"
+[ -z "$torch" ] || tools/install-torch.sh "$pip"
 if [ "$lock" = serve ]; then
   # Python compiles what it imports when it first does; pip would compile the rest too, which takes
   # a third of the time.
@@ -42,6 +42,6 @@ if [ "$lock" = serve ]; then
 else
   set --
 fi
-requirements/install.sh "$pip" "requirements/$lock.txt" "$@"
+tools/install.sh "$pip" "requirements/$lock.txt" "$@"
 "$pip" install --quiet --no-deps --no-build-isolation --editable .
 touch "$mark"

@@ -1,4 +1,4 @@
-"""Becomes a command once no other that was started like this runs here: alone.py COMMAND ..."""
+"""Run a command once no other started by this script runs in this checkout: alone.py COMMAND ..."""
 
 import fcntl
 import os
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Takes the lock, which the command holds until its end, and runs it."""
+    """Take the lock, which the command holds until it ends, and run it."""
     lock = os.open(Path(__file__).parent, os.O_RDONLY)
     os.set_inheritable(lock, True)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("another make sets .venv up: waiting for it", file=sys.stderr)
+        print("another make is setting up .venv; waiting for it", file=sys.stderr)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks: then whoever starts two has to know
+    except OSError:  # a file system without locks cannot keep two apart
         pass
     os.execv(sys.argv[1], sys.argv[1:])  # a script of this repository
 
