@@ -11,7 +11,8 @@ SentimentError
 """
 
 import json
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 BLANK: Final = "the text is empty or blank"
 
@@ -62,12 +63,23 @@ class ExportError(SentimentError):
     """The int8 network differs too much from the trained one."""
 
 
-class BlankTextError(SentimentError):
+class TextError(SentimentError):
+    """Base of the errors of a single text, which does not keep others from being classified."""
+
+    # As a service tells and counts it; HTTP has the numbers that clients know.
+    status: ClassVar = HTTPStatus.UNPROCESSABLE_ENTITY
+    reason: ClassVar = "invalid"
+
+
+class BlankTextError(TextError):
     """The text to classify is empty, or only white space or markup."""
 
 
-class TextLimitError(SentimentError):
+class TextLimitError(TextError):
     """The text to classify exceeds the limit in force."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    reason = "too_large"
 
 
 class ClusterError(SentimentError):

@@ -1,25 +1,24 @@
 """The application: routes, error bodies, and a model that loads beside the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from opentelemetry import trace
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.adapters import Adapter
+from service.edge.admission import AdmissionLayer
 from service.edge.hosts import ANY, Hosts
-from service.edge.request import (
-    AdmissionLayer,
-    ModelPaths,
-    RequestLayer,
-    needs_key,
-    request_path,
-)
-from service.errors import install_error_handlers
+from service.edge.paths import Paths
+from service.edge.request import RequestLayer, request_path
+from service.error_handlers import install_error_handlers
 from service.routes import (
     analyze,
     operations,
@@ -28,7 +27,6 @@ from service.routes import (
     stream,
 )
 from service.routes.compat import baidu, oip, paddlehub, tei
-from service.routes.compat.adapter import Adapter
 from service.routes.model_route import ModelRoute
 from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
@@ -36,7 +34,7 @@ from service.state import Service
 
 # The busiest first: routes are tried in this order.
 ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
-# Behind them, those that SENTIMENT_COMPAT names.
+# Then the adapters that SENTIMENT_COMPAT names.
 ADAPTERS: dict[AdapterName, Adapter] = {
     "paddlehub": paddlehub.ADAPTER,
     "baidu": baidu.ADAPTER,
@@ -44,7 +42,7 @@ ADAPTERS: dict[AdapterName, Adapter] = {
     "oip": oip.ADAPTER,
 }
 
-# What of an answer a page of another origin may read, beside its body.
+# Response headers that scripts of another origin may read.
 EXPOSED_HEADERS = (
     "X-Request-ID",
     "Server-Timing",
@@ -54,39 +52,61 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate",
 )
 
-# What the head of a request can meet on any path, the second where it is a POST.
+# Errors of the head of a request to any path; the second is one of POST alone.
 _HEAD_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
 class _Api(FastAPI):
-    """Says in its document what the framework cannot know.
+    """Adds to its OpenAPI document what the framework cannot know.
 
-    Which operations may need a key, for which the outermost layer asks, and the limits in force.
+    These are the operations that may need an API key, which the layers around it ask for, and the
+    limits in force.
     """
+
+    def __init__(self, service: Service, paths: Paths, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.state.service = service
+        self._settings = service.settings
+        self._paths = paths
 
     def openapi(self) -> dict[str, Any]:
         """See ``FastAPI.openapi``."""
         if not self.openapi_schema:
             document = super().openapi()
-            _complete(document, document["components"]["schemas"], self.state.service.settings)
+            _complete(document, document["components"]["schemas"], self._settings)
             document["components"]["securitySchemes"] = {
                 "key": {"type": "http", "scheme": "bearer"}
             }
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
                     _add_head_errors(method, operation["responses"])
-                    if needs_key(method.upper(), path):
-                        # Or none, where SENTIMENT_API_KEYS_FILE asks for none.
+                    if self._paths.needs_key(method.upper(), path):
+                        # Or none, unless SENTIMENT_API_KEYS_FILE is set.
                         operation["security"] = [{"key": []}, {}]
         return super().openapi()
 
 
+class _HideQuery:
+    """Keeps the query string, which may hold an API key or a text, out of the framework's spans."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope.get("query_string"):
+            trace.get_current_span().set_attribute("url.query", "REDACTED")
+        await self._app(scope, receive, send)
+
+
 def _add_head_errors(method: str, responses: dict[str, Any]) -> None:
-    """Adds them in the form of the other errors, unless a form is for all of them or for none."""
+    """Add the errors of any request's head in the form of the operation's other errors."""
+    if "4XX" in responses or "default" in responses:  # which include them
+        return
     form = next((responses[status] for status in responses if status >= "400"), None)
-    if form is None or "4XX" in responses:
+    if form is None:
         return
     for status in _HEAD_STATUSES:
         if method == "post" or status is not HTTPStatus.FORBIDDEN:
@@ -104,8 +124,9 @@ def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
             _complete(inner, schemas, settings)
 
 
-def create_api(service: Service, routers: Sequence[APIRouter], model_paths: ModelPaths) -> FastAPI:
-    """The FastAPI application around a service's state, which its lifespan loads."""
+def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> FastAPI:
+    """Return the FastAPI application around a service, which its lifespan loads and closes."""
+    paths = _paths(adapters)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -116,9 +137,11 @@ def create_api(service: Service, routers: Sequence[APIRouter], model_paths: Mode
         await service.close()
 
     def is_not_traced(scope: MutableMapping[str, Any]) -> bool:
-        return scope["type"] != "http" or not model_paths.is_plain(request_path(scope))
+        return scope["type"] != "http" or not paths.is_traced(request_path(scope))
 
     api = _Api(
+        service,
+        paths,
         title="zh-sentiment",
         description=DESCRIPTION,
         version=version("zh-sentiment"),
@@ -127,14 +150,15 @@ def create_api(service: Service, routers: Sequence[APIRouter], model_paths: Mode
         redoc_url=None,
         redirect_slashes=False,
         max_body_size=service.settings.max_body_bytes,
-        # Exporters come only by the environment (OTEL_*, FASTAPI_OTEL_AUTO_CONFIGURE). Its logs
-        # hold exception messages and other paths hold whatever was asked for: no user text.
+        # Exporters come from the environment alone (OTEL_*, FASTAPI_OTEL_AUTO_CONFIGURE). The
+        # framework's logs hold exception messages, and other paths whatever was asked for: both
+        # may be a user's text.
         telemetry={"logs": False, "exclude": is_not_traced},
+        middleware=[Middleware(_HideQuery)],
     )
-    api.state.service = service
-    for router in routers:
+    for router in _routers(adapters):
         api.include_router(router)
-    api.mount("/web", pages.web_files, name="web")
+    api.mount(pages.PUBLIC_FOLDER, pages.web_files, name="web")
     install_error_handlers(api)
     return api
 
@@ -142,26 +166,17 @@ def create_api(service: Service, routers: Sequence[APIRouter], model_paths: Mode
 def create_app(
     settings: Settings, service: Service | None = None, hosts: Hosts | None = None
 ) -> ASGIApp:
-    """The whole ASGI application, the outermost layer included.
+    """Return the whole ASGI application, the layers around the API included.
 
-    ``hosts`` is for whoever listens and knows more of it than the settings say.
+    ``hosts`` is given by a server that knows more names of its own than the settings tell.
     """
     service = service or Service(settings)
     hosts = hosts or Hosts(settings.allowed_hosts or (ANY,))
     adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
-    routers = [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
-    model_paths = ModelPaths(
-        {stream.PATH}.union(
-            route.path
-            for router in routers
-            for route in router.routes
-            if isinstance(route, ModelRoute)
-        )
-    )
-    api = create_api(service, routers, model_paths)
-    app: ASGIApp = AdmissionLayer(api, service, hosts, frozenset({stream.PATH}))
+    paths = _paths(adapters)
+    app: ASGIApp = AdmissionLayer(create_api(service, adapters), service, hosts, paths)
     if settings.cors_origins:
-        # Around refusals too, or a browser would not show them; a preflight needs no key.
+        # Around refusals too, or a browser would not show them; a preflight needs no API key.
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
@@ -169,9 +184,28 @@ def create_app(
             allow_headers=("Authorization", "X-Request-ID", "Traceparent"),
             expose_headers=EXPOSED_HEADERS,
         )
-    return RequestLayer(app, service, model_paths, adapters)
+    return RequestLayer(app, service, paths, adapters)
 
 
 def openapi_document() -> dict[str, Any]:
-    """What ``/openapi.json`` answers by default, without any adapter."""
-    return create_api(Service(Settings(compat=())), ROUTERS, ModelPaths(())).openapi()
+    """Return what ``/openapi.json`` holds by default, without any adapter."""
+    return create_api(Service(Settings(compat=()))).openapi()
+
+
+def _routers(adapters: Iterable[Adapter]) -> list[APIRouter]:
+    return [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
+
+
+def _paths(adapters: Sequence[Adapter]) -> Paths:
+    return Paths(
+        model=[
+            route.path
+            for router in _routers(adapters)
+            for route in router.routes
+            if isinstance(route, ModelRoute)
+        ],
+        streams={stream.PATH: stream.MAX_BYTES_HELD},
+        probes=operations.PROBE_PATHS.union(*(adapter.probe_paths for adapter in adapters)),
+        public=pages.PUBLIC_PATHS,
+        public_folders=(pages.PUBLIC_FOLDER,),
+    )

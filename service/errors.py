@@ -1,331 +1,217 @@
-"""Every error leaves as one body, RFC 9457 ``application/problem+json``.
+"""The errors of serving. Each class has its HTTP status and the reason that it is counted as.
 
-On the paths of an adapter (``service/routes/compat``) it leaves in the form of that protocol.
+    ServiceError
+    ├── InvalidHeadersError           400
+    ├── UnreadableBodyError           400
+    ├── ApiKeyError                   401
+    │   ├── MissingApiKeyError
+    │   └── InvalidApiKeyError
+    ├── ForeignOriginError            403
+    ├── UnknownPathError              404
+    ├── UnknownModelError             404
+    ├── MethodNotAllowedError         405
+    ├── SlowBodyError                 408
+    ├── BodyLimitError                413
+    ├── UnsupportedMediaTypeError     415
+    ├── MisdirectedRequestError       421
+    ├── InvalidBodyError              422
+    │   └── TooManyItemsError
+    ├── RateLimitError                429
+    ├── QueueFullError                429
+    ├── InflightBodiesFullError       429
+    ├── InternalError                 500
+    ├── NotReadyError                 503
+    └── DeadlineError                 504
+
+What is wrong with a single text is a ``model.errors.TextError``, which has the same two attributes.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import ClassVar, Final
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.routing import Match, Mount
+from model.errors import TextError
 
-from model.errors import BlankTextError, SentimentError, TextLimitError
-
-# Of one answer, and the longest that one of them says of where and what.
-_MAX_FIELD_ERRORS = 16
-_MAX_FIELD_ERROR_LENGTH = 256
-
-MEDIA_TYPE = "application/problem+json"
-# No client sees it; logs and metrics of web servers know it by this number.
-CLIENT_GONE = 499
-
-
-class FieldError(BaseModel):
-    """What is wrong with one field of a request."""
-
-    field: str = Field(description="Path of the field, its parts joined by dots.")
-    message: str
-    type: str
-
-
-class Problem(BaseModel):
-    """The body of every error."""
-
-    type: str = Field(description="A URI that names the kind of problem.")
-    title: str
-    status: int
-    detail: str
-    instance: str | None = Field(default=None, description="The path that was asked for.")
-    request_id: str | None = None
-    errors: list[FieldError] | None = Field(default=None, description="The fields at fault.")
-
-
-# How a protocol says a problem; its status line is its own.
-ErrorForm = Callable[[Problem], Response]
+# A client that went away: no client sees this status, web servers log and count it by this number.
+CLIENT_GONE: Final = 499
+CLIENT_GONE_REASON: Final = "client_gone"
 
 
 class ServiceError(Exception):
-    """Base of the errors of serving itself; the detail is fit for the client."""
+    """Base of the errors of serving; the detail is fit for the client."""
 
     status: ClassVar = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
-    # What it is counted as, where the status does not tell.
-    reason: ClassVar[str | None] = None
+    reason: ClassVar = "failed"
+    # On every response to an error of this class.
+    fixed_headers: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        """``headers`` are those of the response beside ``fixed_headers``."""
         super().__init__(detail)
         self.detail = detail
-
-
-class NotReadyError(ServiceError):
-    """The model is still loading or could not be loaded, or a probe asks while draining."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar = {"retry-after": "1"}
+        self.headers = {**self.fixed_headers, **(headers or {})}
 
 
 class InvalidHeadersError(ServiceError):
-    """The head of a request can be read in more than one way, or lacks what it must have."""
+    """The headers of a request can be read in more than one way, or lack a required one."""
 
     status = HTTPStatus.BAD_REQUEST
+    reason = "unreadable"
 
 
-class MisdirectedRequestError(ServiceError):
-    """The request is for a host that the service is not."""
+class UnreadableBodyError(ServiceError):
+    """The body is not in the format that the route reads."""
 
-    status = HTTPStatus.MISDIRECTED_REQUEST
+    status = HTTPStatus.BAD_REQUEST
+    reason = "unreadable"
+
+
+class ApiKeyError(ServiceError):
+    """Base of the errors about the API key of a request."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    reason = "unauthorized"
+
+
+class MissingApiKeyError(ApiKeyError):
+    """The request has no API key, where one is required."""
+
+    fixed_headers: ClassVar = {"www-authenticate": "Bearer"}
+
+
+class InvalidApiKeyError(ApiKeyError):
+    """The request has an API key that is unknown or has expired."""
+
+    fixed_headers: ClassVar = {"www-authenticate": 'Bearer error="invalid_token"'}  # RFC 6750
 
 
 class ForeignOriginError(ServiceError):
-    """A page of an origin that may not ask sent the request."""
+    """The request was sent by a page of an origin that is not allowed to."""
 
     status = HTTPStatus.FORBIDDEN
+    reason = "foreign_origin"
 
 
-class MissingApiKeyError(ServiceError):
-    """The request has no key, where one is asked for."""
+class UnknownPathError(ServiceError):
+    """No route has this path."""
 
-    status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar = {"www-authenticate": "Bearer"}
+    status = HTTPStatus.NOT_FOUND
+    reason = "unknown_path"
 
-
-class InvalidApiKeyError(MissingApiKeyError):
-    """The request has a key that is unknown or has expired."""
-
-    headers: ClassVar = {"www-authenticate": 'Bearer error="invalid_token"'}  # RFC 6750
-
-
-class RateLimitError(ServiceError):
-    """A key has made as many requests as it may for now."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    reason = "rate_limited"
-
-
-class QueueFullError(ServiceError):
-    """More texts are waiting than the queue holds."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    headers: ClassVar = {"retry-after": "1"}
-
-
-class InflightBodiesFullError(ServiceError):
-    """The bodies under way would be more bytes than the limit in force."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    headers: ClassVar = {"retry-after": "1"}
-    reason = "inflight_bodies_full"
-
-
-class SlowBodyError(ServiceError):
-    """The body did not arrive within the deadline."""
-
-    status = HTTPStatus.REQUEST_TIMEOUT
-    headers: ClassVar = {"connection": "close"}  # the rest would follow on it
-
-
-class DeadlineError(ServiceError):
-    """The answer did not come within the deadline."""
-
-    status = HTTPStatus.GATEWAY_TIMEOUT
+    def __init__(self, detail: str = "there is nothing at this path") -> None:
+        super().__init__(detail)
 
 
 class UnknownModelError(ServiceError):
     """The request names a model that is not served."""
 
     status = HTTPStatus.NOT_FOUND
+    reason = "unknown_model"
 
 
-class TooManyItemsError(ServiceError):
-    """A batch has more items than the limit in force."""
+class MethodNotAllowedError(ServiceError):
+    """The path has routes, but none for this method."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    reason = "method_not_allowed"
+
+    def __init__(self, allow: str) -> None:
+        """``allow`` is the header of this name."""
+        super().__init__("this path does not take that method", {"allow": allow})
 
 
-class UnsupportedMediaTypeError(ServiceError):
-    """The body is not declared as what the route reads."""
+class SlowBodyError(ServiceError):
+    """The body did not arrive within the deadline."""
 
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-
-    def __init__(self, detail: str, headers: Mapping[str, str]) -> None:
-        """``headers`` say what can be read."""
-        super().__init__(detail)
-        self.headers = headers  # type: ignore[misc]
+    status = HTTPStatus.REQUEST_TIMEOUT
+    reason = "slow_body"
+    # The rest of the body would be read as the next request.
+    fixed_headers: ClassVar = {"connection": "close"}
 
 
 class BodyLimitError(ServiceError):
     """The request body is larger than the limit in force."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    reason = "too_large"
 
 
-class UnreadableBodyError(ServiceError):
-    """The body cannot be read as what it should be."""
+class UnsupportedMediaTypeError(ServiceError):
+    """The body is declared as something that the route does not read."""
 
-    status = HTTPStatus.BAD_REQUEST
-
-
-_MODEL_STATUS: dict[type[SentimentError], HTTPStatus] = {
-    BlankTextError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    TextLimitError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-}
-
-METHOD_NOT_ALLOWED = "this path does not take that method"
-
-_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    reason = "media_type"
 
 
-def problem(
-    status: int, detail: str, errors: list[FieldError] | None = None, **members: Any
-) -> Problem:
-    """A problem body; its kind follows from the status."""
-    title = _TITLES.get(status, HTTPStatus(status).phrase)
-    kind = "-".join(title.lower().split())
-    return Problem(
-        type=f"urn:zh-sentiment:problem:{kind}",
-        title=title,
-        status=status,
-        detail=detail,
-        errors=errors,
-        **members,
-    )
+class MisdirectedRequestError(ServiceError):
+    """The request is for another host."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    reason = "misdirected"
 
 
-def allowed(methods: Set[str]) -> str:
-    """The header ``Allow`` for a path with such methods, and those that every path has."""
-    return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+class InvalidBodyError(ServiceError):
+    """The body or a parameter does not fit its schema."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    reason = "invalid"
 
 
-def text_problem(error: SentimentError) -> Problem:
-    """The problem body for a text that cannot be classified."""
-    return problem(_MODEL_STATUS[type(error)], str(error))
+class TooManyItemsError(InvalidBodyError):
+    """A batch has more items than the limit in force."""
 
 
-def field_errors(errors: Sequence[Any]) -> list[FieldError]:
-    """Pydantic's errors without the values that were sent: an error repeats no user text."""
-    return [
-        FieldError(
-            field=".".join(str(part) for part in error["loc"] if part != "body")[
-                :_MAX_FIELD_ERROR_LENGTH
-            ],
-            message=error["msg"][:_MAX_FIELD_ERROR_LENGTH],
-            type=error["type"],
-        )
-        for error in errors[:_MAX_FIELD_ERRORS]
-    ]
+class RateLimitError(ServiceError):
+    """An API key has made as many requests as it may for now."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "rate_limited"
 
 
-def describe_field(error: FieldError) -> str:
-    """A field's error in a phrase; an error without a field is about the whole."""
-    return f"{error.field or 'the body'}: {error.message}"
+class QueueFullError(ServiceError):
+    """The queue has no room for the texts of this request."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "queue_full"
+    fixed_headers: ClassVar = {"retry-after": "1"}
 
 
-def problem_response(
-    request: Request, body: Problem, headers: Mapping[str, str] | None = None
-) -> Response:
-    """A response that holds a problem, with the request that it belongs to."""
-    state = request.scope.get("state", {})
-    form: ErrorForm | None = state.get("error_form")
-    if form:
-        state["status"] = body.status
-        response = form(body)
-        response.headers.update(headers or {})
-        return response
-    located = body.model_copy(
-        update={"instance": request.scope["path"], "request_id": state.get("request_id")}
-    )
-    return Response(
-        json.dumps(located.model_dump(exclude_none=True), ensure_ascii=True),
-        status_code=body.status,
-        headers=headers,
-        media_type=MEDIA_TYPE,
-    )
+class InflightBodiesFullError(ServiceError):
+    """In-flight request bodies would exceed their limit."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "inflight_bodies_full"
+    fixed_headers: ClassVar = {"retry-after": "1"}
 
 
-def error_response(request: Request, error: ServiceError) -> Response:
-    """The response to an error of serving; its reason stays with the request, to be counted."""
-    request.scope.setdefault("state", {})["refusal"] = error.reason
-    return problem_response(request, problem(error.status, error.detail), error.headers)
+class InternalError(ServiceError):
+    """The service failed in a way that it does not expect; the client learns no more than that."""
+
+    def __init__(self) -> None:
+        super().__init__("the service failed; its log says why")
 
 
-async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    return error_response(request, error)
+class NotReadyError(ServiceError):
+    """The model is loading or could not be loaded, or a probe asks while the service drains."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason = "not_ready"
+    fixed_headers: ClassVar = {"retry-after": "1"}
 
 
-async def _on_model_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SentimentError)
-    return problem_response(request, text_problem(error))
+class DeadlineError(ServiceError):
+    """The answer was not ready within the deadline."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    reason = "deadline"
 
 
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    no_body = found[0]["type"] == "missing" and found[0]["loc"] == ("body",)
-    if no_body or found[0]["type"] == "json_invalid":
-        return problem_response(request, problem(400, "the body is not JSON"))
-    errors = field_errors(found)
-    return problem_response(request, problem(422, describe_field(errors[0]), errors))
+def refusal_reasons() -> frozenset[str]:
+    """Return every reason that a request to the model may be refused for."""
+    return frozenset({CLIENT_GONE_REASON, *_reasons(ServiceError), *_reasons(TextError)})
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    details = {
-        400: "the body cannot be read as JSON in UTF-8",
-        404: "there is nothing at this path",
-        413: "the body is larger than the limit",
-    }
-    detail = details.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return problem_response(request, problem(error.status_code, detail), error.headers)
-
-
-async def _on_wrong_method(request: Request, error: Exception) -> Response:
-    """Names the methods of a path, which is all that OPTIONS asks for."""
-    scope = request.scope
-    # The folder of static files takes its own path away.
-    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
-    methods = {
-        method
-        for method in ("GET", "POST")
-        for route in request.app.routes
-        if route.matches({**scope, "method": method})[0] is Match.FULL
-        if method == "GET" or not isinstance(route, Mount)
-    }
-    headers = {"allow": allowed(methods)}
-    if request.method == "OPTIONS":
-        return Response(status_code=204, headers=headers)
-    return problem_response(request, problem(405, METHOD_NOT_ALLOWED), headers)
-
-
-async def on_unexpected_error(request: Request, error: Exception) -> Response:
-    """The answer to a request that met an error which nobody foresaw."""
-    return problem_response(request, problem(500, "the service failed; the log says more"))
-
-
-def install_error_handlers(app: FastAPI) -> None:
-    """Gives every error of the service, the model and the framework its one body."""
-    app.add_exception_handler(ServiceError, _on_service_error)
-    for kind in _MODEL_STATUS:
-        app.add_exception_handler(kind, _on_model_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(405, _on_wrong_method)
-    app.add_exception_handler(Exception, on_unexpected_error)
-
-
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the problems that a route can answer with."""
-    return {
-        status: {
-            "description": _TITLES.get(status, HTTPStatus(status).phrase),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in statuses
-    }
+def _reasons(kind: type[ServiceError] | type[TextError]) -> Iterator[str]:
+    yield kind.reason
+    for subclass in kind.__subclasses__():
+        yield from _reasons(subclass)

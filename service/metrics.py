@@ -38,7 +38,7 @@ from model.classifier import Classifier
 from model.config import LABELS
 from model.drift import Observation, population_stability_index, summarize
 from model.errors import SentimentError
-from service.errors import CLIENT_GONE, InflightBodiesFullError, RateLimitError
+from service.errors import refusal_reasons
 from service.inference.outcome import STAGES, BatchOutcome
 
 logger = logging.getLogger(__name__)
@@ -58,19 +58,6 @@ _LASTING = ("counter", "histogram")
 _ADDING = "adding"
 _ATTEMPTS = 20
 _ATTEMPT_SECONDS = 0.02
-
-_REFUSALS = {
-    400: "unreadable",
-    401: "unauthorized",
-    408: "slow_body",
-    413: "too_large",
-    415: "media_type",
-    422: "invalid",
-    429: "queue_full",
-    CLIENT_GONE: "client_gone",
-    503: "not_ready",
-    504: "deadline",
-}
 
 _UNTIMED = frozenset({401, 429, 503})
 
@@ -217,7 +204,7 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        for reason in (*_REFUSALS.values(), InflightBodiesFullError.reason, RateLimitError.reason):
+        for reason in refusal_reasons():
             self._refusals.labels(reason)
         self._key_requests = Counter(
             "sentiment_key_requests",
@@ -340,13 +327,12 @@ class Metrics:
         status: int,
         seconds: float,
         *,
-        to_model: bool,
         refusal: str | None = None,
         key: str | None = None,
     ) -> None:
         """Counts a request; a path that no route has is ``other``, so labels stay bounded.
 
-        ``refusal`` is the reason of one whose status does not tell it, ``key`` the name of its key.
+        ``refusal`` is why the model gave no answer to a request, ``key`` the name of its API key.
         """
         name = route or "other"
         self._requests.labels(name, status).inc()
@@ -354,8 +340,8 @@ class Metrics:
             self._request_seconds.labels(name).observe(seconds)
         if key:
             self._key_requests.labels(key).inc()
-        if to_model and status in _REFUSALS:
-            self._refusals.labels(refusal or _REFUSALS[status]).inc()
+        if refusal:
+            self._refusals.labels(refusal).inc()
 
     def observe_run(self, texts: int) -> None:
         """Counts one run of the engine over so many texts, or windows of long ones."""

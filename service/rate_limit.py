@@ -1,39 +1,38 @@
-"""How many requests a key may make, counted in this process alone."""
+"""How many requests an API key may make, counted in this process alone."""
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from service.errors import RateLimitError
-
-Headers = list[tuple[bytes, bytes]]
 
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 class RateLimit:
-    """So many requests in a window, which begins with a key's first request.
+    """A maximum of requests per window; a key's window starts with its first request.
 
-    Counted here, since libraries go by the time of day: a clock that is set back by an hour would
-    shut a key out for an hour.
+    Not from a library: those go by the time of day, and a clock that is set back by an hour would
+    lock a key out for an hour.
     """
 
     def __init__(self, rate: str) -> None:
         """``rate`` is as in ``600/minute``."""
-        most, _, window = rate.partition("/")
+        quota, _, window = rate.partition("/")
         self._rate = rate
-        self._most = int(most)
+        self._quota = int(quota)
         self._window = _SECONDS[window]
-        # Of each key, when its window ends and its requests in it.
+        # By key, when its window ends and its requests within it.
         self._counts: dict[str, tuple[float, int]] = {}
         # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
-        self._policy = f'"key";q={self._most};w={self._window}'.encode()
+        self._policy = f'"key";q={self._quota};w={self._window}'
 
-    def count(self, name: str, headers: Headers) -> None:
-        """Counts a request of the key of this name; adds what its answer tells about the rate.
+    def count_request(self, name: str) -> Mapping[str, str]:
+        """Count a request of the key of this name; return the headers that tell what is left.
 
         Raises:
-            RateLimitError: it is one too many.
+            RateLimitError: the key exceeded its rate; it has these headers too.
         """
         now = time.monotonic()
         ends, made = self._counts.get(name, (0.0, 0))
@@ -41,10 +40,15 @@ class RateLimit:
             ends, made = now + self._window, 0
         made += 1
         self._counts[name] = ends, made
-        left = max(0, self._most - made)
-        seconds = max(1, math.ceil(ends - now))
-        headers.append((b"ratelimit-policy", self._policy))
-        headers.append((b"ratelimit", f'"key";r={left};t={seconds}'.encode()))
-        if made > self._most:
-            headers.append((b"retry-after", str(seconds).encode()))
-            raise RateLimitError(f"this key has made {self._rate} requests; try again later")
+        left = max(0, self._quota - made)
+        seconds = str(max(1, math.ceil(ends - now)))
+        headers = {
+            "ratelimit-policy": self._policy,
+            "ratelimit": f'"key";r={left};t={seconds}',
+        }
+        if made > self._quota:
+            raise RateLimitError(
+                f"this key has made {self._rate} requests; try again later",
+                {**headers, "retry-after": seconds},
+            )
+        return headers

@@ -20,7 +20,7 @@ from model.config import LABELS, Label
 from model.explain import ExplainedToken, Explanation, Gates, MemoryRetention
 from model.lines import has_lone_surrogate
 from model.text.sentences import Sentence
-from service.errors import FieldError, Problem, field_errors
+from service.problems import FieldError, Problem, field_errors
 from service.settings import MAX_BATCH_ITEMS
 
 Ratio = Annotated[float, Field(ge=0, le=1)]

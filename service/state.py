@@ -5,13 +5,11 @@ import gc
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv6Network
 from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
-from starlette.types import Scope
 
 from model.errors import SentimentError
 from service.api_keys import ApiKeys
@@ -274,21 +272,6 @@ class Service:
                 time.perf_counter() - started,
             )
         return None
-
-
-def client_of(scope: Scope) -> str:
-    """Whose a request is: the name of its key, or its address where none is asked for.
-
-    Of an address of IPv6 only the network counts, since whoever has one has all of it.
-    """
-    key: str | None = scope["state"].get("key")
-    if key:
-        return key
-    host: str = (scope.get("client") or ("",))[0]
-    if ":" in host:
-        with suppress(ValueError):
-            return str(IPv6Network((host.partition("%")[0], 64), strict=False))
-    return host
 
 
 def service_of(request: Request) -> Service:

@@ -11,11 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import service.errors
+import service.problems
 import service.schemas
 from bench.fuzz import POSTS
 from service.app import create_app
-from service.errors import FieldError, field_errors
+from service.problems import FieldError, field_errors
 from service.settings import MAX_BATCH_ITEMS, AdapterName, load_settings
 from tests.support.adapters import whole_document
 from tests.support.http import JSON, assert_problem, wait_ready
@@ -200,7 +200,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(errors))
         return field_errors(errors)
 
-    for module in (service.errors, service.schemas):
+    for module in (service.problems, service.schemas):
         monkeypatch.setattr(module, "field_errors", count)
     return counts
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from model.errors import ConfigError
 from service.app import create_app
-from service.edge.request import ModelPaths
+from service.edge.paths import Paths
 from service.settings import AdapterName, load_settings
 from tests.support.adapters import (
     ALL,
@@ -467,16 +467,16 @@ def test_a_path_with_a_name_is_counted_under_one_label(
 
 
 def test_a_path_to_the_model_is_found_by_its_template() -> None:
-    paths = ModelPaths(["/v1/predict", "/v2/models/{name}/infer"])
-    assert paths.find("/v1/predict") == "/v1/predict"
-    assert paths.find("/v2/models/a/infer") == "/v2/models/{name}/infer"
-    assert paths.find("/v2/models/秘密/infer") == "/v2/models/{name}/infer"
-    assert paths.find("/v2/models/a/b/infer") is None
-    assert paths.find("/v1/predict/") is None
-    assert paths.is_plain("/v2/models/zh-general/infer")
-    assert not paths.is_plain("/v2/models/秘密/infer")
-    assert not paths.is_plain("/v2/models/a secret/infer")
-    assert not paths.is_plain("/livez")
+    paths = Paths(["/v1/predict", "/v2/models/{name}/infer"])
+    assert paths.model_route("/v1/predict") == "/v1/predict"
+    assert paths.model_route("/v2/models/a/infer") == "/v2/models/{name}/infer"
+    assert paths.model_route("/v2/models/秘密/infer") == "/v2/models/{name}/infer"
+    assert paths.model_route("/v2/models/a/b/infer") is None
+    assert paths.model_route("/v1/predict/") is None
+    assert paths.is_traced("/v2/models/zh-general/infer")
+    assert not paths.is_traced("/v2/models/秘密/infer")
+    assert not paths.is_traced("/v2/models/a secret/infer")
+    assert not paths.is_traced("/livez")
 
 
 # What befalls any request, in each form.

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
+from service.routes.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.settings import MAX_BATCH_ITEMS
 from tests.support.http import assert_problem
 

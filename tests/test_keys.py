@@ -24,7 +24,7 @@ from service.app import create_app
 from service.commands import main
 from service.errors import RateLimitError
 from service.process.server import prepare_process
-from service.rate_limit import Headers, RateLimit
+from service.rate_limit import RateLimit
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.support.adapters import BAIDU, FORMS, Form, assert_said, each_form
@@ -208,17 +208,17 @@ def test_each_key_opens_the_service_and_is_logged_by_its_name(
 @pytest.mark.parametrize(
     ("authorization", "detail", "challenge"),
     [
-        (None, "send a key", "Bearer"),
-        ("", "send a key", "Bearer"),
-        ("Basic c2hvcDpzaG9w", "send a key", "Bearer"),
-        (SHOP, "send a key", "Bearer"),
-        (f"Bearer{SHOP}", "send a key", "Bearer"),
-        ("Bearer", "not known", 'Bearer error="invalid_token"'),
-        ("Bearer nobody", "not known", 'Bearer error="invalid_token"'),
-        (f"Bearer {SHOP}x", "not known", 'Bearer error="invalid_token"'),
-        (f"Bearer {SHOP} {SHOP}", "not known", 'Bearer error="invalid_token"'),
-        (f"Bearer {SHOP_LINE.split()[1]}", "not known", 'Bearer error="invalid_token"'),
-        ("Bearer \xe9", "not known", 'Bearer error="invalid_token"'),
+        (None, "send an API key", "Bearer"),
+        ("", "send an API key", "Bearer"),
+        ("Basic c2hvcDpzaG9w", "send an API key", "Bearer"),
+        (SHOP, "send an API key", "Bearer"),
+        (f"Bearer{SHOP}", "send an API key", "Bearer"),
+        ("Bearer", "unknown", 'Bearer error="invalid_token"'),
+        ("Bearer nobody", "unknown", 'Bearer error="invalid_token"'),
+        (f"Bearer {SHOP}x", "unknown", 'Bearer error="invalid_token"'),
+        (f"Bearer {SHOP} {SHOP}", "unknown", 'Bearer error="invalid_token"'),
+        (f"Bearer {SHOP_LINE.split()[1]}", "unknown", 'Bearer error="invalid_token"'),
+        ("Bearer \xe9", "unknown", 'Bearer error="invalid_token"'),
         (f"Bearer {OLD}", "has expired", 'Bearer error="invalid_token"'),
     ],
     ids=itertools.count(),  # a key is another each time
@@ -303,7 +303,7 @@ def test_the_paths_of_other_services_need_a_key_and_say_so_in_their_form(
     client: TestClient, form: Form
 ) -> None:
     answer = client.post(form.path, json=form.body)
-    assert_said(form, answer, 401, "send a key")
+    assert_said(form, answer, 401, "send an API key")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert_said(form, client.post(form.path, json=form.body, headers=bearer(OLD)), 401, "expired")
     assert client.post(form.path, json=form.body, headers=bearer(SHOP)).status_code == 200
@@ -529,16 +529,14 @@ def test_a_clock_that_is_set_back_shuts_nobody_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(time, "time", lambda: day[0])
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     limit = RateLimit("3/minute")
-    headers: Headers = []
     for _ in range(3):
-        limit.count("shop", headers)
+        limit.count_request("shop")
     day[0] -= 3600
-    with pytest.raises(RateLimitError, match="3/minute"):
-        limit.count("shop", headers)
-    assert headers[-1] == (b"retry-after", b"60")
+    with pytest.raises(RateLimitError, match="3/minute") as refused:
+        limit.count_request("shop")
+    assert refused.value.headers["retry-after"] == "60"
     now[0] += 60
-    limit.count("shop", headers)
-    assert headers[-1] == (b"ratelimit", b'"key";r=2;t=60')
+    assert limit.count_request("shop")["ratelimit"] == '"key";r=2;t=60'
 
 
 def test_a_limit_is_refused_in_the_form_of_an_adapter(tiny_artifact: Path, keys_file: Path) -> None:

@@ -22,7 +22,6 @@ from model.classifier import Classifier
 from model.text.normalization import normalize
 from model.text.sentences import split_sentences
 from service.app import ADAPTERS, ROUTERS, create_api
-from service.edge.request import ModelPaths
 from service.settings import Settings
 from service.state import Service
 from tests.support.repository import ROOT
@@ -271,7 +270,7 @@ def _patterns() -> dict[str, re.Pattern[Any]]:
             for name, value in vars(module).items():
                 found |= _found(f"{module.__name__}.{name}", value, seen)
     routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
-    api = create_api(Service(Settings()), (), ModelPaths(()))
+    api = create_api(Service(Settings()))
     for route in [*api.routes, *(route for router in routers for route in router.routes)]:
         if isinstance(route, Route | Mount):
             found |= _found(f"route {route.path}", route.path_regex, seen)

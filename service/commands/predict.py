@@ -149,7 +149,7 @@ def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
 def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
     from model.errors import BLANK
     from model.text.pipeline import is_blank
-    from service.errors import problem
+    from service.problems import problem
     from service.schemas import sentiment_fields
 
     blank = [is_blank(text) for text in texts]
@@ -169,7 +169,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
 def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
     from model.bulk.json_lines import extended_json, json_row
     from model.bulk.table import output_columns
-    from service.errors import problem
+    from service.problems import problem
 
     rows = [json_row(line, column) for line in lines if line.strip()]
     predictions = classifier.predict(row.text for row in rows if row.text is not None)

@@ -18,7 +18,7 @@ import numpy as np
 
 from model.classifier import Classifier, Prediction, ProbabilityArray
 from model.engines import BATCH_IDS
-from model.errors import ArtifactError, SentimentError, TextLimitError
+from model.errors import ArtifactError, TextError, TextLimitError
 from model.explain import Explanation, OcclusionPlan, plan_occlusions
 from model.text.encoding import Encoding
 from model.traced_network import TracedNetwork
@@ -349,7 +349,7 @@ class Batcher:
 
     async def _encode_all(
         self, texts: Sequence[str], client: str, deadline: float | None
-    ) -> list[Encoding | SentimentError]:
+    ) -> list[Encoding | TextError]:
         """The encodings of the texts, those of a request of some length in turn with others'.
 
         Raises:
@@ -358,7 +358,7 @@ class Batcher:
         left = self._characters(texts)
         if left <= _MAX_CHARACTERS_IN_LOOP:
             return self._encode_each(texts)
-        encodings: list[Encoding | SentimentError] = []
+        encodings: list[Encoding | TextError] = []
         ids = 0
         for turn in _in_turns(texts):
             self._check_time(client, ids + left * _MIN_IDS_PER_CHARACTER, deadline)
@@ -384,16 +384,16 @@ class Batcher:
         limit = self._settings.max_text_characters
         return sum(len(text) for text in texts if len(text) <= limit)
 
-    def _encode_each(self, texts: Sequence[str]) -> list[Encoding | SentimentError]:
+    def _encode_each(self, texts: Sequence[str]) -> list[Encoding | TextError]:
         return [self._encode(text) for text in texts]
 
-    def _encode(self, text: str) -> Encoding | SentimentError:
+    def _encode(self, text: str) -> Encoding | TextError:
         limit = self._settings.max_text_characters
         if len(text) > limit:
             return TextLimitError(f"the text has {len(text)} characters; the limit is {limit}")
         try:
             return self._classifier.encode(text)
-        except SentimentError as error:
+        except TextError as error:
             return error
 
     async def _run(

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from model.classifier import Prediction
-from model.errors import SentimentError
+from model.errors import TextError
 
 # Of one text: a text that cannot be classified fails alone.
-Outcome = Prediction | SentimentError
+Outcome = Prediction | TextError
 
 STAGES = ("encode", "queue", "infer")
 
@@ -34,8 +34,8 @@ def prediction_of(outcome: Outcome) -> Prediction:
     """Return the prediction for a text.
 
     Raises:
-        SentimentError: the text could not be classified.
+        TextError: the text could not be classified.
     """
-    if isinstance(outcome, SentimentError):
+    if isinstance(outcome, TextError):
         raise outcome
     return outcome

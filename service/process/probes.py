@@ -20,17 +20,15 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service.edge.hosts import Hosts
-from service.edge.request import SECURITY_HEADERS
 from service.errors import (
-    METHOD_NOT_ALLOWED,
+    InternalError,
+    MethodNotAllowedError,
     NotReadyError,
     ServiceError,
-    allowed,
-    error_response,
-    on_unexpected_error,
-    problem,
-    problem_response,
+    UnknownPathError,
 )
+from service.headers import CLOSE, NO_STORE, SECURITY_HEADERS, allow_header
+from service.problems import problem_of, problem_response
 from service.process.protocol import Connections, HttpProtocol
 from service.schemas import Alive, Health
 from service.state import READY
@@ -47,8 +45,8 @@ _KEEP_ALIVE_SECONDS = 75  # longer than between two scrapes
 
 _HANGS = "the event loop or an inference hangs"
 _PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-_HEADERS = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
-_ALLOW = {"allow": allowed({"GET"})}
+_HEADERS = [*SECURITY_HEADERS, NO_STORE]
+_ALLOW = allow_header({"GET"})
 
 
 class ProbeTarget(Protocol):
@@ -129,14 +127,14 @@ class _ProbeApp:
             self._hosts.check(scope)
             response = await self._answer(request)
         except ServiceError as error:
-            response = error_response(request, error)
-        except Exception as error:
+            response = _problem(request, error)
+        except Exception:
             logger.exception("unexpected error")
-            response = await on_unexpected_error(request, error)
+            response = _problem(request, InternalError())
 
         headers = list(_HEADERS)
         if "expect" in request.headers:  # or the next request would be read as the body
-            headers.append((b"connection", b"close"))
+            headers.append(CLOSE)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -148,12 +146,11 @@ class _ProbeApp:
     async def _answer(self, request: Request) -> Response:
         path, method = request.scope["path"], request.method
         if method == "OPTIONS" and (path in _PATHS or path in ("/", "*")):
-            return Response(status_code=204, headers=_ALLOW)
+            return Response(status_code=204, headers={"allow": _ALLOW})
         if path not in _PATHS:
-            detail = "this port has /livez, /readyz and /metrics alone"
-            return problem_response(request, problem(404, detail))
+            raise UnknownPathError("this port has only /livez, /readyz and /metrics")
         if method not in ("GET", "HEAD"):
-            return problem_response(request, problem(405, METHOD_NOT_ALLOWED), _ALLOW)
+            raise MethodNotAllowedError(_ALLOW)
         if path == "/metrics":
             accept = request.headers.get("accept", "")
             content, media_type = await asyncio.to_thread(self._probed.expose, accept)
@@ -170,3 +167,8 @@ class _ProbeApp:
 
 def _json(body: Alive | Health) -> Response:
     return Response(body.model_dump_json(), media_type="application/json")
+
+
+def _problem(request: Request, error: ServiceError) -> Response:
+    located = problem_of(error).model_copy(update={"instance": request.scope["path"]})
+    return problem_response(located, error.headers)

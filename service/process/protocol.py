@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.edge.request import SECURITY_HEADERS
-from service.errors import MEDIA_TYPE, problem
+from service.headers import SECURITY_HEADERS
+from service.problems import MEDIA_TYPE, problem
 
 # As the parser sees it, which refuses line feeds alone.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")

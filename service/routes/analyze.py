@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from model.errors import BlankTextError, TextLimitError
 from model.text.sentences import split_sentences
+from service.exchange import exchange_of
 from service.inference.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
@@ -17,7 +18,7 @@ from service.schemas import (
     sentence_sentiment,
     sentiment_fields,
 )
-from service.state import client_of, service_of
+from service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRoute)
 
@@ -40,7 +41,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
             f"the text has {len(sentences)} sentences; the limit is {settings.max_items}"
         )
     parts = [text[offset : offset + length] for offset, length in sentences]
-    answer = await model.batcher.submit([text, *parts], client_of(request.scope))
+    answer = await model.batcher.submit([text, *parts], exchange_of(request).client)
     # Only the text counts: sentences would tell twice what it says.
     whole = replace(answer, outcomes=answer.outcomes[:1])
     report(whole, model, request, response)
@@ -61,6 +62,6 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
     """Why: what each gate did at each token, and what each token adds to each label."""
     model = service_of(request).ready_model(body.model)
-    answer, explanation = await model.batcher.explain(body.text, client_of(request.scope))
+    answer, explanation = await model.batcher.explain(body.text, exchange_of(request).client)
     report(answer, model, request, response)
     return ExplainResponse(**explanation_fields(body.text, explanation), model=model.reference)

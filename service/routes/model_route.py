@@ -9,15 +9,17 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from service.edge.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.errors import (
     CLIENT_GONE,
+    CLIENT_GONE_REASON,
     BodyLimitError,
     SlowBodyError,
     UnreadableBodyError,
     UnsupportedMediaTypeError,
-    responses,
 )
+from service.exchange import exchange_of
+from service.problems import responses
+from service.routes.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.state import service_of
 
 # What any request to the model can meet, in the OpenAPI document.
@@ -87,7 +89,7 @@ class ModelRoute(APIRoute):
             except TimeoutError:
                 raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
             except ClientDisconnect:
-                return Response(status_code=CLIENT_GONE)
+                return _client_gone(request)
             content = self.json_part(request, body)
             # Counting takes a while only where there is much to count.
             if may_exceed_max_values(content) and await asyncio.to_thread(
@@ -146,8 +148,14 @@ async def cancel_on_disconnect(
         if not gone:
             raise
         answering.uncancel()
-        return Response(status_code=CLIENT_GONE)  # which nobody will read but the log
+        return _client_gone(request)
     finally:
         waiting.cancel()
         if watching:
             watching.cancel()
+
+
+def _client_gone(request: Request) -> Response:
+    """Return a response for the log and the metrics: nobody else will read it."""
+    exchange_of(request).refusal = CLIENT_GONE_REASON
+    return Response(status_code=CLIENT_GONE)

@@ -1,13 +1,15 @@
 """Probes, metrics, and what is served."""
 
-from http import HTTPStatus
-
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.errors import NotReadyError, responses
+from service.errors import NotReadyError, UnknownPathError
+from service.problems import responses
 from service.schemas import Alive, Health, Limits, ModelResponse, Words
 from service.state import CurrentService
+
+# Asked for every few seconds: they need no API key, and are logged at debug level.
+PROBE_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 router = APIRouter(tags=["operations"])
 
@@ -41,7 +43,7 @@ async def health(service: CurrentService, response: Response) -> Health:
 async def metrics(request: Request, service: CurrentService) -> Response:
     """Counts and gauges for Prometheus; docs/operations.md says what each is."""
     if not service.settings.public_metrics:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+        raise UnknownPathError
     service.tick()
     content, media_type = await service.metrics.scrape(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)

@@ -20,6 +20,10 @@ _HEADERS = {
 }
 _DOCS_POLICY = _OWN_FILES_ALONE
 
+# Files that hold nothing of anybody's need no API key.
+PUBLIC_PATHS = frozenset({"/", "/docs", "/openapi.json"})
+PUBLIC_FOLDER = "/web"
+
 router = APIRouter(include_in_schema=False)
 
 

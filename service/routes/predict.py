@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from model.errors import SentimentError
-from service.errors import TooManyItemsError, describe_field, problem, text_problem
+from model.errors import TextError
+from service.errors import InvalidBodyError, TooManyItemsError
+from service.exchange import exchange_of
 from service.inference.outcome import Outcome, prediction_of
+from service.problems import describe_field, problem_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import (
@@ -18,7 +20,7 @@ from service.schemas import (
     PredictResponse,
     sentiment_fields,
 )
-from service.state import client_of, service_of
+from service.state import service_of
 
 router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonModelRoute)
 
@@ -30,7 +32,7 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonMo
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
     """Whether one text is positive, neutral or negative."""
     model = service_of(request).ready_model(body.model)
-    answer = await model.batcher.submit([body.text], client_of(request.scope))
+    answer = await model.batcher.submit([body.text], exchange_of(request).client)
     report(answer, model, request, response)
     (outcome,) = answer.outcomes
     return PredictResponse(**sentiment_fields(prediction_of(outcome)), model=model.reference)
@@ -46,7 +48,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     model = service.ready_model(body.model)
     items: list[BatchItem | InvalidItem] = list(body.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
-    answer = await model.batcher.submit(texts, client_of(request.scope))
+    answer = await model.batcher.submit(texts, exchange_of(request).client)
     report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [
@@ -57,12 +59,12 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
 
 
 def _result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
-    if isinstance(outcome, SentimentError):
-        return BatchFailure(id=item.id, error=text_problem(outcome))
+    if isinstance(outcome, TextError):
+        return BatchFailure(id=item.id, error=problem_of(outcome))
     return BatchSuccess(id=item.id, **sentiment_fields(outcome))
 
 
 def invalid_result(item: InvalidItem) -> BatchFailure:
-    """The result for an item that does not fit the schema."""
-    detail = describe_field(item.errors[0])
-    return BatchFailure(id=item.id, error=problem(422, detail, item.errors))
+    """Return the result for an item that does not fit the schema."""
+    error = InvalidBodyError(describe_field(item.errors[0]))
+    return BatchFailure(id=item.id, error=problem_of(error, item.errors))

@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 
+from service.exchange import exchange_of
 from service.inference.outcome import BatchOutcome
 from service.model_registry import LoadedModel
 from service.state import service_of
@@ -13,6 +14,6 @@ def report(answer: BatchOutcome, model: LoadedModel, request: Request, response:
     response.headers["server-timing"] = ", ".join(
         f"{stage};dur={duration:.3f}" for stage, duration in milliseconds.items()
     )
-    request.state.stages = milliseconds
+    exchange_of(request).stage_milliseconds = milliseconds
     service = service_of(request)
     service.metrics.observe_outcomes(answer, by_default=service.is_default(model))

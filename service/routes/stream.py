@@ -7,18 +7,21 @@ import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from model.config import LABELS
-from model.errors import SentimentError
+from model.errors import TextError
 from model.lines import LineError, LineSplitter, parse_json
-from service.errors import Problem, problem, responses, text_problem
+from service.errors import InternalError
+from service.exchange import exchange_of
 from service.model_registry import LoadedModel
+from service.problems import Problem, problem, problem_of, responses
 from service.routes.model_route import check_media_type
 from service.routes.predict import invalid_result
 from service.schemas import (
@@ -32,7 +35,7 @@ from service.schemas import (
     StreamSummary,
     sentiment_fields,
 )
-from service.state import Service, client_of, service_of
+from service.state import Service, service_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +46,10 @@ MAX_LINE_BYTES = 64 * 1024
 # Lines that are answered together: so many, or the fewest that make up so many bytes.
 _CHUNK_LINES = 64
 _CHUNK_BYTES = 64 * 1024
-# Those of a stream under way, from being read to being sent. With the longest lines they are as
-# much as the middleware's STREAM_BYTES.
+# Chunks of a stream in flight, from being read to being sent.
 _CHUNKS = 8
+# Bytes of a body that are held at once: a line may end a chunk that was almost full.
+MAX_BYTES_HELD = _CHUNKS * (_CHUNK_BYTES + MAX_LINE_BYTES)
 # Behind the end of a stream that breaks off, what still comes is thrown away for so long: closing
 # on it would reset the connection, perhaps before its client has read the end.
 _LINGER_SECONDS = 1.0
@@ -171,7 +175,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             answer = await self._model.batcher.submit_bulk(texts, self._client)
         except Exception:
             logger.exception("unexpected error")
-            failure = problem(500, "the service failed; the log says more")
+            failure = problem_of(InternalError())
             return "".join(
                 self._failure(BatchFailure(id=item.id, error=failure))
                 if isinstance(item, BatchItem)
@@ -187,8 +191,8 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 lines.append(self._failure(item))
                 continue
             outcome = next(outcomes)
-            if isinstance(outcome, SentimentError):
-                lines.append(self._failure(BatchFailure(id=item.id, error=text_problem(outcome))))
+            if isinstance(outcome, TextError):
+                lines.append(self._failure(BatchFailure(id=item.id, error=problem_of(outcome))))
                 continue
             self._labels[outcome.label] += 1
             name = {} if item.id is None else {"id": item.id}
@@ -252,12 +256,9 @@ async def _throw_away(receive: Receive) -> None:
             "model": BatchSuccess | BatchFailure | StreamEnd,
             "description": "A line for each line, in order, and the summary last",
         },
-        **responses(401, 404, 415, 429, 500, 503),
+        **responses(401, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={
-        "parameters": [
-            {"name": "model", "in": "query", "schema": TypeAdapter(ModelName).json_schema()}
-        ],
         "requestBody": {
             "required": True,
             "description": "One JSON object a line, at most 64 KiB.",
@@ -269,7 +270,9 @@ async def _throw_away(receive: Receive) -> None:
     },
     max_body_size=sys.maxsize,
 )
-async def predict_stream(request: Request) -> Response:
+async def predict_stream(
+    request: Request, model: Annotated[ModelName | None, Query()] = None
+) -> Response:
     """Any number of texts, answered while they come: read while you write.
 
     Each line gets its line, in order: an answer, or an error that fails none of the others. Blank
@@ -277,7 +280,7 @@ async def predict_stream(request: Request) -> Response:
     """
     check_media_type(request, _MEDIA_TYPE, *MEDIA_TYPES)
     service = service_of(request)
-    model = service.ready_model(request.state.head.parameter("model", blank=True))
-    client = client_of(request.scope)
-    model.batcher.check_room(client)
-    return StreamResponse(service, model, client)
+    loaded = service.ready_model(model)
+    client = exchange_of(request).client
+    loaded.batcher.check_room(client)
+    return StreamResponse(service, loaded, client)

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from service.app import ADAPTERS, ROUTERS, create_api
-from service.edge.request import ModelPaths
+from service.app import ADAPTERS, create_api
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.support.texts import TEXT
@@ -106,6 +105,5 @@ def assert_said(form: Form, response: Any, status: int, sentence: str = "") -> N
 
 def whole_document(**settings: Any) -> dict[str, Any]:
     """Return the OpenAPI document with every adapter."""
-    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
     service = Service(load_settings(**settings))
-    return create_api(service, routers, ModelPaths(())).openapi()
+    return create_api(service, tuple(ADAPTERS.values())).openapi()

@@ -4,26 +4,25 @@ An adapter is its routes and the form of its errors. Its requests go the way of 
 model: admission, queue, deadline, metrics, log.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from model.classifier import Prediction
-from model.errors import SentimentError
-from service.errors import ErrorForm, TooManyItemsError
+from model.errors import TextError
+from service.errors import TooManyItemsError
+from service.exchange import exchange_of
 from service.inference.outcome import prediction_of
 from service.model_registry import LoadedModel
 from service.routes.report import report
 from service.schemas import LIMITED_ITEMS, Text
 from service.settings import MAX_BATCH_ITEMS
-from service.state import client_of, service_of
+from service.state import service_of
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -47,21 +46,6 @@ Texts = Annotated[
 MAX_INTEGER = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """A protocol of another service: its routes, its paths, and how it says a problem."""
-
-    routers: tuple[APIRouter, ...]
-    paths: re.Pattern[str]
-    error: ErrorForm
-    # Parameters of the query that may hold the key, where its clients send no Authorization.
-    key_parameters: tuple[str, ...] = ()
-
-    def owns(self, path: str) -> bool:
-        """Whether a problem at this path is said in the protocol's form."""
-        return bool(self.paths.fullmatch(path))
-
-
 async def classify(
     model: LoadedModel, texts: Sequence[str], field: str, request: Request, response: Response
 ) -> list[Prediction]:
@@ -72,15 +56,15 @@ async def classify(
 
     Raises:
         TooManyItemsError: there are more texts than the limit in force.
-        SentimentError: one of them could not be classified.
+        TextError: one of them could not be classified.
     """
     limit = service_of(request).settings.max_items
     if len(texts) > limit:
         raise TooManyItemsError(f"{len(texts)} texts were sent; the limit is {limit}")
-    answer = await model.batcher.submit(texts, client_of(request.scope))
+    answer = await model.batcher.submit(texts, exchange_of(request).client)
     report(answer, model, request, response)
     for index, outcome in enumerate(answer.outcomes):
-        if isinstance(outcome, SentimentError) and len(texts) > 1:
+        if isinstance(outcome, TextError) and len(texts) > 1:
             raise type(outcome)(f"{field}.{index}: {outcome}")
     return [prediction_of(outcome) for outcome in answer.outcomes]
 

@@ -3,16 +3,17 @@
 import json
 import random
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from model.config import Label
-from service.errors import Problem, UnreadableBodyError
+from service.adapters import Adapter
+from service.errors import UnreadableBodyError
+from service.problems import Problem
 from service.routes.compat.adapter import (
-    Adapter,
     binary_probabilities,
     classify,
     parse,
@@ -29,6 +30,16 @@ _NUMBERS: dict[Label, Literal[0, 1, 2]] = {"negative": 0, "neutral": 1, "positiv
 
 # GB18030 is GBK and whatever it lacks.
 _ENCODINGS = {"UTF-8": "utf-8", "GBK": "gb18030"}
+
+# Not an enum to the framework: one that is unknown is an encoding error to Baidu's clients.
+Charset = Annotated[
+    str,
+    Query(
+        description="The encoding of the body; the answer is ASCII.",
+        json_schema_extra={"enum": list(_ENCODINGS)},
+    ),
+]
+MAX_SECRET_LENGTH = 1024
 
 
 class BaiduRequest(BaseModel):
@@ -93,13 +104,19 @@ _CODES = {
 _INTERNAL = 282000
 
 
+# An error has status 200, so it is documented as the default: else the framework would add its own.
+_ANY_ERROR: dict[int | str, dict[str, Any]] = {
+    "default": {"model": BaiduError, "description": "An error"}
+}
+
+
 def _error(problem: Problem) -> Response:
     code = _CODES.get(problem.status, _INTERNAL)
     return _AsciiResponse(BaiduError(error_code=code, error_msg=problem.detail).model_dump())
 
 
-def _text(body: bytes, charset: str | None) -> str:
-    charset = (charset or "GBK").upper()
+def _text(body: bytes, charset: str) -> str:
+    charset = charset.upper() or "GBK"
     if charset not in _ENCODINGS:
         raise UnreadableBodyError(f"the charset must be {' or '.join(_ENCODINGS)}")
     try:
@@ -113,24 +130,19 @@ def _text(body: bytes, charset: str | None) -> str:
     "/rpc/2.0/nlp/v1/sentiment_classify",
     response_class=_AsciiResponse,
     response_model=BaiduResponse | BaiduError,
+    responses=_ANY_ERROR,
     openapi_extra={
-        "parameters": [
-            {
-                "name": "charset",
-                "in": "query",
-                "schema": {"enum": list(_ENCODINGS), "default": "GBK"},
-                "description": "The encoding of the body; the answer is ASCII.",
-            }
-        ],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": request_schema(BaiduRequest)}},
         },
     },
 )
-async def sentiment_classify(request: Request, response: Response) -> BaiduResponse:
+async def sentiment_classify(
+    request: Request, response: Response, charset: Charset = "GBK"
+) -> BaiduResponse:
     """Whether a text is positive, neutral or negative, in Baidu's form; errors have status 200."""
-    text = _text(await request.body(), request.state.head.parameter("charset"))
+    text = _text(await request.body(), charset)
     model = service_of(request).ready_model()
     (prediction,) = await classify(model, [text], "text", request, response)
     positive, negative = binary_probabilities(prediction)
@@ -143,12 +155,14 @@ async def sentiment_classify(request: Request, response: Response) -> BaiduRespo
     return BaiduResponse(log_id=random.getrandbits(63), text=text, items=[item])
 
 
-@token_router.get("/oauth/2.0/token")
-@token_router.post("/oauth/2.0/token")
-async def token(request: Request, service: CurrentService) -> BaiduToken:
+@token_router.get("/oauth/2.0/token", responses=_ANY_ERROR)
+@token_router.post("/oauth/2.0/token", responses=_ANY_ERROR)
+async def token(
+    service: CurrentService,
+    client_secret: Annotated[str | None, Query(max_length=MAX_SECRET_LENGTH)] = None,
+) -> BaiduToken:
     """The token that official clients fetch before they ask: their `client_secret`, the key."""
-    secret = request.state.head.parameter("client_secret")
-    return BaiduToken(access_token=secret if secret and service.keys else "none")
+    return BaiduToken(access_token=client_secret if client_secret and service.keys else "none")
 
 
 ADAPTER = Adapter(

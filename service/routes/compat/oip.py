@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field
 
 from model.classifier import Prediction
 from model.config import LABELS
-from service.errors import NotReadyError, Problem, TooManyItemsError, UnreadableBodyError
+from service.adapters import Adapter
+from service.errors import NotReadyError, TooManyItemsError, UnreadableBodyError
 from service.model_registry import LoadedModel
+from service.problems import Problem
 from service.routes.compat.adapter import (
     MAX_INTEGER,
-    Adapter,
     Texts,
     classify,
     error_responses,
@@ -403,4 +404,9 @@ async def model_ready_version(
     return _model_ready(service, name, version)
 
 
-ADAPTER = Adapter((router, metadata_router), re.compile(r"/v2(?:/.*)?", re.DOTALL), _error)
+ADAPTER = Adapter(
+    (router, metadata_router),
+    re.compile(r"/v2(?:/.*)?", re.DOTALL),
+    _error,
+    probe_paths=frozenset({"/v2/health/live", "/v2/health/ready"}),
+)

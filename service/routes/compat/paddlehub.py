@@ -8,8 +8,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from model.config import NEUTRAL
-from service.errors import Problem
-from service.routes.compat.adapter import Adapter, binary_probabilities, classify, error_responses
+from service.adapters import Adapter
+from service.problems import Problem
+from service.routes.compat.adapter import binary_probabilities, classify, error_responses
 from service.routes.model_route import STATUSES, JsonModelRoute
 from service.schemas import LIMITED_ITEMS, Probability, Text
 from service.settings import MAX_BATCH_ITEMS

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from model.classifier import Prediction
 from model.config import LABELS, Label
-from service.errors import Problem
-from service.routes.compat.adapter import MAX_INTEGER, Adapter, Texts, classify, error_responses
+from service.adapters import Adapter
+from service.problems import Problem
+from service.routes.compat.adapter import MAX_INTEGER, Texts, classify, error_responses
 from service.routes.model_route import JsonModelRoute
 from service.schemas import Text
 from service.state import CurrentService, service_of

@@ -1,0 +1,123 @@
+"""From an error, the framework's own included, to the response that tells of it.
+
+It is a problem everywhere but on the paths of an adapter, where its protocol has a form of its own.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Mount
+
+from model.errors import TextError
+from service.errors import (
+    BodyLimitError,
+    InternalError,
+    InvalidBodyError,
+    MethodNotAllowedError,
+    ServiceError,
+    UnknownPathError,
+    UnreadableBodyError,
+)
+from service.exchange import exchange_of
+from service.headers import allow_header
+from service.problems import (
+    FieldError,
+    Problem,
+    describe_field,
+    field_errors,
+    problem,
+    problem_of,
+    problem_response,
+)
+
+
+def error_response(
+    request: Request, error: ServiceError | TextError, errors: list[FieldError] | None = None
+) -> Response:
+    """Return the response to an error, and note what to count it as."""
+    exchange_of(request).refusal = error.reason
+    headers = error.headers if isinstance(error, ServiceError) else None
+    return _respond(request, problem_of(error, errors), headers)
+
+
+def internal_error_response(request: Request) -> Response:
+    """Return the response to an error that nobody foresaw, which tells nothing of it."""
+    return error_response(request, InternalError())
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error of the service, the model and the framework the same form."""
+    app.add_exception_handler(ServiceError, _on_known_error)
+    app.add_exception_handler(TextError, _on_known_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(405, _on_wrong_method)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def _respond(request: Request, body: Problem, headers: Mapping[str, str] | None) -> Response:
+    exchange = exchange_of(request)
+    exchange.status = body.status
+    if exchange.adapter:
+        response = exchange.adapter.error_form(body)
+        response.headers.update(headers or {})
+        return response
+    located = {"instance": request.scope["path"], "request_id": exchange.request_id}
+    return problem_response(body.model_copy(update=located), headers)
+
+
+async def _on_known_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError | TextError)
+    return error_response(request, error)
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    return internal_error_response(request)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    no_body = found[0]["type"] == "missing" and found[0]["loc"] == ("body",)
+    if no_body or found[0]["type"] == "json_invalid":
+        return error_response(request, UnreadableBodyError("the body is not JSON"))
+    errors = field_errors(found)
+    return error_response(request, InvalidBodyError(describe_field(errors[0])), errors)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case HTTPStatus.BAD_REQUEST:
+            detail = "the body cannot be read as JSON in UTF-8"
+            return error_response(request, UnreadableBodyError(detail, error.headers))
+        case HTTPStatus.NOT_FOUND:
+            return error_response(request, UnknownPathError())
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            detail = "the body is larger than the limit"
+            return error_response(request, BodyLimitError(detail, error.headers))
+        case status:
+            return _respond(request, problem(status, HTTPStatus(status).phrase), error.headers)
+
+
+async def _on_wrong_method(request: Request, error: Exception) -> Response:
+    """Respond with the methods of the path, which is also all that OPTIONS asks for."""
+    scope = request.scope
+    # The mount of static files has moved its own path into root_path.
+    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    methods = {
+        method
+        for method in ("GET", "POST")
+        for route in request.app.routes
+        if route.matches({**scope, "method": method})[0] is Match.FULL
+        if method == "GET" or not isinstance(route, Mount)
+    }
+    allow = allow_header(methods)
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": allow})
+    return error_response(request, MethodNotAllowedError(allow))

@@ -1,0 +1,76 @@
+"""What is known of a request and its response while it is on its way through the layers."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv6Network
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from service.adapters import Adapter
+from service.headers import SECURITY_HEADERS, RawHeaders
+
+_SCOPE_KEY: Final = "service.exchange"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its response.
+
+    The outermost layer makes it from the head of the request, inner layers and routes fill in the
+    rest, and at the end the log line and the metrics are written from it.
+    """
+
+    request_id: str
+    method: str  # GET for HEAD, which differs in nothing but the body
+    is_head: bool
+    path: str  # without the prefix that a proxy strips
+    headers: Mapping[bytes, str]
+    peer: str  # the address at the other end, or as a trusted proxy says
+    adapter: Adapter | None = None  # that owns the path
+    model_route: str | None = None  # the path template of a request to the model
+
+    key_name: str | None = None
+    rate_limit_headers: Mapping[str, str] = field(default_factory=dict)
+    # The status sent, or that of the problem where an adapter's protocol sends all errors as 200.
+    status: int = 0
+    refusal: str | None = None  # the reason why the model gave no answer
+    stage_milliseconds: Mapping[str, float] | None = None
+
+    @property
+    def client(self) -> str:
+        """Whose request it is: the name of its API key, or its address where none is required.
+
+        Of an IPv6 address only the /64 network counts: whoever has one address of it has them all.
+        """
+        if self.key_name:
+            return self.key_name
+        if ":" in self.peer:
+            with suppress(ValueError):
+                return str(IPv6Network((self.peer.partition("%")[0], 64), strict=False))
+        return self.peer
+
+    def response_headers(self) -> RawHeaders:
+        """Return the headers that any response to this request has."""
+        rate_limit = [
+            (name.encode(), value.encode()) for name, value in self.rate_limit_headers.items()
+        ]
+        return [(b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS, *rate_limit]
+
+
+def attach(exchange: Exchange, scope: Scope) -> None:
+    """Make an exchange the one of this scope."""
+    scope[_SCOPE_KEY] = exchange
+
+
+def exchange_in(scope: Scope) -> Exchange:
+    """Return the exchange of an ASGI scope."""
+    exchange: Exchange = scope[_SCOPE_KEY]
+    return exchange
+
+
+def exchange_of(request: Request) -> Exchange:
+    """Return the exchange of a request."""
+    return exchange_in(request.scope)

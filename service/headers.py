@@ -1,0 +1,22 @@
+"""Response headers that more than one layer sends."""
+
+from collections.abc import Set
+from typing import Final
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# On every response. The pages' own policy is in service/routes/pages.py.
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+# Most responses hold a user's text.
+NO_STORE: Final = (b"cache-control", b"no-store")
+CLOSE: Final = (b"connection", b"close")
+
+
+def allow_header(methods: Set[str]) -> str:
+    """Return the value of ``Allow`` for the methods of a path, HEAD and OPTIONS included."""
+    return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
