@@ -17,13 +17,24 @@ from model.config import SourceConfig, UnlabelledConfig, load_config
 from model.evaluation.evaluate import in_chinese
 from service.app import create_app
 from service.commands import main
-from service.settings import load_settings, settings_table
+from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 from tests.support.artifacts import SHIPPED
 from tests.support.http import wait_ready
 from tests.support.process import served
 from tests.support.repository import ROOT, read
 
 READMES = ["README.md", "README.zh-CN.md"]
+
+
+def settings_table() -> str:
+    """Return every setting as a Markdown table; print it to update docs/operations.md."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "the shipped model" if name == "model" else f"`{field.default}`"
+        if field.default in ("", None, ()):
+            default = "none"
+        lines.append(f"| `{ENVIRONMENT_PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines)
 
 
 def test_the_table_of_settings_is_the_settings_class() -> None:

@@ -143,7 +143,7 @@ def test_a_bad_file_refuses_to_start_in_one_sentence_that_repeats_none_of_it(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"RATE_LIMIT": "600/minute"}, "SENTIMENT_RATE_LIMIT is for each key"),
+        ({"RATE_LIMIT": "600/minute"}, "SENTIMENT_RATE_LIMIT is per key"),
         ({"RATE_LIMIT": "fast"}, "SENTIMENT_RATE_LIMIT is 'fast'"),
         ({"CORS_ORIGINS": "https://a.example/"}, "SENTIMENT_CORS_ORIGINS"),
         ({"PUBLIC_METRICS": "false"}, "SENTIMENT_PROBE_PORT names no other"),
