@@ -237,4 +237,4 @@ def test_a_full_disk_ends_no_worker(image: str) -> None:
         assert statuses(address, 80) <= {200, 429}
         assert statuses(f"{address}/nothing", 1) == {404}
         log = subprocess.run(["docker", "logs", name], capture_output=True, text=True).stderr
-        assert "ended with code" not in log
+        assert "exited with code" not in log

@@ -130,7 +130,9 @@ def test_a_limit_of_files_leaves_a_number_of_connections_that_is_one(
         wait_ready(address)
         assert httpx2.post(f"{address}/v1/predict", json={"text": "好"}).status_code == 200
     warnings = [line["message"] for line in log_lines(tmp_path / "log") if "files" in str(line)]
-    assert warnings == ["connections are limited to 1: the system allows 64 files"]
+    assert warnings == [
+        "connections are limited to 1, since the system allows 64 open files; raise ulimit -n"
+    ]
 
 
 def test_a_client_that_stalls_does_not_hold_up_the_end(tiny_artifact: Path, tmp_path: Path) -> None:

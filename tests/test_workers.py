@@ -63,7 +63,7 @@ def test_workers_answer_count_together_and_end_in_exit_code_0(
         assert httpx2.get(f"{address}/v1/model").json()["limits"]["workers"] == 2
         probe = f"http://127.0.0.1:{probe_port}"
         assert httpx2.get(f"{probe}/livez").status_code == 200
-        assert httpx2.get(f"{probe}/readyz").json()["detail"] == "2 of 2 workers take requests"
+        assert httpx2.get(f"{probe}/readyz").json()["detail"] == "2 of 2 workers accept requests"
         workers = worker_ids(process)
         assert len(workers) == 2
         assert list(tmp_path.glob("sentiment-metrics-*"))
@@ -94,7 +94,9 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(
         wait_for(lambda: counted(address) == 2)
         process.terminate()
         assert process.wait(60) == 0
-    assert any("ended with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log"))
+    assert any(
+        "exited with code -9" in str(line["message"]) for line in log_lines(tmp_path / "log")
+    )
 
 
 def test_a_worker_that_still_imports_outlives_a_reload(tiny_artifact: Path, tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_worker_that_still_imports_outlives_a_reload(tiny_artifact: Path, tmp_
         assert len(set(worker_ids(process)) - set(first)) == 1
         process.terminate()
         assert process.wait(60) == 0
-    ended = [line for line in log_lines(log) if "ended with code" in str(line["message"])]
+    ended = [line for line in log_lines(log) if "exited with code" in str(line["message"])]
     assert len(ended) == 1
 
 
@@ -217,7 +219,7 @@ def test_a_worker_that_the_system_cannot_start_is_tried_again(
 
     monkeypatch.setattr(workers._spawning.Process, "start", start)
     supervisor._start_missing()
-    assert "a worker cannot be started: Resource temporarily unavailable" in caplog.text
+    assert "cannot start a worker: Resource temporarily unavailable" in caplog.text
     assert started == []
     supervisor._start_missing()
     assert len(started) == 2

@@ -1,4 +1,4 @@
-"""``sentiment health``. It runs every few seconds, so it imports little."""
+"""``sentiment health``, which runs every few seconds and therefore imports little."""
 
 import http.client
 import json
@@ -14,18 +14,18 @@ from model.errors import printable
     "--host",
     default="127.0.0.1",
     envvar="SENTIMENT_HOST",
-    help="Address that the service listens on; SENTIMENT_HOST.",
+    help="Address of the service; SENTIMENT_HOST.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     envvar="SENTIMENT_PORT",
-    help="Its port; SENTIMENT_PORT.",
+    help="Port of the service; SENTIMENT_PORT.",
 )
 @click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
 def health(host: str, port: int, timeout: float) -> None:
-    """Ask a running service for its health: exit code 0 when it serves, busy or not, else 1."""
+    """Ask a running service for its health: exit code 0 if it serves, busy or not, else 1."""
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
     host = loopback.get(host, host)
     connection = http.client.HTTPConnection(host, port, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on standard error. They never hold the text of a request."""
+"""Logs as JSON lines on standard error. They never contain the text of a request."""
 
 import logging
 import sys
@@ -9,10 +9,10 @@ from model.errors import json_line, printable
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the fields given as ``extra``.
+    """Formats a record as one JSON object: time, level, logger, message and ``extra`` fields.
 
-    Of an exception it writes the type and where it was raised, but not its message, which may
-    quote what a user sent.
+    An exception is written as its type and where it was raised, without its message, which may
+    quote a request.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -34,7 +34,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Lines for a terminal, which nothing that they repeat can steer."""
+    """Formats lines for a terminal, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See ``logging.Formatter.format``."""
@@ -42,10 +42,10 @@ class PlainFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Sends everything that is logged, uvicorn's lines included, through ``JsonFormatter``."""
+    """Send every log line, uvicorn's included, through ``JsonFormatter``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    # The middleware writes the one line a request; uvicorn's own would hold the query string.
+    # The request layer writes one line per request; uvicorn's would contain the query string.
     logging.getLogger("uvicorn.access").disabled = True

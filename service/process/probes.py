@@ -1,8 +1,8 @@
-"""``/livez``, ``/readyz`` and ``/metrics`` from a thread and a port of their own.
+"""``/livez``, ``/readyz`` and ``/metrics`` on a port and in a thread of their own.
 
-The event loop answers a probe in its turn, behind every request that came before. Under overload
-that takes long, and whoever watches must not mistake busy for dead. So another loop answers, by the
-same rules of HTTP and with connections of its own.
+The service's event loop answers a probe in turn, after every request that arrived before. Under
+overload that takes long, and an orchestrator must not mistake busy for dead. So a second loop
+answers, by the same HTTP rules and with its own connections.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ from service.state import READY
 
 logger = logging.getLogger(__name__)
 
-# Whoever watches needs few, and each for a moment: beyond it the longest idle one is closed.
+# Monitors need few, each for a moment; beyond this the longest idle one is closed.
 MAX_PROBE_CONNECTIONS: Final = 128
-# Taken in one turn of the loop: too few to push out one that has not been read yet.
+# Few enough that a flood cannot evict a connection before its request has been read.
 _ACCEPTS_PER_TURN = 16
 _LISTEN_BACKLOG = 2048
 _HEAD_SECONDS = 5.0
@@ -50,27 +50,27 @@ _ALLOW = allow_header({"GET"})
 
 
 class ProbeTarget(Protocol):
-    """What probes ask about: the service of a process, or several worker processes."""
+    """What probes ask about: the service of one process, or the supervisor of several workers."""
 
     @property
     def hangs(self) -> bool:
-        """Whether it has stopped for so long that it never will go on."""
+        """Whether it has been stuck for so long that it will not recover."""
         ...
 
     def health(self) -> Health:
-        """The status with its reason."""
+        """Return the status and its reason."""
         ...
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """The metrics in the format that ``accept`` asks for, and its type."""
+        """Return the metrics in the format that ``accept`` prefers, and its media type."""
         ...
 
 
 class ProbeServer:
-    """Answers probes until it is closed."""
+    """Answers probes in a thread until it is closed."""
 
     def __init__(self, probed: ProbeTarget, listening: socket.socket, hosts: Hosts) -> None:
-        """Takes over a socket that connections wait at."""
+        """Take over a listening socket and start to answer."""
         self.port: int = listening.getsockname()[1]
         self._ended: Future[None] = Future()
         self._thread = Thread(
@@ -83,7 +83,7 @@ class ProbeServer:
 
     async def _serve(self, probes: "_ProbeApp", listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        # One scrape at a time, which keeps no probe waiting.
+        # Scrapes run one at a time and off the loop, so they delay no probe.
         loop.set_default_executor(ThreadPoolExecutor(1, "scrapes"))
         config = uvicorn.Config(
             probes,
@@ -108,20 +108,20 @@ class ProbeServer:
             connection.transport.abort()
 
     def close(self) -> None:
-        """Stops listening."""
+        """Stop listening and wait for the thread to end."""
         self._ended.set_result(None)
         self._thread.join()
 
 
 class _ProbeApp:
-    """The application of the port."""
+    """The ASGI application of the probe port."""
 
     def __init__(self, probed: ProbeTarget, hosts: Hosts) -> None:
         self._probed = probed
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the ASGI specification. Probes are not logged: they come every few seconds."""
+        """Answer one request; probes are not logged, since they come every few seconds."""
         request = Request(scope)
         try:
             self._hosts.check(scope)
@@ -133,7 +133,7 @@ class _ProbeApp:
             response = _problem(request, InternalError())
 
         headers = list(_HEADERS)
-        if "expect" in request.headers:  # or the next request would be read as the body
+        if "expect" in request.headers:  # the next request could be read as its missing body
             headers.append(CLOSE)
 
         async def send_with_headers(message: Message) -> None:
@@ -148,7 +148,7 @@ class _ProbeApp:
         if method == "OPTIONS" and (path in _PATHS or path in ("/", "*")):
             return Response(status_code=204, headers={"allow": _ALLOW})
         if path not in _PATHS:
-            raise UnknownPathError("this port has only /livez, /readyz and /metrics")
+            raise UnknownPathError("this port serves only /livez, /readyz and /metrics")
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowedError(_ALLOW)
         if path == "/metrics":

@@ -1,4 +1,4 @@
-"""HTTP as it comes over the wire: how long and how much a client may take before it is answered."""
+"""HTTP on the wire: bounds on the time and the bytes that a client may take."""
 
 import asyncio
 import json
@@ -12,38 +12,38 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.headers import SECURITY_HEADERS
 from service.problems import MEDIA_TYPE, problem
 
-# As the parser sees it, which refuses line feeds alone.
+# The end of a head as the parser sees it: it rejects a bare line feed by itself.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _MAX_HEAD_BYTES = 16 * 1024
-# What one client sends is taken in such pieces, with others between them: of a pipeline or of
-# chunks of a byte each, the system's 256 KiB would hold up the event loop for a tenth of a second.
+# Read at most 16 KiB per turn, so one client's pipeline cannot block others: 256 KiB of it, or of
+# one-byte chunks, would hold up the event loop for 100 ms.
 _READ_SIZE = 16 * 1024
-# Requests that wait on one connection for those before them; browsers send no second one at all.
+# Requests queued on one connection; browsers do not pipeline at all.
 _MAX_PIPELINED_REQUESTS = 64
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
-# As long as what it stands for: nothing that is counted by length may ever move.
+# Same length as the name it replaces, so no byte offset changes.
 _DISABLED_UPGRADE = b"\r\nignored"
-_MALFORMED = (400, "this is not HTTP as the service speaks it")
-# Between two looks at whether a client that sends no more is there to read.
+_MALFORMED = (400, "malformed HTTP request")
+# Interval of checks that a client which has shut down its sending half is still connected.
 _CLIENT_CHECK_SECONDS = 0.5
 
 
 class Connections:
-    """What the connections of a process share: their limits, and those whose client is to speak."""
+    """What the connections of a process share: their limits, and the idle ones in order."""
 
-    def __init__(self, most: int, seconds: float) -> None:
-        """At most ``most`` connections; a head may take ``seconds``, as may an unwanted body."""
-        self.most = most
+    def __init__(self, maximum: int, seconds: float) -> None:
+        """Allow ``maximum`` connections, and ``seconds`` for a head or an unwanted body."""
+        self.maximum = maximum
         self.seconds = seconds
-        # Those that wait for a request or for more of its body, by when something last came.
+        # Connections that wait for a request or more of its body, the longest idle first.
         self.idle: dict[HttpProtocol, None] = {}
 
     def evict_idle(self, count: int) -> bool:
-        """Whether one more may stay beside ``count``: the one that was idle for longest makes way.
+        """Return whether one more than ``count`` fits, closing the longest idle one if need be.
 
-        Whoever floods the service with connections closes its own, not those that are in use.
+        A flood of connections thus closes its own, not those in use.
         """
-        if count < self.most:
+        if count < self.maximum:
             return True
         for longest in self.idle:
             if not longest.is_served:
@@ -54,30 +54,30 @@ class Connections:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, with bounds on heads, idle clients and pipelines, and no offer to upgrade.
+    """uvicorn's protocol with bounds on heads, idle clients and pipelines, and without upgrades.
 
-    A server may ignore an offer to upgrade (RFC 9110, 7.8). Java's own client makes one with its
-    first request, for HTTP/2, and the parser would leave out whatever follows the head. So the
-    header gets another name, in heads alone: a body is never looked at.
+    A server may ignore an offer to upgrade (RFC 9110, 7.8). Java's built-in client offers HTTP/2
+    with its first request, and the parser would then skip everything after the head. So the header
+    is renamed, in heads only; bodies are never touched.
 
-    A client that sends no more still gets its answers.
+    A client that shuts down its sending half still gets its responses (RFC 9112, 9.6).
     """
 
     def __init__(self, connections: Connections, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._shared = connections
-        self._head = b""  # until it is whole
-        # Reads along while a head comes in pieces, so that what can be none need not end.
+        self._head = b""  # what has arrived of an incomplete head
+        # Parses an incomplete head as it arrives, to reject at once what cannot become one.
         self._head_checker: httptools.HttpRequestParser | None = None
         self._in_message = self._in_body = False
-        self._bytes_without_progress = 0  # bytes since the parser last made anything of them
+        self._bytes_without_progress = 0  # since the parser last reported anything
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._client_check: asyncio.TimerHandle | None = None
 
     @property
     def is_served(self) -> bool:
-        """Whether the service has begun its answer, or has not yet taken what has come."""
+        """Whether the response has started, or part of the body still waits to be read."""
         cycle = self.cycle
         return bool(
             cycle and not cycle.response_complete and (cycle.response_started or cycle.body)
@@ -87,7 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
         """See ``asyncio.Protocol.connection_made``."""
         room = self._shared.evict_idle(len(self.connections))
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):  # asyncio's own, which says what it asks the system for
+        if hasattr(transport, "max_size"):  # an attribute of asyncio's own transport
             transport.max_size = _READ_SIZE
         if not room:
             transport.abort()
@@ -109,13 +109,13 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if not self._in_message:
             self._unset_keepalive_if_required()
-            came, data = data, self._head + data
+            received, data = data, self._head + data
             end = _HEAD_END.search(data, max(0, len(self._head) - 3))
             if (end.start() if end else len(data)) > _MAX_HEAD_BYTES:
                 self._refuse_long_head()
                 return
             if not end:
-                self._buffer_head(came)
+                self._buffer_head(received)
                 return
             self._head = b""
             data = _UPGRADE.sub(_DISABLED_UPGRADE, data[: end.start()]) + data[end.start() :]
@@ -123,14 +123,14 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_message and self._bytes_without_progress > _MAX_HEAD_BYTES:
             self._refuse_long_head()
-        elif self._in_message and not self._in_body:  # a head that came behind another request
+        elif self._in_message and not self._in_body:  # an incomplete head after another request
             self._start_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more, which does not say that it reads no more (RFC 9112, 9.6)."""
+        """Keep a half-closed connection open until its responses are sent (RFC 9112, 9.6)."""
         unfinished = self._in_message and not (self._in_body and self.cycle.response_complete)
         if not self._refused and (self._head.strip() or unfinished):
-            self._refuse(400, "the request ended before it was whole")
+            self._refuse(400, "the request is incomplete")
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -139,21 +139,21 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def on_message_begin(self) -> None:
-        """What follows is of this message, to its end."""
+        """Note that what follows belongs to this message."""
         self._in_message = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """A request begins.
+        """Start the request, unless its head is rejected.
 
         Raises:
-            ValueError: which ends the parsing; it has been refused.
+            ValueError: the request was rejected; this stops the parser.
         """
         version = self.parser.get_http_version()
         if fault := self._head_error(version):
             self._refuse(*fault)
             raise ValueError(fault[1])
-        self.expect_100_continue &= version != "1.0"  # whose clients would not know it
+        self.expect_100_continue &= version != "1.0"  # has no 100 Continue
         if not self.url.startswith((b"/", b"*")):
             self._resolve_target()
         super().on_headers_complete()
@@ -163,23 +163,23 @@ class HttpProtocol(HttpToolsProtocol):
         self._cancel_timer()
 
     def on_body(self, body: bytes) -> None:
-        """See the parser."""
+        """See ``HttpToolsProtocol.on_body``."""
         self._bytes_without_progress = 0
         self._update_idle()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """What follows is the head of another."""
+        """Note that what follows is the head of another request."""
         self._in_message = self._in_body = False
         self._bytes_without_progress = 0
         self._update_idle()
-        if self.cycle.response_complete:  # and this was what nobody wanted
+        if self.cycle.response_complete:  # the body came after its response
             self._cancel_timer()
             self._await_client()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """What is left of the body is read, for a while: closing at once could lose the answer."""
+        """Read the rest of the body for a while: closing at once could lose the response."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -192,41 +192,41 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._refused:
             self._refuse(*_MALFORMED)
 
-    def _buffer_head(self, came: bytes) -> None:
-        """Waits for the rest of a head, unless what has come cannot be the beginning of one."""
+    def _buffer_head(self, received: bytes) -> None:
+        """Wait for the rest of a head, unless what has arrived cannot become one."""
         if self._head_checker is None or not self._head:
             self._head_checker = httptools.HttpRequestParser(object())
-        self._head += came
+        self._head += received
         try:
-            self._head_checker.feed_data(came)
+            self._head_checker.feed_data(received)
         except httptools.HttpParserError:
             self._refuse(*_MALFORMED)
         else:
             self._start_timer()
 
     def _head_error(self, version: str) -> tuple[int, str] | None:
-        """Why the head of a request is refused, if it is: a status and a sentence."""
+        """Return the status and detail that reject this head, or None if it is acceptable."""
         codings = [
             value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"
         ]
         if version == "0.9":
-            return 400, "the request line names no version of HTTP"
+            return 400, "the request line lacks an HTTP version"
         if version not in ("1.0", "1.1"):
-            return 505, "the service speaks HTTP/1.1"
+            return 505, "unsupported HTTP version; use HTTP/1.1"
         if self.parser.get_method() == b"CONNECT":
-            return 501, "the service is no proxy"
-        if self.parser.should_upgrade():  # behind another request, where no offer was taken out
-            return 400, "the parser would leave out whatever follows"
+            return 501, "CONNECT is not supported; the service is not a proxy"
+        if self.parser.should_upgrade():  # pipelined, so the offer was not renamed
+            return 400, "an upgrade cannot be offered in a pipelined request"
         if len(codings) > 1 or (codings and version == "1.0"):
-            return 400, "proxies do not agree on where the body would end"
+            return 400, "ambiguous transfer coding"
         if codings not in ([], [b"chunked"]):
-            return 501, "chunked is the one transfer coding that the service reads"
+            return 501, "unsupported transfer coding; use chunked"
         if len(self.pipeline) >= _MAX_PIPELINED_REQUESTS:
-            return 400, "too many requests wait on this connection"
+            return 400, "too many pipelined requests"
         return None
 
     def _resolve_target(self) -> None:
-        """Of a target that names a host, that host counts and no ``Host`` (RFC 9112, 3.2.2)."""
+        """Let the host of an absolute target override ``Host`` (RFC 9112, 3.2.2)."""
         target = urlsplit(self.url)
         self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
         host = target.netloc.rpartition(b"@")[2]
@@ -235,7 +235,7 @@ class HttpProtocol(HttpToolsProtocol):
         ]
 
     def _update_idle(self) -> None:
-        """Puts it last among those that wait for their client, or takes it out of them."""
+        """Move this connection to the end of the idle ones, or remove it if it is busy."""
         self._shared.idle.pop(self, None)
         answered = self.cycle is None or self.cycle.response_complete
         if answered or (self._in_body and not self.pipeline):
@@ -246,10 +246,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def _check_client(self) -> None:
-        """Has the system find out whether a client that sends no more has left altogether.
+        """Send an interim response, so that a client that has gone away is noticed.
 
-        Both look the same until something is sent: only then does the other side say that nobody is
-        there, and the next write fails. Any client has to skip a 100 (RFC 9110, 15.2.1).
+        A half-closed connection and a closed one look the same until something is sent: only then
+        does the peer reset the connection. Clients must skip a 100 (RFC 9110, 15.2.1).
         """
         self._client_check = None
         if self.cycle.response_complete or self.transport.is_closing():
@@ -270,15 +270,15 @@ class HttpProtocol(HttpToolsProtocol):
     def _on_timeout(self) -> None:
         self._timer = None
         if self._head or self._in_message:
-            self._refuse(408, f"the request did not come within {self._shared.seconds:g} s")
+            self._refuse(408, f"the request was not received within {self._shared.seconds:g} s")
         else:
             self.transport.close()
 
     def _refuse_long_head(self) -> None:
-        self._refuse(431, f"the head is longer than {_MAX_HEAD_BYTES} bytes")
+        self._refuse(431, f"request line and headers exceed {_MAX_HEAD_BYTES} bytes")
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answers what is being read and closes; answers to what came before it go first."""
+        """Reject what is being read and close, after the responses to earlier requests."""
         self._refused = True
         self._head = b""
         cycle = self.cycle

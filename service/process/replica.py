@@ -1,4 +1,4 @@
-"""The service as a replica of Ray Serve, which imports ``app`` from here; see docs/ray.md."""
+"""The service as a Ray Serve replica; Serve imports ``app`` from here. See docs/ray.md."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ from service.state import Service
 
 
 class Replica:
-    """One process of the same application, with model, queue and limits of its own."""
+    """One process of the application, with its own model, queue and limits."""
 
     def __init__(self) -> None:
-        """Reads the settings where the replica runs.
+        """Read the settings of the machine where the replica runs.
 
         Raises:
-            ConfigError: one of them does not fit.
+            ConfigError: a setting is invalid.
         """
         settings = load_settings()
         configure_logging(settings.log_level)
@@ -28,10 +28,10 @@ class Replica:
         return create_app(self._service.settings, self._service)
 
     async def check_health(self) -> None:
-        """Returns once the model is loaded, so that no request comes before; see Ray Serve.
+        """Return once the model is loaded; Ray Serve sends no requests before.
 
         Raises:
-            RuntimeError: it cannot be, or an inference hangs: Serve then starts another replica.
+            RuntimeError: loading failed or an inference hangs, so Serve starts another replica.
         """
         while self._service.status == "loading":
             await asyncio.sleep(0.05)
@@ -40,5 +40,5 @@ class Replica:
             raise RuntimeError(self._service.describe())
 
 
-# What may differ from one cluster to the next stands in deploy/ray/serve.yaml.
+# Options that differ between clusters are in deploy/ray/serve.yaml.
 app = serve.deployment(serve.ingress()(Replica), name="sentiment").bind()

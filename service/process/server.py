@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn, and ends it without losing a request."""
+"""Run the application under uvicorn, and shut it down without losing a request."""
 
 import asyncio
 import errno
@@ -29,21 +29,21 @@ from service.state import Service
 
 logger = logging.getLogger(__name__)
 
-# Those that a process has open beside its connections, with much to spare.
+# File descriptors for everything but client connections, with plenty to spare.
 _RESERVED_DESCRIPTORS = 128
-# Connections that the system holds until they are taken, and those taken in one turn of the event
-# loop, which asyncio has one number for: a flood of connections is not to come before all else.
+# The system queues this many new connections, and the event loop accepts this many per turn, so
+# that a flood of connections does not hold up everything else. asyncio has one number for both.
 _LISTEN_BACKLOG = 2048
 _ACCEPTS_PER_TURN = 64
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ListeningSocket(socket.socket):
-    """Gives asyncio a rest once there are no more descriptors for connections.
+    """Stops accepting for one turn when the process is out of file descriptors.
 
-    asyncio then stops accepting for a second, but not before it has tried as often as the backlog
-    is long, with a line in the log and a timer for each time: thousands a second, on which the
-    event loop would spend itself. Nothing more to accept, as it is told instead, ends that at once.
+    asyncio pauses for a second by itself, but first it tries again as often as the backlog is long,
+    with a log line and a timer each time: thousands per second, which would keep the event loop
+    busy. Reporting that there is nothing more to accept ends the turn at once.
     """
 
     _exhausted = False
@@ -61,10 +61,10 @@ class ListeningSocket(socket.socket):
 
 
 class Server(uvicorn.Server):
-    """A server that a signal drains and whose exit code is then 0.
+    """A server that drains on a signal and then exits with code 0.
 
     uvicorn would raise the signal again after shutting down, which ends the process with the
-    signal's code and looks like a crash to whoever watches it.
+    signal's exit code and looks like a crash to an orchestrator.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
@@ -74,9 +74,9 @@ class Server(uvicorn.Server):
         self._exit_timer = threading.Timer(0, _force_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not ready at once, closing after ``drain_seconds``; a second signal ends the wait.
+        """Turn unready at once and close after ``drain_seconds``; a second signal skips the wait.
 
-        Whatever still hangs when ``shutdown_seconds`` more have passed ends with the process.
+        Work that still hangs ``shutdown_seconds`` later is abandoned with the process.
         """
         seconds = 0.0 if self._service.draining else self._service.settings.drain_seconds
         self._service.draining = True
@@ -90,32 +90,29 @@ class Server(uvicorn.Server):
         self._exit_timer.start()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listens, and has two things done by the system that the event loop cannot.
+        """Listen, reload the models on SIGHUP, and disconnect clients that stop reading.
 
-        SIGHUP loads the models again; who takes nothing of an answer for long is cut off.
+        The last is done by the kernel, since the event loop does not see whether sent bytes arrive.
         """
-        # First: what comes once the loading has begun may ask for what it has not seen.
+        # Install the handler first, so that a SIGHUP during loading triggers another reload.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         await super().startup(
             [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
         )
-        for server in self.servers:
-            for listening in server.sockets:
-                with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
-                    queue.listen(_LISTEN_BACKLOG)
-        if sys.platform == "linux":
-            milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
-            for server in self.servers:
-                for listening in server.sockets:  # which hand it down to their connections
-                    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
+        for listening in (each for server in self.servers for each in server.sockets):
+            with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
+                queue.listen(_LISTEN_BACKLOG)
+            if sys.platform == "linux":  # accepted connections inherit it
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answers what is in flight; of a stream, what it has sent so far."""
+        """Answer requests in flight, and of each stream the lines received so far."""
         self._service.end_streams()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to begin closing."""
+        """Return whether to start closing; uvicorn asks ten times per second."""
         if counter % 10 == 0:
             self._service.tick()
         if time.monotonic() >= self._closes_at:
@@ -124,23 +121,23 @@ class Server(uvicorn.Server):
 
 
 def shutdown_seconds(settings: Settings) -> float:
-    """How long a process may take to end once it no longer waits for a balancer."""
+    """Return how long a process may take to exit after draining, in seconds."""
     return math.ceil(settings.deadline_seconds) + 1
 
 
 def _force_exit() -> None:
-    logger.warning("the process ends with work that does not")
+    logger.warning("work in flight did not finish in time; exiting without it")
     logging.shutdown()
     os._exit(0)
 
 
 def build_server(settings: Settings, service: Service) -> Server:
-    """A server of the whole application, not yet running."""
+    """Return a server for the whole application, not yet running."""
     connections = Connections(raise_descriptor_limit(settings), settings.deadline_seconds)
     config = uvicorn.Config(
         create_app(settings, service, _hosts(settings)),
-        # uvloop is no faster here, and under overload it lets some connections wait for seconds
-        # while others are answered: docs/performance.md.
+        # uvloop is no faster here, and under overload it starves some connections for seconds:
+        # docs/performance.md.
         loop="asyncio",
         http=partial(HttpProtocol, connections),  # type: ignore[arg-type]
         log_config=None,
@@ -149,7 +146,7 @@ def build_server(settings: Settings, service: Service) -> Server:
         forwarded_allow_ips=settings.forwarded_allow_ips,
         backlog=_ACCEPTS_PER_TURN,
         timeout_keep_alive=settings.keep_alive_seconds,
-        # What is in flight has an answer or a 504 by then; what is left is a stalled client.
+        # By then every request has an answer or a 504; what remains are stalled clients.
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
         root_path=settings.root_path,
         server_header=False,
@@ -159,7 +156,11 @@ def build_server(settings: Settings, service: Service) -> Server:
 
 
 def raise_descriptor_limit(settings: Settings) -> int:
-    """As many as the settings say, or the fewer that the system has files for."""
+    """Raise the limit of open files to fit ``max_connections``.
+
+    Returns:
+        The maximum number of connections: the setting, or fewer if the system allows fewer files.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     others = _RESERVED_DESCRIPTORS + (MAX_PROBE_CONNECTIONS if settings.probe_port else 0)
     wanted = settings.max_connections + others
@@ -169,53 +170,60 @@ def raise_descriptor_limit(settings: Settings) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     most = max(1, files - others)
     if files < wanted:
-        logger.warning("connections are limited to %d: the system allows %d files", most, files)
+        logger.warning(
+            "connections are limited to %d, since the system allows %d open files; raise ulimit -n",
+            most,
+            files,
+        )
     return most
 
 
 def prepare_process(settings: Settings) -> None:
-    """What comes before anything is served, in the process that starts it all.
+    """Set up logging and metrics, and warn of settings that look wrong.
+
+    Called once, in the first process, before anything is served.
 
     Raises:
-        ConfigError: the directory for metrics cannot be written.
+        ConfigError: the metrics directory cannot be written.
     """
     configure_logging(settings.log_level)
     if not settings.api_keys_file and not is_loopback(settings.host):
         logger.warning(
-            "whoever reaches %s is answered: SENTIMENT_API_KEYS_FILE would ask for keys",
+            "listening on %s without authentication; set SENTIMENT_API_KEYS_FILE to require API "
+            "keys",
             settings.host,
         )
     for name in unknown_variables():
-        logger.warning("%s is no setting and changes nothing", name)
+        logger.warning("ignoring unknown setting %s", name)
     try:
         empty_directory()
     except OSError as error:
         raise ConfigError(
-            f"{DIRECTORY_VARIABLE}, {error.filename}, cannot be written: {error.strerror}; name "
-            "another directory"
+            f"{DIRECTORY_VARIABLE}, {error.filename}, cannot be written: {error.strerror}; set it "
+            "to a writable directory"
         ) from None
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The socket that connections come in by; they wait there until they are accepted.
+    """Return a socket that listens where the settings say.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the address or the port is not available.
     """
     try:
         return listening_socket(settings.host, settings.port)
     except OSError as error:
         raise ConfigError(
             f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
-            f"listened on: {error.strerror}; name others"
+            f"listened on: {error.strerror}; choose others"
         ) from None
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that connections wait at; port 0 takes a free one.
+    """Return a listening socket; port 0 picks a free one.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the address or the port is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
@@ -232,21 +240,21 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def socket_address(listening: socket.socket) -> str:
-    """Host and port, as in a URL."""
+    """Return host and port as in a URL."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _hosts(settings: Settings) -> Hosts:
-    """The names of the service: without a setting any, where it is not for this machine alone."""
+    """Return the accepted host names: by default any, unless the service is on loopback only."""
     return Hosts(settings.allowed_hosts or (() if is_loopback(settings.host) else (ANY,)))
 
 
 def serve(settings: Settings) -> None:
-    """Serves in this process until a signal ends it.
+    """Serve in this process until a signal ends it.
 
     Raises:
-        ConfigError: a port cannot be had.
+        ConfigError: a port is not available, or the metrics directory cannot be written.
     """
     prepare_process(settings)
     service = Service(settings)
@@ -259,10 +267,10 @@ def serve(settings: Settings) -> None:
 
 
 def probe_server(settings: Settings, probed: ProbeTarget) -> ProbeServer | None:
-    """The probes on a port of their own, if the settings name one.
+    """Start answering probes on the probe port, if the settings name one.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the port is not available.
     """
     if not settings.probe_port:
         return None
@@ -271,6 +279,6 @@ def probe_server(settings: Settings, probed: ProbeTarget) -> ProbeServer | None:
     except OSError as error:
         raise ConfigError(
             f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
-            f"{error.strerror}; name another"
+            f"{error.strerror}; choose another"
         ) from None
     return ProbeServer(probed, ListeningSocket(fileno=listening.detach()), _hosts(settings))

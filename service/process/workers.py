@@ -1,4 +1,4 @@
-"""Several worker processes on one listening socket, watched by the process that starts them."""
+"""Several worker processes on one listening socket, supervised by the process that starts them."""
 
 import fcntl
 import logging
@@ -38,7 +38,7 @@ from service.state import Service
 
 logger = logging.getLogger(__name__)
 
-# A worker that ends at once would otherwise be started again and again without a pause.
+# Pause before a worker is replaced, so that one that fails at once is not restarted in a busy loop.
 _RESTART_SECONDS = 1.0
 _START_SECONDS = 120.0
 # Heartbeats come every second; after so many without one nothing is said of a worker any more.
@@ -50,10 +50,10 @@ _spawning = multiprocessing.get_context("spawn")
 
 
 class SharedHeartbeat:
-    """What a worker tells of itself, in memory that it shares with the supervisor."""
+    """A worker's heartbeat, in memory shared with the supervisor."""
 
     def __init__(self) -> None:
-        # Starting may take longer than a turn of the event loop does.
+        # Imports and loading take longer than any turn of the event loop.
         self._recorded = RawValue(c_double, time.monotonic() + _START_SECONDS)
         self._ready = RawValue(c_bool, False)
 
@@ -64,7 +64,7 @@ class SharedHeartbeat:
 
     @property
     def ready(self) -> bool:
-        """Whether the worker took requests when it was last heard of."""
+        """Whether the worker accepts requests, by a recent heartbeat."""
         return (
             bool(self._ready.value)
             and time.monotonic() - self._recorded.value < _STALE_AFTER_SECONDS
@@ -72,14 +72,14 @@ class SharedHeartbeat:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing has been heard for so long that nothing ever will be."""
+        """Whether the last heartbeat is so old that the worker must hang."""
         return bool(time.monotonic() - self._recorded.value > HANG_SECONDS)
 
 
 class Supervisor:
-    """Starts the workers, starts anew those that end or hang, and passes signals on to them."""
+    """Starts the workers, replaces those that exit or hang, and forwards signals to them."""
 
-    # It does nothing that could hang; a worker that does is started anew.
+    # The supervisor does nothing that could hang; workers that hang are replaced.
     hangs = False
 
     def __init__(self, settings: Settings) -> None:
@@ -91,25 +91,25 @@ class Supervisor:
 
     @property
     def address(self) -> str:
-        """Where the workers listen."""
+        """Host and port that the workers listen on."""
         return socket_address(self._socket)
 
     def health(self) -> Health:
-        """Ready while at least one worker is."""
+        """Return ready while at least one worker is."""
         ready = sum(heartbeat.ready for heartbeat in list(self._workers.values()))
         if self._draining:
             return Health(status="draining", detail="the service is shutting down")
         if not ready:
-            return Health(status="loading", detail="no worker takes requests")
-        detail = f"{ready} of {self._settings.workers} workers take requests"
+            return Health(status="loading", detail="no worker accepts requests")
+        detail = f"{ready} of {self._settings.workers} workers accept requests"
         return Health(status="ready", detail=detail)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """The metrics of all workers; see ``Metrics.expose``."""
+        """Return the metrics of all workers; see ``Metrics.expose``."""
         return expose_workers(accept)
 
     def run(self) -> None:
-        """Serves until a signal ends it."""
+        """Serve until a signal ends it."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._forward_stop)
         signal.signal(signal.SIGHUP, self._forward_reload)
@@ -119,15 +119,15 @@ class Supervisor:
         stopped: set[SpawnProcess] = set()
         while self._workers or not self._draining:
             wait([worker.sentinel for worker in self._workers], timeout=1.0)
-            if self._draining:  # or the backlog would go on filling with what nobody reads
+            if self._draining:  # or the kernel would keep queueing connections nobody accepts
                 self._socket.close()
-            # Twice in a row: a machine that was frozen as a whole has stopped nobody.
+            # Twice in a row, since a machine that was suspended stopped all of them at once.
             before = stopped
             stopped = {w for w, heartbeat in self._workers.items() if heartbeat.stopped}
             for worker in list(self._workers):
                 hangs = worker in before & stopped and not self._draining
                 if worker.is_alive() and (hangs or time.monotonic() > self._ends_at):
-                    logger.error("worker %d hangs and is killed", worker.pid)
+                    logger.error("worker %d does not respond; killing it", worker.pid)
                     worker.kill()
                     worker.join()
                 if not worker.is_alive():
@@ -137,12 +137,12 @@ class Supervisor:
             probes.close()
 
     def _start_missing(self) -> None:
-        """Starts the workers that are missing; what the system refuses now is tried again soon."""
+        """Start missing workers; if the system cannot, the next round tries again."""
         while not self._draining and len(self._workers) < self._settings.workers:
             try:
                 self._start()
             except OSError as error:
-                logger.error("a worker cannot be started: %s", error.strerror)
+                logger.error("cannot start a worker: %s; trying again", error.strerror)
                 return
 
     def _start(self) -> None:
@@ -150,14 +150,14 @@ class Supervisor:
         worker = _spawning.Process(
             target=_run_worker, args=(self._settings, self._socket, heartbeat)
         )
-        # It inherits the mask: while it imports, SIGHUP waits and does not end it.
+        # The worker inherits the mask: a SIGHUP while it imports waits instead of killing it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             worker.start()
             self._workers[worker] = heartbeat
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        if self._draining:  # a signal came before the worker was known
+        if self._draining:  # a signal arrived before the worker was registered
             worker.terminate()
 
     def _reap(self, worker: SpawnProcess) -> None:
@@ -165,12 +165,12 @@ class Supervisor:
         del self._workers[worker]
         worker_ended(worker.pid)
         if not self._draining:
-            logger.error("worker %d ended with code %s", worker.pid, worker.exitcode)
+            logger.error("worker %d exited with code %s; replacing it", worker.pid, worker.exitcode)
             time.sleep(_RESTART_SECONDS)
 
     def _forward_stop(self, number: int, frame: FrameType | None) -> None:
         seconds = 0.0 if self._draining else self._settings.drain_seconds
-        # A worker that can still do so ends by itself before.
+        # Healthy workers exit before this.
         self._ends_at = time.monotonic() + seconds + shutdown_seconds(self._settings) + 0.5
         self._draining = True
         for worker in self._workers:
@@ -179,15 +179,15 @@ class Supervisor:
     def _forward_reload(self, number: int, frame: FrameType | None) -> None:
         for worker in self._workers:
             if worker.pid is not None:
-                with suppress(ProcessLookupError):  # it has just ended
+                with suppress(ProcessLookupError):  # it has just exited
                     os.kill(worker.pid, signal.SIGHUP)
 
 
 def supervise(settings: Settings) -> None:
-    """Serves in several worker processes until a signal ends them.
+    """Serve in several worker processes until a signal ends them.
 
     Raises:
-        ConfigError: a port, or the directory for metrics, cannot be had.
+        ConfigError: a port is not available, or no metrics directory can be written.
     """
     directory = None
     if DIRECTORY_VARIABLE not in os.environ:
@@ -195,8 +195,8 @@ def supervise(settings: Settings) -> None:
             directory, _ = _metrics_directory()
         except OSError as error:
             raise ConfigError(
-                f"several workers share a directory for their metrics, and none can be made: "
-                f"{error.strerror}; let TMPDIR or {DIRECTORY_VARIABLE} name one that can be written"
+                f"cannot create the directory in which workers share metrics: {error.strerror}; "
+                f"set TMPDIR or {DIRECTORY_VARIABLE} to a writable directory"
             ) from None
         os.environ[DIRECTORY_VARIABLE] = directory
     prepare_process(settings)
@@ -208,13 +208,16 @@ def supervise(settings: Settings) -> None:
 
 
 def _metrics_directory() -> tuple[str, int | None]:
-    """A directory of this process's own, and the descriptor that keeps it.
+    """Create a metrics directory and lock it for the lifetime of this process.
 
-    Those of processes that were killed, which nobody keeps any more, are removed.
+    Also removes those of killed processes, which nobody locks any more.
+
+    Returns:
+        The directory, and the descriptor that holds the lock (None where locks are unsupported).
     """
     parent = Path(tempfile.gettempdir())
     for left in parent.glob(f"{_DIRECTORY_PREFIX}*"):
-        with suppress(OSError):  # another keeps it, or it is nothing of ours
+        with suppress(OSError):  # another process holds the lock, or it is no directory
             descriptor = _lock_directory(left)
             try:
                 if os.fstat(descriptor).st_uid == os.geteuid():
@@ -223,17 +226,17 @@ def _metrics_directory() -> tuple[str, int | None]:
                 os.close(descriptor)
     made = Path(tempfile.mkdtemp(prefix=f".{_DIRECTORY_PREFIX}"))
     kept = None
-    with suppress(OSError):  # a file system without locks, where none is ever removed
+    with suppress(OSError):  # no locks on this file system: directories are never cleaned up
         kept = _lock_directory(made)
-    # Under a name that others look for, now that it is kept.
+    # Only now, with the lock held, rename it to what other processes look for.
     return str(made.rename(parent / made.name.removeprefix("."))), kept
 
 
 def _lock_directory(directory: Path) -> int:
-    """Locks a directory, for as long as the descriptor is open or the process lives.
+    """Lock a directory until the returned descriptor is closed or the process ends.
 
     Raises:
-        OSError: another keeps it, or it is no directory.
+        OSError: another process holds the lock, or it is not a directory.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -245,10 +248,10 @@ def _lock_directory(directory: Path) -> int:
 
 
 def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedHeartbeat) -> None:
-    """What a worker process does."""
-    # A terminal signals its whole group; the supervisor passes it on once.
+    """Serve in a worker process."""
+    # A terminal signals its whole process group; the supervisor forwards the signal once.
     os.setpgrp()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are models to reload
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     threading.Thread(target=_exit_with_supervisor, daemon=True).start()
     configure_logging(settings.log_level)
@@ -256,7 +259,7 @@ def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedH
         reserve_files(os.getpid())
     except OSError as error:
         logger.error(
-            "%s has no room for a worker's metrics: %s",
+            "cannot reserve space for a worker's metrics in %s: %s",
             os.environ[DIRECTORY_VARIABLE],
             error.strerror,
         )
