@@ -1,5 +1,5 @@
-# Targets: `serve`, the default, which runs the model by ONNX Runtime and holds no torch, and `torch`,
-# with the reference engine beside it.
+# Targets: `serve`, the default, runs the model on ONNX Runtime and contains no torch; `torch` adds the
+# torch engine.
 FROM python:3.11-slim AS environment
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
@@ -16,11 +16,11 @@ FROM environment AS build
 RUN tools/finish-image.sh
 
 FROM environment AS build-torch
-# Passed to pip when it installs torch, for a machine that has the wheel: --find-links ...
+# Extra arguments for installing torch, for a machine that has the wheel: --find-links ...
 ARG PIP_EXTRA_ARGS=""
-# Where else the CPU build of torch comes from.
+# The index of CPU builds of torch, if no wheel is at hand.
 ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
-# PIP_EXTRA_ARGS is several words on purpose.
+# PIP_EXTRA_ARGS is unquoted because it may hold several words.
 # hadolint ignore=SC2086
 RUN TORCH_INDEX="$TORCH_INDEX" tools/install-torch.sh /opt/sentiment/bin/pip $PIP_EXTRA_ARGS \
  && tools/install.sh /opt/sentiment/bin/pip requirements/torch.txt \
@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="zh-sentiment" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
 ENV PATH=/opt/sentiment/bin:$PATH PYTHONUNBUFFERED=1 SENTIMENT_HOST=0.0.0.0
-# A number, so that Kubernetes can see that it is not root.
+# Numeric, so that Kubernetes can verify it is not root.
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["sentiment", "health"]
