@@ -11,7 +11,8 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig, TeacherConfig
 from model.corpora import Example
-from model.training import distil
+from model.progress import Progress
+from model.training import optimization
 from model.training.distil import (
     cached_logits,
     load_teacher,
@@ -20,7 +21,6 @@ from model.training.distil import (
     teach,
 )
 from model.training.finetune import distilled_loss, smoothed_loss
-from model.training.optimization import finish_step
 from model.training.run import train
 from tests.support.artifacts import small_config
 from tests.support.texts import sentences
@@ -95,21 +95,22 @@ def test_a_teacher_learns_its_rows_and_is_loaded_as_it_was(encoder: Path, tmp_pa
 def test_an_interrupted_teacher_resumes_to_the_same_weights(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distil, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(optimization, "CHECKPOINT_STEPS", 2)
     short = settings(encoder, epochs=1)
     whole = teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "whole")
 
-    steps = iter(range(4))
+    step = Progress.step
 
-    def stop_after_four(*arguments: object) -> None:
-        if next(steps, None) is None:
+    def stop_after_five(self: Progress, count: int = 1, **figures: float) -> None:
+        step(self, count, **figures)
+        if self._done == 5:
             raise KeyboardInterrupt
-        finish_step(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(distil, "finish_step", stop_after_four)
+    monkeypatch.setattr(Progress, "step", stop_after_five)
     with pytest.raises(KeyboardInterrupt):
         teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "cut")
-    monkeypatch.setattr(distil, "finish_step", finish_step)
+    monkeypatch.setattr(Progress, "step", step)
+    assert (tmp_path / "cut/teachers/tiny/finetune.checkpoint").exists()
     resumed = teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path / "cut")
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor, msg=name)

@@ -14,14 +14,22 @@ from numpy.typing import NDArray
 
 from model import artifact as artifacts
 from model.classifier import Classifier
-from model.config import LABELS, DataConfig, RunConfig, SourceConfig, load_config
+from model.config import (
+    LABELS,
+    DataConfig,
+    DistilConfig,
+    RunConfig,
+    SourceConfig,
+    TeacherConfig,
+    load_config,
+)
 from model.corpora import Example, KindSentence, Splits, load_splits
 from model.engines import Logits
 from model.evaluation.baselines import BASELINES, FastText, SnowNlp, TfidfSvm
 from model.evaluation.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
 from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.evaluation.model_card import write_evaluation
-from model.training.model_card import TeacherNote, model_card
+from model.training.model_card import RunSummary, model_card
 from service.commands import main
 from tests.support.artifacts import SHIPPED
 from tests.support.texts import sentences, write_csv
@@ -241,33 +249,39 @@ def test_the_card_leads_with_the_split_by_group_and_tells_no_sentence(
     assert not [text for _, text, _ in KINDS if text in artifact.card]
 
 
-def card(config: RunConfig, **arguments: object) -> str:
-    made = model_card(
-        config,
-        Splits([], []),
-        [],
-        {},
+def card(config: RunConfig) -> str:
+    summary = RunSummary(
+        config=config,
+        splits=Splits([], []),
+        train=[],
+        scores={},
         start=None,
         stopwords=0,
-        certain=0.8,
+        certain_share=0.8,
         core_hours=1,
         gpu_hours=0,
-        **arguments,  # type: ignore[arg-type]
     )
-    return " ".join(made.split())
+    return " ".join(model_card(summary).split())
 
 
 def test_the_card_says_what_taught_the_model(config: RunConfig) -> None:
     assert "What taught it" not in card(config)
-    teachers = [TeacherNote("wise", "a school", "MIT", 0.75), TeacherNote("own", "here", "-", 0.25)]
-    taught = card(config, teachers=teachers)
+    teachers = tuple(
+        TeacherConfig(name=name, directory=name, origin="a school", licence="MIT")
+        for name in ("wise", "wiser", "wisest")
+    )
+    distil = DistilConfig(networks=1, teachers=teachers)
+    taught = card(config.model_copy(update={"distil": distil}))
     assert "## What taught it" in taught
-    assert "| wise | 75% | a school | MIT | | own | 25% | here | - |" in taught
+    own = "| network 1 of this recipe, another seed | 25% | this project | as ours |"
+    assert f"{own} | wise | 25% | a school | MIT | | wiser | 25% |" in taught
 
 
 def test_the_card_says_by_which_rows_the_bound_was_set(config: RunConfig) -> None:
     assert "to dev rows that could be neutral are right 95 times in 100; 80 in 100" in card(config)
-    assert "to the dev rows of three are right 95 times" in card(config, bound_by=["three"])
+    three = config.finetune.model_copy(update={"choose_by": ("three",)})
+    chosen = card(config.model_copy(update={"finetune": three}))
+    assert "to the dev rows of three are right 95 times" in chosen
     two = config.data.model_copy(update={"sources": config.data.sources[:1]})
     assert "to dev rows are right 95" in card(config.model_copy(update={"data": two}))
 

@@ -22,12 +22,11 @@ from model.corpora import Example
 from model.errors import ConfigError
 from model.progress import Progress
 from model.training import finetune as finetuning
-from model.training import pretrain as pretraining
-from model.training import run as training
+from model.training import fitting, optimization, preparation
 from model.training.calibration import fit_temperature
 from model.training.finetune import smoothed_loss
 from model.training.run import train
-from model.training.templates import SOURCE as TEMPLATES
+from model.training.templates import TEMPLATE_SOURCE
 from service.commands import main
 from tests.support.artifacts import small_config
 from tests.support.texts import sentences, write_csv
@@ -49,8 +48,7 @@ def test_a_run_leaves_curves_and_history(tiny_artifact: Path) -> None:
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetuning, "CHECKPOINT_STEPS", 5)
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 3)
+    monkeypatch.setattr(optimization, "CHECKPOINT_STEPS", 3)
     config = small_config(corpus)
     whole = train(config, corpus.parent, tmp_path / "whole", tmp_path / "a")
 
@@ -90,7 +88,7 @@ def test_the_best_epoch_is_kept_not_the_last(
     kept: list[Path] = []
     monkeypatch.setattr(finetuning, "dev_scores", lambda *_: {"mean": {"score": next(scores)}})
     monkeypatch.setattr(finetuning, "save_weights", lambda path, _: kept.append(path))
-    monkeypatch.setattr(training, "load_file", stop)
+    monkeypatch.setattr(fitting, "load_file", stop)
     with pytest.raises(SeenEnoughError):
         train(small_config(corpus), corpus.parent, tmp_path / "run", tmp_path / "artifact")
     assert [path.name for path in kept] == ["best.safetensors"]
@@ -148,13 +146,13 @@ def test_a_set_left_out_is_not_fine_tuned_on(corpus: Path, tmp_path: Path) -> No
 def test_our_own_sentences_are_fine_tuned_on_where_the_configuration_says_so(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = [Example("没有不满意的地方", 0, TEMPLATES)] * 3
-    monkeypatch.setattr(training, "template_sentences", lambda _: own)
+    own = [Example("没有不满意的地方", 0, TEMPLATE_SOURCE)] * 3
+    monkeypatch.setattr(preparation, "template_sentences", lambda _: own)
     config = small_config(corpus)
     finetune = FinetuneConfig(epochs=1, templates=1.0)
     config = config.model_copy(update={"finetune": finetune})
     artifact = train(config, corpus.parent, tmp_path / "run", tmp_path / "artifact")
-    assert f"| {TEMPLATES} | 3 (3, 0, 0) | 0 |" in artifact.card
+    assert f"| {TEMPLATE_SOURCE} | 3 (3, 0, 0) | 0 |" in artifact.card
 
 
 def test_training_goes_on_from_an_artifact(
@@ -172,7 +170,7 @@ def test_training_goes_on_from_an_artifact(
     classifier = Classifier.load(tmp_path / "runs" / "adapted" / "artifact")
     assert classifier.artifact.vocabulary.words == start.vocabulary.words
     assert classifier.artifact.stopwords == start.stopwords
-    assert f"begun from {start.manifest.name}" in classifier.artifact.card
+    assert f"started from {start.manifest.name}" in classifier.artifact.card
     texts, labels = zip(*sentences(), strict=True)
     predictions = list(classifier.predict(texts))
     right = [p.label == label for p, label in zip(predictions, labels, strict=True)]

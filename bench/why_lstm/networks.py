@@ -16,7 +16,8 @@ from model.corpora import Example
 from model.network import SentimentNetwork
 from model.text.encoding import Encoder
 from model.training.finetune import finetune
-from model.training.optimization import Sequences
+from model.training.optimization import Compute, Sequences
+from model.training.rows import Rows as LabelledRows
 
 CPU = torch.device("cpu")
 SIZE = 128  # of embedding and hidden state
@@ -130,16 +131,13 @@ def train_network(
     finetuning = config.finetune.model_copy(update={"learning_rate": RATES[cell]})
     torch.manual_seed(seed)
     network = VariantNetwork(vocabulary, network_config, cell, read_out)
+    sources = {source.name: source for source in config.data.sources}
     finetune(
         network,
-        train.examples,
-        dev.examples,
-        train.ids,
-        dev.ids,
-        {source.name: source for source in config.data.sources},
+        LabelledRows(train.examples, train.ids, sources),
+        LabelledRows(dev.examples, dev.ids, sources),
         config.model_copy(update={"seed": seed, "finetune": finetuning}),
-        CPU,
-        torch.autocast("cpu", enabled=False),
+        Compute(CPU),
         run,
     )
     network.load_state_dict(load_file(run / "best.safetensors"))

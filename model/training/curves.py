@@ -1,4 +1,4 @@
-"""The curves of a training run, drawn."""
+"""A picture of a training run: its losses and dev scores."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from model.training.optimization import History
 
 
 def draw_curves(pretraining: History, finetuning: History, path: Path) -> None:
-    """Draws pre-training loss, and fine-tuning loss with the dev score, side by side."""
+    """Draw the pre-training loss, if any, and the fine-tuning loss with the dev score beside it."""
     panels = 2 if pretraining else 1
     figure = Figure(figsize=(6 * panels, 4), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])

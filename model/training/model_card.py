@@ -3,159 +3,115 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 
 from model.artifact import Artifact
-from model.config import LABELS, RunConfig
+from model.config import LABELS, DistilConfig, RunConfig
 from model.corpora import Example, Splits
-from model.training.templates import SOURCE as TEMPLATES
+from model.training.templates import CURATED_SOURCE, TEMPLATE_SOURCE
 
 BEGIN_FIGURES = "<!-- evaluation -->"
 END_FIGURES = "<!-- end of evaluation -->"
-# A core under full load draws about so much, cooling and the rest of the machine not counted.
-_WATTS_A_CORE = 10
-_WATTS_A_GPU = 700
+
+_TEMPLATE = Path(__file__).with_suffix(".md")
+# What one core and one GPU draw at full load, without cooling and the rest of the machine.
+_WATTS_PER_CORE = 10
+_WATTS_PER_GPU = 700
+_SYNTHETIC = {
+    TEMPLATE_SOURCE: "this project, from templates",
+    CURATED_SOURCE: "this project, written one by one by a large language model",
+}
 
 
 @dataclass(frozen=True)
-class TeacherNote:
-    """A network that a run learned from; ``share`` is its part, 0 to 1, in the average."""
+class RunSummary:
+    """What a card says about a run.
 
-    name: str
-    origin: str
-    licence: str
-    share: float
-
-
-def model_card(
-    config: RunConfig,
-    splits: Splits,
-    train: Sequence[Example],
-    metrics: dict[str, dict[str, float]],
-    *,
-    start: Artifact | None,
-    stopwords: int,
-    certain: float,
-    core_hours: float,
-    gpu_hours: float,
-    teachers: Sequence[TeacherNote] = (),
-    bound_by: Sequence[str] = (),
-) -> str:
-    """A Markdown card with Hugging Face's metadata.
-
-    Args:
+    Attributes:
         config: the run's.
-        splits: what was read.
+        splits: the labelled texts as they were read.
         train: the rows that fine-tuning saw.
-        metrics: the dev scores.
-        start: the artifact that training began from, if any.
+        scores: accuracy and macro-F1 of each set's dev rows.
+        start: the artifact that training started from, if any.
         stopwords: how many there are.
-        certain: the share of the answers that are not uncertain, of those that set the bound.
+        certain_share: the share, from 0 to 1, of the answers that are not uncertain, among those
+            that set the bound.
         core_hours: what the run took on a CPU.
         gpu_hours: what it took on a GPU.
-        teachers: what the network learned from beside the labels.
-        bound_by: the sets whose dev rows set the bound of ``uncertain``; where none is named,
-            those that could be neutral did.
     """
-    pretraining, unlabelled = "", ""
-    if config.pretrain:
-        pretraining = "first pre-trained as two language models on all texts below, then "
-        unlabelled = "".join(
-            f"| {source.name} | {source.sample:.0%} of it, without labels | | "
-            f"| {source.origin} | {source.licence} |\n"
-            for source in config.pretrain.unlabelled
-        )
-    if start:
-        pretraining = f"begun from {start.manifest.name} {start.manifest.version}, "
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in splits.left_out.items())
-    return f"""---
-language: zh
-license: other
-library_name: zh-sentiment
-pipeline_tag: text-classification
-tags: [sentiment-analysis, lstm]
----
 
-# {config.name} {config.version}
-
-Says whether a Chinese text is positive, neutral or negative. A bidirectional LSTM over words
-({config.network.embedding_size} embedding, {config.network.hidden_size} hidden features a
-direction), {pretraining}trained on labelled texts with seed {config.finetuning_seed}.
-{stopwords} stopwords are dropped; `stopwords.txt` lists them.
-
-{config.data.notes}
-
-## What it is for, and what not
-
-For reviews, posts, comments and messages in simplified or traditional Chinese, a sentence to a few
-hundred characters each, where many answers are counted or sorted and a person looks at what
-matters. Not for decisions about people, not for irony, not for what a text says of each of several
-things, and not for other languages: a text without a Chinese word is always `uncertain`.
-
-## What neutral means
-
-Neutral is a class of its own, trained on texts that were labelled so. It means that a reader
-finds no judgement and no feeling in the text: facts, notices, questions, plain product data; or
-that the judgement is the middle of the scale, as in 一般般 or 中规中矩. It does not mean that the
-model is in doubt (that is `uncertain`), nor that good and bad balance: a mixed text goes by what
-outweighs, and after 但是 by what follows.
-
-{BEGIN_FIGURES}
-## Figures
-
-Not measured yet: `sentiment evaluate --card`.
-{END_FIGURES}
-
-{_taught_by(teachers)}## Training data
-
-| set | train rows (positive, neutral, negative) | dev rows | labels | origin | licence |
-|---|---|---|---|---|---|
-{_data_rows(config, splits, train)}
-{unlabelled}
-Left out of training and dev: {left_out or "nothing"}.
-
-Whoever ships the weights in a product has to judge each licence above: where none is stated,
-nobody has allowed it, and sets for research alone exclude it. The code's own licence, Apache-2.0,
-says nothing about the weights. Trained on data of one's own, the same code gives weights without
-that question.
-
-## Scores on the dev splits
-
-| set | accuracy | macro-F1 |
-|---|---|---|
-{_score_rows(metrics)}
-
-For sets labelled positive or negative alone, the more probable of these two counts. An answer is
-`uncertain` where its confidence is below the bound from which on the answers to
-{_bound_rows(config, bound_by)} are right
-{100 * config.finetune.confident_accuracy:.0f} times in 100; {100 * certain:.0f} in 100 of them are
-above it.
-
-## What training took
-
-{_cost(core_hours, gpu_hours)}; the hours are measured, the watts assumed.
-"""
+    config: RunConfig
+    splits: Splits
+    train: Sequence[Example]
+    scores: dict[str, dict[str, float]]
+    start: Artifact | None
+    stopwords: int
+    certain_share: float
+    core_hours: float
+    gpu_hours: float
 
 
-def _bound_rows(config: RunConfig, bound_by: Sequence[str]) -> str:
-    """The dev rows that the bound of ``uncertain`` was set by, in words."""
-    if bound_by:
-        return f"the dev rows of {', '.join(bound_by)}"
+def model_card(run: RunSummary) -> str:
+    """Return a Markdown card with Hugging Face's metadata."""
+    config = run.config
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in run.splits.left_out.items())
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        name=config.name,
+        version=config.version,
+        embedding_size=config.network.embedding_size,
+        hidden_size=config.network.hidden_size,
+        origin=_origin(run),
+        seed=config.finetuning_seed,
+        stopwords=run.stopwords,
+        notes=config.data.notes,
+        begin_figures=BEGIN_FIGURES,
+        end_figures=END_FIGURES,
+        teachers=_teachers(config.distil) if config.distil else "",
+        data_rows=_data_rows(run),
+        unlabelled_rows=_unlabelled_rows(config),
+        left_out=left_out or "nothing",
+        score_rows=_score_rows(run.scores),
+        bound_rows=_bound_rows(config),
+        confident_percent=f"{100 * config.finetune.confident_accuracy:.0f}",
+        certain_percent=f"{100 * run.certain_share:.0f}",
+        cost=_cost(run.core_hours, run.gpu_hours),
+    )
+
+
+def _origin(run: RunSummary) -> str:
+    """Return what came before the training on labelled texts, as a clause."""
+    if run.start:
+        return f"started from {run.start.manifest.name} {run.start.manifest.version}, "
+    if run.config.pretrain:
+        return "first pre-trained as two language models on all texts below, then "
+    return ""
+
+
+def _bound_rows(config: RunConfig) -> str:
+    """Return the dev rows that the bound of ``uncertain`` was set by, in words."""
+    if chosen := config.finetune.choose_by:
+        return f"the dev rows of {', '.join(chosen)}"
     if all(source.two_classes for source in config.data.sources):
         return "dev rows"
     return "dev rows that could be neutral"
 
 
-def _taught_by(teachers: Sequence[TeacherNote]) -> str:
-    if not teachers:
-        return ""
+def _teachers(settings: DistilConfig) -> str:
+    """Return the section about the networks whose answers were averaged."""
+    share = 1 / (settings.networks + len(settings.teachers))
+    taught_by = [
+        (f"network {number} of this recipe, another seed", "this project", "as ours")
+        for number in range(1, settings.networks + 1)
+    ]
+    taught_by += [(teacher.name, teacher.origin, teacher.licence) for teacher in settings.teachers]
     rows = "\n".join(
-        f"| {teacher.name} | {teacher.share:.0%} | {teacher.origin} | {teacher.licence} |"
-        for teacher in teachers
+        f"| {name} | {share:.0%} | {origin} | {licence} |" for name, origin, licence in taught_by
     )
     return f"""## What taught it
 
-Beside the labels, the network learned from what these answered to the same texts, averaged
-(distillation: Hinton et al., 2015). They are not needed to use it.
+Besides the labels, the network learned from the averaged answers of these networks to the same
+texts (distillation: Hinton et al., 2015). They are not needed to use it.
 
 | teacher | share of the average | origin | licence |
 |---|---:|---|---|
@@ -164,26 +120,23 @@ Beside the labels, the network learned from what these answered to the same text
 """
 
 
-def _cost(core_hours: float, gpu_hours: float) -> str:
-    parts = [
-        f"{hours:.2f} {unit}, at {watts} watts about {hours * watts:.0f} watt-hours"
-        for hours, unit, watts in (
-            (core_hours, "core-hours on a CPU", _WATTS_A_CORE),
-            (gpu_hours, "hours on a GPU", _WATTS_A_GPU),
-        )
-        if hours
-    ]
-    return "; ".join(parts)
+def _unlabelled_rows(config: RunConfig) -> str:
+    if config.pretrain is None:
+        return ""
+    return "".join(
+        f"| {source.name} | {source.sample:.0%} of it, without labels | | "
+        f"| {source.origin} | {source.licence} |\n"
+        for source in config.pretrain.unlabelled
+    )
 
 
-def _data_rows(config: RunConfig, splits: Splits, train: Sequence[Example]) -> str:
+def _data_rows(run: RunSummary) -> str:
     counts: dict[str, Counter[int]] = defaultdict(Counter)
-    for example in train:
+    for example in run.train:
         counts[example.source][example.label] += 1
-    dev = Counter(example.source for example in splits.dev)
-    sets = [(source.name, source.origin, source.licence) for source in config.data.sources]
-    if TEMPLATES in counts:
-        sets.append((TEMPLATES, "this project, from templates", "Apache-2.0"))
+    dev = Counter(example.source for example in run.splits.dev)
+    sets = [(source.name, source.origin, source.licence) for source in run.config.data.sources]
+    sets += [(name, origin, "Apache-2.0") for name, origin in _SYNTHETIC.items() if name in counts]
     rows = []
     for name, origin, licence in sets:
         labels = [counts[name][index] for index in range(len(LABELS))]
@@ -195,9 +148,21 @@ def _data_rows(config: RunConfig, splits: Splits, train: Sequence[Example]) -> s
     return "\n".join(rows)
 
 
-def _score_rows(metrics: dict[str, dict[str, float]]) -> str:
+def _score_rows(scores: dict[str, dict[str, float]]) -> str:
     return "\n".join(
         f"| {name} | {values['accuracy']:.3f} | {values['macro_f1']:.3f} |"
-        for name, values in metrics.items()
+        for name, values in scores.items()
         if name != "mean"
     )
+
+
+def _cost(core_hours: float, gpu_hours: float) -> str:
+    parts = [
+        f"{hours:.2f} {unit}, at {watts} watts about {hours * watts:.0f} watt-hours"
+        for hours, unit, watts in (
+            (core_hours, "core-hours on a CPU", _WATTS_PER_CORE),
+            (gpu_hours, "hours on a GPU", _WATTS_PER_GPU),
+        )
+        if hours
+    ]
+    return "; ".join(parts)

@@ -1,7 +1,8 @@
-"""Language-model pre-training: the classifier's LSTMs first learn to predict words."""
+"""Language-model pre-training: the classifier's LSTMs first learn to predict words.
 
-import logging
-import time
+Letters in the shapes: B pieces of text, T ids of the longest, V words, S sampled words.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,51 +10,64 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import NetworkConfig, PretrainConfig
+from model.config import PretrainConfig, RunConfig
 from model.corpora import near_length_batches
 from model.network import LanguageModel
-from model.progress import Progress
-from model.training.optimization import (
-    CHECKPOINT_STEPS,
-    History,
-    Sequences,
-    begin_step,
-    finish_step,
-    load_checkpoint,
-    pad_tensors,
-    save_checkpoint,
-    schedule,
-    time_taken,
-)
-
-logger = logging.getLogger(__name__)
+from model.training.optimization import Compute, History, Sequences, TrainingLoop, pad_tensors
 
 _WARMUP_SHARE = 0.02
+_RECORD_STEPS = 500
 
 
 def pretrain(
-    sequences: Sequences,
-    words: Sequence[str],
-    network: NetworkConfig,
-    config: PretrainConfig,
-    *,
-    seed: int,
-    device: torch.device,
-    autocast: torch.autocast,
-    directory: Path,
+    sequences: Sequences, words: Sequence[str], config: RunConfig, compute: Compute, run: Path
 ) -> tuple[dict[str, Tensor], History]:
-    """Trains the two LSTMs as language models on sequences of ids.
+    """Train the two LSTMs as language models, resuming from the checkpoint in ``run``.
 
-    Goes on from the checkpoint in ``directory``, which also says when nothing is left to do.
+    Args:
+        sequences: the ids of pieces of text, each of two or more.
+        words: the vocabulary.
+        config: the whole run; ``config.pretrain`` must be set.
+        compute: where and how.
+        run: the directory of the checkpoint. That of a finished pre-training is only loaded.
 
     Returns:
-        The reader's weights, and the losses along the way.
+        The reader's weights, and the loss and the time taken, every few hundred steps.
     """
-    checkpoint = directory / "pretrain.checkpoint"
-    model = LanguageModel(words, network.model_copy(update={"input_dropout": config.dropout})).to(
-        device
+    settings = config.pretrain
+    assert settings is not None
+    device = compute.device
+    torch.manual_seed(config.seed)
+    sizes = config.network.model_copy(update={"input_dropout": settings.dropout})
+    model = LanguageModel(words, sizes).to(device)
+    noise = _noise(sequences, len(words)).to(device)  # (V,)
+    samples = min(settings.samples, int((noise > 0).sum()))  # S
+    log_expected = _log_expected(noise, samples)  # (V,)
+    batches = _batches(sequences, settings, config.seed)
+    loop = TrainingLoop(
+        "pre-training",
+        model,
+        _optimizers(model, settings.learning_rate),
+        batches,
+        run / "pretrain.checkpoint",
+        warmup_share=_WARMUP_SHARE,
     )
-    sparse = [*model.vectors.parameters(), model.bias.weight]
+    for step, batch in loop:
+        ids, lengths = pad_tensors([sequences[index] for index in batch], device)  # (B, T), (B,)
+        sampled = torch.multinomial(noise, samples)  # (S,)
+        with compute.autocast():
+            loss = model(ids, lengths, sampled, log_expected)
+        loop.update(loss)
+        if (step + 1) % _RECORD_STEPS == 0 or step + 1 == len(batches):
+            loop.record()
+    return {name: tensor.cpu() for name, tensor in model.trained_reader().items()}, loop.history
+
+
+def _optimizers(model: LanguageModel, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Return one optimizer for the LSTMs and projections, one for the embeddings.
+
+    A batch has few of all words, so the embeddings' gradients are sparse.
+    """
     dense = [
         parameter
         for part in (
@@ -64,56 +78,42 @@ def pretrain(
         )
         for parameter in part.parameters()
     ]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(dense, lr=config.learning_rate),
-        torch.optim.SparseAdam(sparse, lr=config.learning_rate),
+    sparse = [*model.vectors.parameters(), model.bias.weight]
+    return [
+        torch.optim.AdamW(dense, lr=learning_rate),
+        torch.optim.SparseAdam(sparse, lr=learning_rate),
     ]
 
-    counts = np.bincount(np.concatenate(sequences), minlength=len(words))
-    powered = counts**0.75
-    distribution = torch.from_numpy(powered / powered.sum()).to(device)
-    drawn = min(config.samples, int((counts > 0).sum()))
-    # How likely a word is among as many draws; drawn without replacement it is about the same.
-    expected = -torch.expm1(drawn * torch.log1p(-distribution))
-    log_expected = expected.clamp_min(1e-12).log().float()
 
+def _noise(sequences: Sequences, words: int) -> Tensor:
+    """Return the distribution (V,) that words are sampled by.
+
+    Frequencies to the power 0.75 (Mikolov et al., 2013), so that rare words are sampled too.
+    """
+    counts = np.bincount(np.concatenate(sequences), minlength=words)
+    powered = counts**0.75
+    return torch.from_numpy(powered / powered.sum())
+
+
+def _log_expected(noise: Tensor, samples: int) -> Tensor:
+    """Return the log of the probability of each word (V,) to be among the samples.
+
+    That of independent draws; words are drawn without replacement, where it is nearly the same.
+    """
+    expected = -torch.expm1(samples * torch.log1p(-noise))
+    return expected.clamp_min(1e-12).log().float()
+
+
+def _batches(sequences: Sequences, settings: PretrainConfig, seed: int) -> list[list[int]]:
+    """Return the indices of the sequences of each step, all epochs in a row."""
     lengths = [len(sequence) for sequence in sequences]
-    plan = [
-        near_length_batches(
+    return [
+        batch
+        for epoch in range(settings.epochs)
+        for batch in near_length_batches(
             lengths,
             np.random.default_rng((seed, epoch)),
-            size=config.batch_tokens // 32,
-            tokens=config.batch_tokens,
+            size=settings.batch_tokens // 32,
+            tokens=settings.batch_tokens,
         )
-        for epoch in range(config.epochs)
     ]
-    batches = [batch for epoch in plan for batch in epoch]
-    history: History = []
-    done = 0
-    if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizers)
-        done, history = progress["done"], progress["history"]
-        logger.info("pre-training goes on behind step %d of %d", done, len(batches))
-
-    model.train()
-    total, since = 0.0, time.monotonic()
-    with Progress("pre-training", len(batches), done) as progress_bar:
-        for step in range(done, len(batches)):
-            begin_step(optimizers, schedule(step, len(batches), _WARMUP_SHARE))
-            ids, sizes = pad_tensors([sequences[index] for index in batches[step]], device)
-            samples = torch.multinomial(distribution, drawn)
-            with autocast:
-                loss = model(ids, sizes, samples, log_expected)
-            finish_step(loss, dense, optimizers)
-            total += loss.item()
-            progress_bar.step(loss=loss.item())
-            if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == len(batches):
-                now = time.monotonic()
-                mean = total / (step % CHECKPOINT_STEPS + 1)
-                taken = time_taken(now - since, device)
-                history.append({"step": step + 1, "loss": mean, **taken})
-                total, since = 0.0, now
-                save_checkpoint(
-                    checkpoint, model, optimizers, {"done": step + 1, "history": history}
-                )
-    return {name: tensor.cpu() for name, tensor in model.trained_reader().items()}, history

@@ -1,7 +1,7 @@
-"""Sentences of our own to train on: what corpora seldom say, or label wrongly.
+"""Synthetic training sentences: what corpora seldom say, or label wrongly.
 
-Some come from templates, others were written one by one for this project by a large language
-model: turns, irony, deeds without a word of judgement, emoji, slang, finance.
+Some are made from templates. The curated ones were written one by one for this project by a large
+language model: turns, irony, deeds without a word of judgement, emoji, slang, finance.
 """
 
 import csv
@@ -16,17 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from model.config import LABELS, Label
 from model.corpora import Example
 
-SOURCE = "templates"
+TEMPLATE_SOURCE = "templates"
 CURATED_SOURCE = "curated"
 
 _CURATED_FILE = Path(__file__).with_name("curated.csv")
 _FILE = Path(__file__).with_suffix(".toml")
 _SLOT = re.compile(r"\{(\w+)\}")
-_DRAWS = 4  # for each sentence wanted; a template with few words gives fewer sentences
+_DRAWS = 4  # per sentence wanted; a template with few words gives fewer sentences
 
 
 class _Templates(BaseModel):
-    """Forms with slots, the label of whatever fills them, and how many sentences each gives."""
+    """Forms with slots, the label of their sentences, and how many sentences each form gives."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,7 +36,10 @@ class _Templates(BaseModel):
 
 
 class _TemplateFile(BaseModel):
-    """``lists`` fill slots in every domain, the lists of one ``domain`` those of one sentence."""
+    """Templates and the words that fill them.
+
+    A sentence takes its words from ``lists`` and from the lists of one domain.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +49,7 @@ class _TemplateFile(BaseModel):
 
 
 def template_sentences(seed: int, path: Path = _FILE) -> list[Example]:
-    """Distinct sentences of all templates; the same ones for the same seed."""
+    """Make distinct sentences from all templates; the same ones for the same seed."""
     content = _TemplateFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     generator = np.random.default_rng((seed, 7))
     domains = [content.lists | domain for domain in content.domains.values()]
@@ -59,14 +62,14 @@ def template_sentences(seed: int, path: Path = _FILE) -> list[Example]:
                 text = _filled(form, words, generator)
                 made.add(text)
                 label = LABELS.index(templates.label)
-                examples.setdefault(text, Example(text, label, SOURCE))
+                examples.setdefault(text, Example(text, label, TEMPLATE_SOURCE))
                 if len(made) == templates.each:
                     break
     return list(examples.values())
 
 
 def curated_sentences(path: Path = _CURATED_FILE) -> list[Example]:
-    """The sentences written one by one, in the order of the file; their kinds are the groups."""
+    """Read the curated sentences, in the order of the file; their kinds are the groups."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
             Example(row["text"], LABELS.index(row["label"]), CURATED_SOURCE, row["kind"])
@@ -75,7 +78,7 @@ def curated_sentences(path: Path = _CURATED_FILE) -> list[Example]:
 
 
 def _filled(form: str, words: dict[str, list[str]], generator: np.random.Generator) -> str:
-    """A form with a word in each slot; the same slot twice gets two different words."""
+    """Fill each slot of a form with a word; two slots of one name get different words."""
     text, used = form, set[str]()
     for slot in _SLOT.findall(form):
         choices = [word for word in words[slot] if word not in used]
