@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, a line now and then in a log."""
+"""Progress of long work: a bar in a terminal, a line every 20 seconds in a log."""
 
 import logging
 import sys
@@ -14,9 +14,9 @@ _LOG_SECONDS = 20.0
 
 
 class Progress:
-    """A context manager that counts steps and shows figures beside them.
+    """A context manager that counts steps and shows figures beside the count.
 
-    ``done`` is how many steps an earlier run has already made.
+    ``done`` is the number of steps that an earlier, interrupted run has made.
     """
 
     def __init__(self, description: str, total: int | None = None, done: int = 0) -> None:
@@ -42,7 +42,7 @@ class Progress:
             self._bar.close()
 
     def step(self, count: int = 1, **figures: float) -> None:
-        """Counts ``count`` further steps and shows ``figures`` with four digits."""
+        """Count further steps and show figures, with four digits each."""
         self._done += count
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, False)
