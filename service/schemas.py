@@ -1,7 +1,7 @@
 """The wire format of the API."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -17,15 +17,12 @@ from pydantic_core import PydanticCustomError
 from model.artifact import Artifact
 from model.classifier import Prediction
 from model.config import LABELS, Label
-from model.explain import ExplainedToken, Explanation, Gates, MemoryRetention
 from model.lines import has_lone_surrogate
-from model.text.sentences import Sentence
 from service.problems import FieldError, Problem, field_errors
 from service.settings import MAX_BATCH_ITEMS
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Ratio
-Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
 def _without_lone_surrogates(text: str) -> str:
@@ -134,6 +131,11 @@ class BatchRequest(_Request):
     model: ModelName | None = None
 
 
+def by_label(values: Sequence[float]) -> dict[str, float]:
+    """Return values that are in the order of the labels by their labels, rounded."""
+    return {label: round(value, 6) for label, value in zip(LABELS, values, strict=True)}
+
+
 class Probabilities(BaseModel):
     """Calibrated probabilities; they sum to 1."""
 
@@ -141,14 +143,21 @@ class Probabilities(BaseModel):
     neutral: Probability
     negative: Probability
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Return them from values in the order of the labels."""
+        return cls(**by_label(values))
+
 
 class TextFacts(BaseModel):
-    """What was read, and what of it was unknown."""
+    """What was read of a text, and how much of it was unknown."""
 
     characters: int = Field(description="Code points of the text.")
-    tokens: int = Field(description="Tokens read, stopwords not counted.")
-    unknown: int = Field(description="Those the vocabulary lacks, read by their characters.")
-    windows: int = Field(description="Pieces that a long text was read in; nothing is cut off.")
+    tokens: int = Field(description="Tokens read, without stopwords.")
+    unknown: int = Field(
+        description="Tokens that the vocabulary lacks, read character by character."
+    )
+    windows: int = Field(description="Parts that a long text was read in; nothing is cut off.")
 
 
 class ModelVersion(BaseModel):
@@ -157,6 +166,12 @@ class ModelVersion(BaseModel):
     name: str
     version: str
     digest: str = Field(description="SHA-256 of the artifact's manifest.")
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Self:
+        """Return the name, version and digest of an artifact."""
+        manifest = artifact.manifest
+        return cls(name=manifest.name, version=manifest.version, digest=artifact.digest)
 
 
 class Sentiment(BaseModel):
@@ -171,107 +186,67 @@ class Sentiment(BaseModel):
     text: TextFacts
 
 
+class LabelFields(TypedDict):
+    """The fields that the answers for a text and for a sentence share."""
+
+    label: Label
+    confidence: float
+    probabilities: Probabilities
+    uncertain: bool
+
+
+class SentimentFields(LabelFields):
+    """The fields of ``Sentiment``, for the classes that add some."""
+
+    text: TextFacts
+
+
+def label_fields(prediction: Prediction) -> LabelFields:
+    """Return what a prediction says of its text or sentence."""
+    return {
+        "label": prediction.label,
+        "confidence": round(prediction.confidence, 6),
+        "probabilities": Probabilities.of(prediction.probabilities),
+        "uncertain": prediction.uncertain,
+    }
+
+
+def sentiment_fields(prediction: Prediction) -> SentimentFields:
+    """Return the fields of ``Sentiment`` for a prediction."""
+    encoding = prediction.encoding
+    return {
+        **label_fields(prediction),
+        "text": TextFacts(
+            characters=encoding.characters,
+            tokens=encoding.tokens,
+            unknown=encoding.unknown,
+            windows=len(encoding.windows),
+        ),
+    }
+
+
 class PredictResponse(Sentiment):
     """The answer for one text, and which model gave it."""
 
     model: ModelVersion
 
 
-class SentenceSentiment(BaseModel):
-    """A sentence, read alone."""
-
-    text: str = Field(description="The slice of the text that offset and length name.")
-    offset: int = Field(description="In code points.")
-    length: int = Field(description="In code points.")
-    label: Label
-    confidence: Probability
-    probabilities: Probabilities
-    uncertain: bool
+class _ItemResult(BaseModel):
+    id: str | None = None
 
 
-class AnalyzeResponse(PredictResponse):
-    """The answer for a text, as for ``/v1/predict``, and for each of its sentences."""
-
-    sentences: list[SentenceSentiment] = Field(
-        description="In order; between two there is nothing to read."
-    )
-
-
-class GateMeans(BaseModel):
-    """The mean activation of each gate of one LSTM at a token, from 0 (shut) to 1 (open)."""
-
-    input: Ratio = Field(description="How much of the token enters the memory.")
-    forget: Ratio = Field(description="How much of the memory stays.")
-    output: Ratio = Field(description="How much of the memory shows.")
-
-
-class BidirectionalGates(BaseModel):
-    """The gates of the LSTM that reads forwards and of the one that reads backwards."""
-
-    forward: GateMeans
-    backward: GateMeans
-
-
-class BidirectionalRetention(BaseModel):
-    """How much of what a token wrote into each memory is left at the states that are pooled."""
-
-    forward: Ratio
-    backward: Ratio
-
-
-class Attribution(BaseModel):
-    """A label's probability with the token less that without it; they sum to 0."""
-
-    positive: Difference
-    neutral: Difference
-    negative: Difference
-
-
-class TokenExplanation(BaseModel):
-    """A token, and what it did."""
-
-    text: str = Field(description="The slice of the text that offset and length name.")
-    offset: int = Field(description="In code points; tokens of one code point share it.")
-    length: int = Field(description="In code points.")
-    normalized: str = Field(description="The form that the vocabulary was asked for.")
-    dropped: bool = Field(description="A stopword, which the network never sees.")
-    unknown: bool = Field(description="Read, though the vocabulary lacks it.")
-    gates: BidirectionalGates | None = Field(description="None where the token was dropped.")
-    retained: BidirectionalRetention | None = Field(description="None where the token was dropped.")
-    contribution: Attribution
-
-
-class Float32Answer(BaseModel):
-    """What the weights say in float32, where the gates come from."""
-
-    probabilities: Probabilities
-    difference: Probability = Field(
-        description="The largest difference to a probability of the engine that answered."
-    )
-
-
-class ExplainResponse(PredictResponse):
-    """The answer for a text, as for ``/v1/predict``, and why."""
-
-    tokens: list[TokenExplanation]
-    reference: Float32Answer
-
-
-class BatchSuccess(Sentiment):
+class BatchSuccess(Sentiment, _ItemResult):
     """The answer for one item."""
 
-    id: str | None = None
 
-
-class BatchFailure(BaseModel):
+class BatchFailure(_ItemResult):
     """Why one item has no answer."""
 
-    id: str | None = None
     error: Problem
 
 
 class BatchResponse(BaseModel):
-    """One result an item, in the order of the request."""
+    """One result per item, in the order of the request."""
 
     results: list[BatchSuccess | BatchFailure]
     model: ModelVersion
@@ -354,74 +329,3 @@ class Alive(BaseModel):
     """The process runs."""
 
     status: Literal["alive"] = "alive"
-
-
-def model_version_of(artifact: Artifact) -> ModelVersion:
-    """The reference to an artifact."""
-    manifest = artifact.manifest
-    return ModelVersion(name=manifest.name, version=manifest.version, digest=artifact.digest)
-
-
-def by_label(values: Sequence[float]) -> dict[str, float]:
-    """Values in the order of the labels, by their names."""
-    return {label: round(value, 6) for label, value in zip(LABELS, values, strict=True)}
-
-
-def sentence_sentiment(text: str, sentence: Sentence, prediction: Prediction) -> SentenceSentiment:
-    """The answer for a sentence of a text."""
-    offset, length = sentence
-    slice_ = {"text": text[offset : offset + length], "offset": offset, "length": length}
-    return SentenceSentiment.model_validate(sentiment_fields(prediction) | slice_)
-
-
-def explanation_fields(text: str, explanation: Explanation) -> dict[str, Any]:
-    """The fields of ``ExplainResponse`` but for the model."""
-    served, exact = explanation.prediction.probabilities, explanation.float32_probabilities
-    return {
-        **sentiment_fields(explanation.prediction),
-        "tokens": [_token_fields(text, explained) for explained in explanation.tokens],
-        "reference": {
-            "probabilities": by_label(exact),
-            "difference": round(max(abs(a - b) for a, b in zip(served, exact, strict=True)), 6),
-        },
-    }
-
-
-def _token_fields(text: str, explained: ExplainedToken) -> dict[str, Any]:
-    token, activations = explained.token, explained.activations
-    return {
-        "text": text[token.offset : token.offset + token.length],
-        "offset": token.offset,
-        "length": token.length,
-        "normalized": token.normalized,
-        "dropped": token.dropped,
-        "unknown": explained.unknown,
-        "gates": activations
-        and {
-            "forward": _rounded(activations.forward),
-            "backward": _rounded(activations.backward),
-        },
-        "retained": activations and _rounded(activations.retention),
-        "contribution": by_label(explained.attribution),
-    }
-
-
-def _rounded(values: Gates | MemoryRetention) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values._asdict().items()}
-
-
-def sentiment_fields(prediction: Prediction) -> dict[str, Any]:
-    """The fields of ``Sentiment`` for a prediction."""
-    encoding = prediction.encoding
-    return {
-        "label": prediction.label,
-        "confidence": round(prediction.confidence, 6),
-        "probabilities": by_label(prediction.probabilities),
-        "uncertain": prediction.uncertain,
-        "text": {
-            "characters": encoding.characters,
-            "tokens": encoding.tokens,
-            "unknown": encoding.unknown,
-            "windows": len(encoding.windows),
-        },
-    }

@@ -18,7 +18,7 @@ from service.inference.batcher import ANYBODY, HANG_SECONDS, Batcher
 from service.metrics import Metrics
 from service.model_registry import LoadedModel, Models, load_classifiers
 from service.rate_limit import RateLimit
-from service.schemas import Health, model_version_of
+from service.schemas import Health, ModelVersion
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -258,7 +258,7 @@ class Service:
                 LoadedModel(
                     classifier,
                     Batcher(classifier, self.settings, self.metrics.observe_run, throughput),
-                    model_version_of(classifier.artifact),
+                    ModelVersion.of(classifier.artifact),
                 )
                 for classifier, throughput in loaded
             ]

@@ -150,7 +150,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
     from model.errors import BLANK
     from model.text.pipeline import is_blank
     from service.problems import problem
-    from service.schemas import sentiment_fields
+    from service.schemas import Sentiment, sentiment_fields
 
     blank = [is_blank(text) for text in texts]
     predictions = classifier.predict(
@@ -160,7 +160,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
         answer = (
             {"error": problem(422, BLANK).model_dump(exclude_none=True)}
             if nothing
-            else sentiment_fields(next(predictions))
+            else Sentiment(**sentiment_fields(next(predictions))).model_dump()
         )
         sys.stdout.write(f"{json_line({'input': text, **answer})}\n")
     sys.stdout.flush()

@@ -7,17 +7,11 @@ from fastapi import APIRouter, Request, Response
 from model.errors import BlankTextError, TextLimitError
 from model.text.sentences import split_sentences
 from service.exchange import exchange_of
+from service.explanation_schemas import AnalyzeResponse, ExplainResponse, SentenceSentiment
 from service.inference.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
-from service.schemas import (
-    AnalyzeResponse,
-    ExplainResponse,
-    PredictRequest,
-    explanation_fields,
-    sentence_sentiment,
-    sentiment_fields,
-)
+from service.schemas import PredictRequest, sentiment_fields
 from service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRoute)
@@ -50,7 +44,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
         **sentiment_fields(prediction_of(of_text)),
         model=model.reference,
         sentences=[
-            sentence_sentiment(text, sentence, prediction_of(outcome))
+            SentenceSentiment.of(text, sentence, prediction_of(outcome))
             for sentence, outcome in zip(sentences, of_sentences, strict=True)
             # A line may hold markup alone.
             if not isinstance(outcome, BlankTextError)
@@ -64,4 +58,4 @@ async def explain(body: PredictRequest, request: Request, response: Response) ->
     model = service_of(request).ready_model(body.model)
     answer, explanation = await model.batcher.explain(body.text, exchange_of(request).client)
     report(answer, model, request, response)
-    return ExplainResponse(**explanation_fields(body.text, explanation), model=model.reference)
+    return ExplainResponse.of(body.text, explanation, model.reference)

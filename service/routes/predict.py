@@ -2,19 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from model.errors import TextError
-from service.errors import InvalidBodyError, TooManyItemsError
+from service.errors import TooManyItemsError
 from service.exchange import exchange_of
-from service.inference.outcome import Outcome, prediction_of
-from service.problems import describe_field, problem_of
+from service.inference.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
+from service.routes.results import invalid_result, item_result
 from service.schemas import (
-    BatchFailure,
     BatchItem,
     BatchRequest,
     BatchResponse,
-    BatchSuccess,
     InvalidItem,
     PredictRequest,
     PredictResponse,
@@ -52,19 +49,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     report(answer, model, request, response)
     outcomes = iter(answer.outcomes)
     results = [
-        _result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid_result(item)
+        item_result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid_result(item)
         for item in items
     ]
     return BatchResponse(results=results, model=model.reference)
-
-
-def _result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
-    if isinstance(outcome, TextError):
-        return BatchFailure(id=item.id, error=problem_of(outcome))
-    return BatchSuccess(id=item.id, **sentiment_fields(outcome))
-
-
-def invalid_result(item: InvalidItem) -> BatchFailure:
-    """Return the result for an item that does not fit the schema."""
-    error = InvalidBodyError(describe_field(item.errors[0]))
-    return BatchFailure(id=item.id, error=problem_of(error, item.errors))

@@ -1,7 +1,6 @@
 """``/v1/predict/stream``: as many texts as a client has, a line each, in constant memory."""
 
 import asyncio
-import json
 import logging
 import re
 import sys
@@ -11,19 +10,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from model.config import LABELS
-from model.errors import TextError
 from model.lines import LineError, LineSplitter, parse_json
 from service.errors import InternalError
 from service.exchange import exchange_of
 from service.model_registry import LoadedModel
 from service.problems import Problem, problem, problem_of, responses
 from service.routes.model_route import check_media_type
-from service.routes.predict import invalid_result
+from service.routes.results import invalid_result, item_result
 from service.schemas import (
     BatchFailure,
     BatchItem,
@@ -33,7 +31,6 @@ from service.schemas import (
     ModelName,
     StreamEnd,
     StreamSummary,
-    sentiment_fields,
 )
 from service.state import Service, service_of
 
@@ -56,7 +53,6 @@ _LINGER_SECONDS = 1.0
 
 _MEDIA_TYPE = re.compile("|".join(MEDIA_TYPES), re.IGNORECASE)
 _ITEM: TypeAdapter[BatchItem | InvalidItem] = TypeAdapter(CheckedItem)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 router = APIRouter(tags=["prediction"])
 
@@ -190,18 +186,17 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             if isinstance(item, BatchFailure):
                 lines.append(self._failure(item))
                 continue
-            outcome = next(outcomes)
-            if isinstance(outcome, TextError):
-                lines.append(self._failure(BatchFailure(id=item.id, error=problem_of(outcome))))
+            result = item_result(item, next(outcomes))
+            if isinstance(result, BatchFailure):
+                lines.append(self._failure(result))
                 continue
-            self._labels[outcome.label] += 1
-            name = {} if item.id is None else {"id": item.id}
-            lines.append(f"{_encode(name | sentiment_fields(outcome))}\n")
+            self._labels[result.label] += 1
+            lines.append(_line(result))
         return "".join(lines)
 
     def _failure(self, failure: BatchFailure) -> str:
         self._failed += 1
-        return f"{_encode(failure.model_dump(exclude_none=True))}\n"
+        return _line(failure)
 
     async def _write(self, send: Send) -> None:
         while answering := await self._under_way.get():
@@ -216,10 +211,9 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             failed=self._failed,
             labels=dict(self._labels),
         )
-        end = f"{_encode(StreamEnd(summary=summary, model=self._model.reference).model_dump())}\n"
+        end = _line(StreamEnd(summary=summary, model=self._model.reference))
         if self._broken_off:
-            failure = BatchFailure(error=self._broken_off).model_dump(exclude_none=True)
-            end = f"{_encode(failure)}\n{end}"
+            end = _line(BatchFailure(error=self._broken_off)) + end
         await send(_part(end, more=True))
 
 
@@ -232,6 +226,10 @@ def _parse(line: bytes | None) -> BatchItem | BatchFailure:
     except LineError as error:
         return BatchFailure(error=problem(400, str(error)))
     return invalid_result(item) if isinstance(item, InvalidItem) else item
+
+
+def _line(content: BaseModel) -> str:
+    return f"{content.model_dump_json(exclude_none=True)}\n"
 
 
 def _part(text: str, *, more: bool = False) -> Message:
