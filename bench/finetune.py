@@ -5,7 +5,7 @@
     SENTIMENT_DATA=... .venv/bin/python bench/finetune.py runs/zh-general/without-jd
 
 prints the macro-F1 on the dev rows of JD's clauses, by the number of rows trained on: as it is,
-tuned from that model, and trained from nothing. Three draws of the rows each.
+tuned from that model, and trained from scratch. Three draws of the rows each.
 """
 
 import csv
@@ -62,7 +62,7 @@ def tuned(chosen: list[Example], start: Artifact | None) -> float:
 
 
 print(f"{len(dev)} dev rows of {NAME}; as it is: {macro_f1(base):.1f}")
-print("| rows | tuned from it | from nothing |\n|---:|---:|---:|")
+print("| rows | tuned from it | from scratch |\n|---:|---:|---:|")
 for count in ROWS:
     figures: dict[bool, list[float]] = {True: [], False: []}
     for draw in range(DRAWS):
