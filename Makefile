@@ -34,6 +34,7 @@ check: .venv/dev.installed ## Lint, types, import directions, licences, known vu
 	$(BIN)/lint-imports
 	$(BIN)/pip-licenses > /dev/null
 	$(BIN)/python tools/audit.py
+	@tools/check-javascript.sh
 
 train-general: .venv/train.installed ## Train the model that ships, from the corpora in SENTIMENT_DATA
 	$(BIN)/sentiment train --config zh-general --output model/artifacts/zh-general

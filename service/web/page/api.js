@@ -1,12 +1,17 @@
-// Requests to the service that the page came from. Addresses are relative: it may stand behind a
-// path prefix.
+// Requests to the service that the page came from. Addresses are relative, since the service may be
+// mounted under a path prefix.
 
-import { currentKey, otherKey } from "./key.js";
+import { currentKey, newKey } from "./key.js";
 
-const LONGEST_WAIT_SECONDS = 30;
+const MAX_WAIT_SECONDS = 30;
 
-// What went wrong. Status 0: no answer came from the service.
+/** What went wrong. Status 0: no answer came from the service. */
 export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {ProblemBody} body
+   * @param {number} wait seconds until another try may succeed
+   */
   constructor(status, body = {}, wait = 1) {
     super(body.detail ?? "no answer");
     this.status = status;
@@ -14,10 +19,14 @@ export class Problem extends Error {
     this.errors = body.errors;
     this.requestId = body.request_id;
     this.wait = wait;
+    /** Whether the service has given up loading its model. */
+    this.broken = false;
   }
 }
 
+/** @type {(path: string, body: unknown, signal: AbortSignal | undefined, key: string | null) => Promise<any>} */
 async function once(path, body, signal, key) {
+  /** @type {RequestInit & { headers: Record<string, string> }} */
   const request = { signal, headers: {} };
   if (key !== null) request.headers.authorization = `Bearer ${key}`;
   if (body !== undefined) {
@@ -30,17 +39,21 @@ async function once(path, body, signal, key) {
     response = await fetch(path, request);
     if (response.ok) return await response.json();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (isAbort(error)) throw error;
     throw new Problem(0);
   }
-  // A proxy's word for a service that it cannot reach.
+  // A proxy answers so for a service that it cannot reach.
   if (response.status === 502) throw new Problem(0);
-  const told = await response.json().catch(() => ({}));
+  const problem = await response.json().catch(() => ({}));
   const wait = Number(response.headers.get("retry-after")) || 1;
-  throw new Problem(response.status, told, Math.min(wait, LONGEST_WAIT_SECONDS));
+  throw new Problem(response.status, problem, Math.min(wait, MAX_WAIT_SECONDS));
 }
 
-export function sleep(seconds, signal) {
+/** @param {unknown} error */
+const isAbort = (error) => error instanceof Error && error.name === "AbortError";
+
+/** @type {(seconds: number, signal?: AbortSignal) => Promise<void>} */
+function sleep(seconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);
     signal?.addEventListener("abort", () => {
@@ -50,14 +63,24 @@ export function sleep(seconds, signal) {
   });
 }
 
+/** @param {AbortSignal} [signal] */
 async function isBroken(signal) {
   const response = await fetch("health", { signal }).catch(() => null);
   const health = await response?.json().catch(() => null);
   return health?.status === "failed";
 }
 
-// The answer. A service that loads or is busy is asked again when it says so, `tries` times in all;
-// `onWait` hears why, and null once the answer is there. One that asks for a key gets it first.
+/**
+ * Ask the service and return its answer. A service that is loading or busy is asked again when it
+ * says so, at most `tries` times; `onWait` is told why, and gets null once there is an answer. If
+ * the service requires a key, the page asks for one first.
+ *
+ * @template {keyof Answers} P
+ * @param {P} path
+ * @param {unknown} [body]
+ * @param {{ signal?: AbortSignal, onWait?: (reason: Problem | null) => void, tries?: number }} [options]
+ * @returns {Promise<Answers[P]>}
+ */
 export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } = {}) {
   for (let left = tries; ; left--) {
     const key = currentKey();
@@ -66,8 +89,9 @@ export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } 
       onWait(null);
       return answer;
     } catch (error) {
+      if (!(error instanceof Problem)) throw error;
       if (error.status === 401) {
-        await otherKey(key, signal);
+        await newKey(key, signal);
         continue;
       }
       const passing = error.status === 429 || error.status === 503;
@@ -82,9 +106,10 @@ export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } 
   }
 }
 
+/** @type {Promise<ServedModel> | undefined} */
 let asked;
 
-// The model that is served and the limits in force.
+/** Return the served model and the limits in force, asked for once. */
 export function model() {
   asked ??= ask("v1/model").catch((error) => {
     asked = undefined;
@@ -93,8 +118,8 @@ export function model() {
   return asked;
 }
 
-// The limit of a text in characters; null while nobody can say.
-export function longestText() {
+/** Return the maximum length of a text in characters; null while it is unknown. */
+export function maxTextCharacters() {
   return model().then(
     ({ limits }) => limits.max_text_characters,
     () => null,

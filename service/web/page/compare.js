@@ -1,16 +1,28 @@
 // Two texts side by side, and what changes from one to the other.
 
-import { ask, longestText } from "./api.js";
+import { ask, maxTextCharacters, Problem } from "./api.js";
 import { announce, byId, element, fill, place } from "./dom.js";
 import { onLanguage, percent, points, problemText, t, waitingText } from "./texts.js";
 import { card, LABELS, legend, note, problemBox, shape, tokenList, verdict } from "./views.js";
 
-const inputs = [byId("compare-a"), byId("compare-b")];
+const inputs = [byId("compare-a", HTMLTextAreaElement), byId("compare-b", HTMLTextAreaElement)];
+/** @type {AbortController | null} */
 let running = null;
+/** @type {number | null} */
 let limit = null;
+/**
+ * @typedef {object} Side
+ * @property {string} text
+ * @property {Problem | null} [waiting] why there is no answer yet
+ * @property {Problem} [problem] why there is none
+ * @property {Sentiment} [answer]
+ * @property {Explanation} [explanation]
+ * @property {Problem} [unexplained] why there is no explanation
+ */
+/** @type {Side[] | null} */
 let sides = null;
 
-// Where each side's parts stand, and what is said of both.
+// The elements of each side, and those for both.
 const places = inputs.map(() => ({
   title: element("h2"),
   waiting: place({ role: "status" }),
@@ -23,26 +35,26 @@ const [changes, key] = [place(), place()];
 function draw() {
   if (!sides) return;
   sides.forEach(({ text, waiting, problem, answer, explanation, unexplained }, index) => {
-    const at = places[index];
+    const parts = places[index];
     const waits = waiting && waitingText(waiting);
     const failed = problem && problemText(problem, limit);
-    fill(at.title, [], () => [t(index ? "secondText" : "firstText")]);
-    fill(at.waiting, [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
-    fill(at.problem, [failed], () => [failed && problemBox(failed)]);
-    fill(at.label, [answer], () => [answer && verdict(answer)]);
-    fill(at.reasons, [explanation, unexplained], () => [
+    fill(parts.title, [], () => [t(index ? "secondText" : "firstText")]);
+    fill(parts.waiting, [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
+    fill(parts.problem, [failed], () => [failed && problemBox(failed)]);
+    fill(parts.label, [answer], () => [answer && verdict(answer)]);
+    fill(parts.reasons, [explanation, unexplained], () => [
       explanation && tokenList(text, explanation.tokens),
       unexplained && note(unexplained, "tooLongToExplain"),
     ]);
   });
   const answers = sides.map((side) => side.answer);
   const explained = sides.some((side) => side.explanation?.tokens.length);
-  fill(changes, answers, () => [answers.every(Boolean) && difference()]);
+  fill(changes, answers, () => [answers[0] && answers[1] && difference(answers[0], answers[1])]);
   fill(key, [explained], () => [explained && legend()]);
 }
 
-function difference() {
-  const [first, second] = sides.map((side) => side.answer);
+/** @type {(first: Sentiment, second: Sentiment) => HTMLElement} */
+function difference(first, second) {
   const body = element("tbody");
   for (const label of LABELS) {
     const [before, after] = [first.probabilities[label], second.probabilities[label]];
@@ -57,6 +69,7 @@ function difference() {
       ),
     );
   }
+  /** @type {import("./texts.js").Key[]} */
   const names = ["label", "firstText", "secondText", "change"];
   const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, t(name))));
   return card(
@@ -73,38 +86,41 @@ function difference() {
 
 async function run() {
   if (!sides) {
-    const cards = places.map((at) => element("section", { class: "card" }, ...Object.values(at)));
+    const cards = places.map((parts) => element("section", { class: "card" }, ...Object.values(parts)));
     byId("compare-result").append(changes, element("div", { class: "pair" }, ...cards), key);
   }
   running?.abort();
   const { signal } = (running = new AbortController());
-  sides = inputs.map((input) => ({ text: input.value }));
-  const told = sides;
+  /** @type {Side[]} */
+  const compared = inputs.map((input) => ({ text: input.value }));
+  sides = compared;
   await Promise.all(
-    told.map(async (side) => {
+    compared.map(async (side) => {
       const { text } = side;
-      const tell = (change) => {
+      /** @param {Partial<Side>} change */
+      const update = (change) => {
         Object.assign(side, change);
-        if (told === sides) draw();
+        if (compared === sides) draw();
       };
       try {
-        const onWait = (waiting) => tell({ waiting });
-        tell({ answer: await ask("v1/predict", { text }, { signal, onWait, tries: 20 }) });
-      } catch (problem) {
-        tell({ problem, waiting: null });
+        /** @type {(waiting: Problem | null) => void} */
+        const onWait = (waiting) => update({ waiting });
+        update({ answer: await ask("v1/predict", { text }, { signal, onWait, tries: 20 }) });
+      } catch (error) {
+        update({ problem: /** @type {Problem} */ (error), waiting: null });
         return;
       }
       await ask("v1/explain", { text }, { signal }).then(
-        (explanation) => tell({ explanation }),
-        (unexplained) => tell({ unexplained }),
+        (explanation) => update({ explanation }),
+        (unexplained) => update({ unexplained }),
       );
     }),
   );
-  if (told === sides && sides.every((side) => side.answer)) {
-    announce(t("changeSentence", ...sides.map((side) => t(side.answer.label))));
-  }
+  const labels = compared.map((side) => side.answer && t(side.answer.label));
+  if (compared === sides && labels.every(Boolean)) announce(t("changeSentence", ...labels));
 }
 
+/** Start the tab. */
 export function startCompare() {
   inputs[0].value = "好吃";
   inputs[1].value = "不好吃";
@@ -115,10 +131,10 @@ export function startCompare() {
   onLanguage(draw);
 }
 
-// The first time that somebody looks.
+/** Compare the examples when the tab is first opened. */
 export async function openCompare() {
   if (sides) return;
   run();
-  limit = await longestText();
+  limit = await maxTextCharacters();
   draw();
 }

@@ -1,96 +1,146 @@
-// Elements, the keyboard inside a group, and the words that hovering or focusing shows.
+// Elements, the keyboard inside a group, and tips shown on hover and focus.
 // Texts reach the page as text nodes alone; the page's policy refuses any other way.
 
 import { locale } from "./texts.js";
 
-export const byId = (id) => document.getElementById(id);
+/**
+ * Return the element with an id; `kind` is its class where more than an HTMLElement is needed.
+ *
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {string} id
+ * @param {new () => T} [kind]
+ * @returns {T}
+ */
+export const byId = (id, kind) => /** @type {T} */ (document.getElementById(id));
 
+/**
+ * Create an element; an attribute that is null or false is left out.
+ *
+ * @template {keyof HTMLElementTagNameMap} N
+ * @param {N} name
+ * @param {Record<string, string | number | boolean | null>} attributes
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[N]}
+ */
 export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value !== null && value !== false) made.setAttribute(key, value);
+    if (value !== null && value !== false) node.setAttribute(key, String(value));
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
-// A place whose content `fill` makes: the content itself takes part in the layout around it.
+/**
+ * Create an element for `fill`, whose children take part in the layout around it.
+ *
+ * @param {Record<string, string>} attributes
+ */
 export const place = (attributes = {}) => element("div", { class: "part", ...attributes });
 
-const madeFrom = new WeakMap();
+/** @type {WeakMap<Element, unknown[]>} */
+const inputsOf = new WeakMap();
 
-// Fills a place anew if the language or anything else that its content is made from has changed:
-// what has not changed keeps the focus that is in it.
-export function fill(at, from, make) {
-  const now = [locale(), ...from];
-  const before = madeFrom.get(at);
+/**
+ * Replace an element's children if the language or any of the inputs that they are made from has
+ * changed; otherwise the focus inside them is kept.
+ *
+ * @param {Element} container
+ * @param {unknown[]} inputs
+ * @param {() => (Node | string | false | null | undefined)[]} make
+ */
+export function fill(container, inputs, make) {
+  const now = [locale(), ...inputs];
+  const before = inputsOf.get(container);
   if (before && now.every((value, index) => value === before[index])) return;
-  madeFrom.set(at, now);
-  at.replaceChildren(...make().filter(Boolean));
+  inputsOf.set(container, now);
+  container.replaceChildren(.../** @type {(Node | string)[]} */ (make().filter(Boolean)));
 }
 
-// Says something to a screen reader, without moving the focus.
+/**
+ * Say something to a screen reader, without moving the focus.
+ *
+ * @param {string} words
+ */
 export function announce(words) {
   byId("announcer").textContent = words;
 }
 
-// An element that explains itself on hover, on focus and to a screen reader.
-export function explained(made, words) {
-  made.dataset.tip = words;
-  made.setAttribute("aria-label", words);
-  return made;
+/**
+ * Let an element explain itself on hover, on focus and to a screen reader.
+ *
+ * @template {HTMLElement} T
+ * @param {T} node
+ * @param {string} words
+ * @returns {T}
+ */
+export function explained(node, words) {
+  node.dataset.tip = words;
+  node.setAttribute("aria-label", words);
+  return node;
 }
 
-// One stop for the Tab key; the arrow keys walk inside. A table is walked in two directions.
+/**
+ * Give a group one stop for the Tab key; the arrow keys move inside, in a table in two directions.
+ *
+ * @template {HTMLElement} T
+ * @param {T} container
+ * @returns {T}
+ */
 export function walkable(container) {
-  const stops = [...container.querySelectorAll("[data-tip]")];
-  const rows = [...container.querySelectorAll("tr")]
-    .map((row) => [...row.querySelectorAll("[data-tip]")])
-    .filter((row) => row.length);
+  /** @type {(scope: Element) => HTMLElement[]} */
+  const explainedIn = (scope) => [...scope.querySelectorAll("[data-tip]")].map((node) => /** @type {HTMLElement} */ (node));
+  const stops = explainedIn(container);
+  const rows = [...container.querySelectorAll("tr")].map(explainedIn).filter((row) => row.length);
   stops.forEach((stop, index) => (stop.tabIndex = index ? -1 : 0));
 
+  /** @type {(from: HTMLElement, key: string) => HTMLElement | undefined} */
   function next(from, key) {
     const row = rows.findIndex((cells) => cells.includes(from));
-    const at = row < 0 ? stops.indexOf(from) : rows[row].indexOf(from);
     const line = row < 0 ? stops : rows[row];
-    if (key === "ArrowRight") return line[at + 1];
-    if (key === "ArrowLeft") return line[at - 1];
+    const index = line.indexOf(from);
+    if (key === "ArrowRight") return line[index + 1];
+    if (key === "ArrowLeft") return line[index - 1];
     if (key === "Home") return line[0];
     if (key === "End") return line.at(-1);
-    if (key === "ArrowDown") return row < 0 ? line[at + 1] : rows[row + 1]?.[at];
-    if (key === "ArrowUp") return row < 0 ? line[at - 1] : rows[row - 1]?.[at];
+    if (key === "ArrowDown") return row < 0 ? line[index + 1] : rows[row + 1]?.[index];
+    if (key === "ArrowUp") return row < 0 ? line[index - 1] : rows[row - 1]?.[index];
     return undefined;
   }
 
   container.addEventListener("keydown", (event) => {
-    const to = next(event.target, event.key);
+    const to = next(/** @type {HTMLElement} */ (event.target), event.key);
     if (!to) return;
     event.preventDefault();
     to.focus();
   });
   container.addEventListener("focusin", (event) => {
-    if (!stops.includes(event.target)) return;
+    if (!stops.includes(/** @type {HTMLElement} */ (event.target))) return;
     for (const stop of stops) stop.tabIndex = stop === event.target ? 0 : -1;
   });
   return container;
 }
 
+/** Show what `explained` has set, on hover and on focus. */
 export function startTips() {
   const tip = byId("tip");
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let hiding;
+  /** @type {HTMLElement | null} */
   let shown = null;
 
+  /** @param {HTMLElement} target */
   function show(target) {
     clearTimeout(hiding);
     shown = target;
-    tip.textContent = target.dataset.tip;
+    tip.textContent = target.dataset.tip ?? "";
     tip.hidden = false;
-    const at = target.getClientRects()[0] ?? target.getBoundingClientRect();
+    const anchor = target.getClientRects()[0] ?? target.getBoundingClientRect();
     const box = tip.getBoundingClientRect();
-    const left = Math.min(Math.max(8, at.left), document.documentElement.clientWidth - box.width - 8);
-    const below = at.bottom + box.height + 12 < innerHeight;
+    const left = Math.min(Math.max(8, anchor.left), document.documentElement.clientWidth - box.width - 8);
+    const below = anchor.bottom + box.height + 12 < innerHeight;
     tip.style.setProperty("left", `${left}px`);
-    tip.style.setProperty("top", `${below ? at.bottom + 6 : at.top - box.height - 6}px`);
+    tip.style.setProperty("top", `${below ? anchor.bottom + 6 : anchor.top - box.height - 6}px`);
   }
   function hide() {
     tip.hidden = true;
@@ -101,28 +151,31 @@ export function startTips() {
     hiding = setTimeout(hide, 150);
   }
 
-  const explainedAt = (event) => event.target.closest?.("[data-tip]");
+  /** @type {(event: Event) => HTMLElement | null | undefined} */
+  const targetOf = ({ target }) =>
+    /** @type {HTMLElement | null | undefined} */ (/** @type {Element} */ (target).closest?.("[data-tip]"));
   document.addEventListener("pointerover", (event) => {
-    const target = explainedAt(event);
+    const target = targetOf(event);
     if (target) show(target);
     else if (event.target === tip) clearTimeout(hiding);
   });
   document.addEventListener("pointerout", hideSoon);
   document.addEventListener("focusin", (event) => {
-    const target = explainedAt(event);
+    const target = targetOf(event);
     if (target) show(target);
   });
   document.addEventListener("focusout", hideSoon);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  // Walking with the arrow keys scrolls, and the words go along.
-  const move = () => (shown === document.activeElement && !tip.hidden ? show(shown) : hide());
+  // Moving with the arrow keys scrolls, and the tip follows.
+  const move = () => (shown && shown === document.activeElement && !tip.hidden ? show(shown) : hide());
   addEventListener("scroll", move, { capture: true, passive: true });
 }
 
-// Libraries kept by others, fetched when they are first needed. The addresses are fixed here, and
-// the page's policy lets no other script in.
+// Third-party libraries, fetched when they are first needed. The addresses are fixed here, and the
+// page's policy lets no other script in.
+/** @type {Record<string, string>} */
 const LIBRARIES = {
   Chart: "web/vendor/chart.js/chart.umd.min.js",
   Papa: "web/vendor/papaparse/papaparse.min.js",
@@ -130,13 +183,20 @@ const LIBRARIES = {
 const trusted = globalThis.trustedTypes?.createPolicy("libraries", {
   createScriptURL: (name) => LIBRARIES[name],
 });
+/** @type {Record<string, Promise<any> | undefined>} */
 const loading = {};
 
+/**
+ * Load a library once and return its global object.
+ *
+ * @param {"Chart" | "Papa"} name
+ * @returns {Promise<any>}
+ */
 export function library(name) {
   loading[name] ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = trusted ? trusted.createScriptURL(name) : LIBRARIES[name];
-    script.onload = () => resolve(globalThis[name]);
+    script.onload = () => resolve(/** @type {any} */ (globalThis)[name]);
     script.onerror = () => {
       delete loading[name];
       reject(new Error(`${name} could not be loaded`));

@@ -1,10 +1,11 @@
-// The key of a service that asks for one: asked for when the service does, kept for this tab alone.
+// The API key: asked for when the service requires one, kept for this tab alone.
 
 import { byId } from "./dom.js";
 
 const STORED_AS = "zh-sentiment-key";
 
 let key = stored();
+/** @type {Promise<void> | null} */
 let asking = null;
 
 // Storage can be forbidden or full: then the key lasts as long as the page.
@@ -16,6 +17,7 @@ function stored() {
   }
 }
 
+/** @param {string} given */
 function store(given) {
   key = given;
   try {
@@ -25,13 +27,14 @@ function store(given) {
   }
 }
 
+/** Return the key in use, or null. */
 export const currentKey = () => key;
 
-// Asks for a key; whoever else waits for one meanwhile gets the same.
-function asked() {
+// Everything that waits for a key at the same time gets the same one.
+function askForKey() {
   asking ??= new Promise((resolve) => {
     const form = byId("key-form");
-    const input = byId("key");
+    const input = byId("key", HTMLInputElement);
     byId("key-refused").hidden = key === null;
     form.hidden = false;
     input.value = "";
@@ -51,11 +54,17 @@ function asked() {
   return asking;
 }
 
-// Resolves once there is another key than the one that was refused.
-export function otherKey(refused, signal) {
+/**
+ * Resolve once there is a key other than the one that was refused.
+ *
+ * @param {string | null} refused
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
+export function newKey(refused, signal) {
   if (refused !== key) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    asked().then(resolve);
+    askForKey().then(resolve);
     signal?.addEventListener("abort", () => reject(new DOMException("cancelled", "AbortError")));
   });
 }

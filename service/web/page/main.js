@@ -1,38 +1,43 @@
-// The page: its ways in tabs, language, theme.
+// The page: tabs, language, theme.
 
 import { model } from "./api.js";
-import { startBulk } from "./bulk.js";
+import { startBulk } from "./bulk/bulk.js";
 import { openCompare, startCompare } from "./compare.js";
 import { byId, startTips } from "./dom.js";
 import { startSingle } from "./single.js";
 import { onLanguage, otherLanguage, remember, remembered, t, tellLanguage } from "./texts.js";
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-const tabs = [...document.querySelectorAll("[role=tab]")];
+const tabs = [...document.querySelectorAll("[role=tab]")].map((tab) => /** @type {HTMLElement} */ (tab));
+/** @type {Record<string, () => void>} */
 const onOpen = { compare: openCompare };
 
 const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+
+/** @param {HTMLElement} tab */
+const panelOf = (tab) => tab.getAttribute("aria-controls") ?? "";
 
 function nameTheme() {
   byId("theme").textContent = t(isDark() ? "light" : "dark");
   document.dispatchEvent(new Event("theme"));
 }
 
+/** @param {HTMLElement} tab */
 function open(tab) {
   for (const other of tabs) {
     const chosen = other === tab;
     other.setAttribute("aria-selected", String(chosen));
     other.tabIndex = chosen ? 0 : -1;
-    byId(other.getAttribute("aria-controls")).hidden = !chosen;
+    byId(panelOf(other)).hidden = !chosen;
   }
-  onOpen[tab.getAttribute("aria-controls")]?.();
+  onOpen[panelOf(tab)]?.();
 }
 
 function startTabs() {
   for (const [index, tab] of tabs.entries()) {
     tab.addEventListener("click", () => open(tab));
     tab.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
       if (!step) return;
       const next = tabs[(index + step + tabs.length) % tabs.length];
       open(next);
@@ -52,6 +57,7 @@ byId("theme").addEventListener("click", () => {
 prefersDark.addEventListener("change", nameTheme);
 byId("language").addEventListener("click", otherLanguage);
 
+/** @type {ServedModel | null} */
 let served = null;
 onLanguage(() => {
   const button = byId("language");

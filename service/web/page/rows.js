@@ -6,12 +6,23 @@ import { library } from "./dom.js";
 const TEXT_COLUMN_NAMES = /^(text|texts|review|content|comment|sentence|文本|评论|评价|内容|正文)$/i;
 const CHINESE = /\p{Script=Han}/gu;
 
+/**
+ * Split a text into its lines that are not blank.
+ *
+ * @param {string} text
+ */
 export const lines = (text) => text.split(/\r\n|\n|\r/).filter((line) => line.trim());
 
-const chinese = (text) => (text.match(CHINESE) ?? []).length;
+/** @param {string} text */
+const countChinese = (text) => (text.match(CHINESE) ?? []).length;
 
-// UTF-8, or what spreadsheets write in China: GB 18030; a mark at the beginning says UTF-16.
-function decode(buffer) {
+/**
+ * Choose UTF-8, or what spreadsheets write in China: GB 18030; a byte order mark means UTF-16.
+ *
+ * @param {ArrayBuffer} buffer
+ * @returns {[string, TextDecoder]}
+ */
+function decoderFor(buffer) {
   const start = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
   if (start[0] === 0xff && start[1] === 0xfe) return ["utf-16le", new TextDecoder("utf-16le")];
   try {
@@ -22,23 +33,32 @@ function decode(buffer) {
   }
 }
 
-// The column that is called so, or else the one with the most Chinese in its first rows.
+/**
+ * Choose the column with a usual name, or else the one with the most Chinese in its first rows.
+ *
+ * @param {string[][]} rows
+ */
 function guessColumns(rows) {
   const [first, ...others] = rows;
   const named = first.findIndex((cell) => TEXT_COLUMN_NAMES.test(cell.trim()));
   if (named >= 0) return { headed: rows.length > 1, column: named };
   const sample = others.length ? others.slice(0, 50) : rows;
-  const amounts = first.map((_, at) =>
-    sample.reduce((sum, row) => sum + chinese(row[at] ?? ""), 0),
+  const amounts = first.map((_, index) =>
+    sample.reduce((sum, row) => sum + countChinese(row[index] ?? ""), 0),
   );
   const column = amounts.indexOf(Math.max(...amounts));
-  return { headed: rows.length > 1 && chinese(first[column]) === 0, column };
+  return { headed: rows.length > 1 && countChinese(first[column]) === 0, column };
 }
 
-// Null for a file without a row. Throws a TypeError for one that is no text.
+/**
+ * Read a file; null if it has no row. Throws a TypeError if it is not text.
+ *
+ * @param {File} picked
+ * @returns {Promise<ReadFile | null>}
+ */
 export async function readRows(picked) {
   const buffer = await picked.arrayBuffer();
-  const [encoding, decoder] = decode(buffer);
+  const [encoding, decoder] = decoderFor(buffer);
   const text = decoder.decode(buffer);
   const { name } = picked;
   if (/\.txt$/i.test(name)) {

@@ -1,6 +1,6 @@
-// One text: the label first, then its sentences and the explanation, each when it is there.
+// One text: the label first, then its sentences and the explanation as they arrive.
 
-import { ask, longestText } from "./api.js";
+import { ask, maxTextCharacters, Problem } from "./api.js";
 import { announce, byId, element, fill, place } from "./dom.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
 import { gatesView, note, problemBox, sentencesView, tokensView, verdict } from "./views.js";
@@ -15,17 +15,32 @@ const EXAMPLES = {
     "手机外观漂亮，屏幕也清晰，拍照更是没得说。但是电池太不耐用，半天就没电，充电还发烫。客服态度倒是不错。综合来看，这个价位不值。",
 };
 
-const input = byId("single-text");
+const input = byId("single-text", HTMLTextAreaElement);
 const counter = byId("single-count");
 const result = byId("single-result");
 const [label, sentences, reasons] = [place(), place(), place()];
+/** @type {AbortController | null} */
 let running = null;
+/** @type {number | null} */
 let limit = null;
-// All that is shown follows from this, so a change of language draws it anew.
+/**
+ * All that is shown follows from this, so that a change of language can redraw it.
+ *
+ * @typedef {object} State
+ * @property {string} [text]
+ * @property {Sentiment} [answer]
+ * @property {Problem | null} [waiting] why there is no answer yet
+ * @property {Problem | null} [problem] why there is none
+ * @property {{ sentences: Sentence[] }} [analysis]
+ * @property {Problem} [unanalysed] why there is no analysis
+ * @property {Explanation} [explanation]
+ * @property {Problem} [unexplained] why there is no explanation
+ */
+/** @type {State} */
 let state = {};
 
 function draw() {
-  const { text, answer, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
+  const { text = "", answer, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
   const waits = waiting && waitingText(waiting);
   const failed = problem && problemText(problem, limit);
   fill(byId("single-waiting"), [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
@@ -56,30 +71,32 @@ async function run() {
   const controller = (running = new AbortController());
   const { signal } = controller;
   const text = input.value;
-  const tell = (change) => {
+  /** @param {State} change */
+  const update = (change) => {
     if (signal.aborted) return;
     state = { ...state, ...change };
     draw();
   };
   result.setAttribute("aria-busy", "true");
   try {
-    const onWait = (waiting) => tell({ waiting, problem: null });
+    const onWait = (waiting) => update({ waiting, problem: null });
     const answer = await ask("v1/predict", { text }, { signal, onWait, tries: 20 });
     state = {};
-    tell({ text, answer });
+    update({ text, answer });
     announce(t("verdict", t(answer.label), percent(answer.confidence)));
     await Promise.all([
       ask("v1/analyze", { text }, { signal }).then(
-        (analysis) => tell({ analysis }),
-        (unanalysed) => tell({ unanalysed }),
+        (analysis) => update({ analysis }),
+        (unanalysed) => update({ unanalysed }),
       ),
       ask("v1/explain", { text }, { signal }).then(
-        (explanation) => tell({ explanation }),
-        (unexplained) => tell({ unexplained }),
+        (explanation) => update({ explanation }),
+        (unexplained) => update({ unexplained }),
       ),
     ]);
-  } catch (problem) {
+  } catch (error) {
     if (signal.aborted) return;
+    const problem = /** @type {Problem} */ (error);
     state = { problem };
     draw();
   } finally {
@@ -87,6 +104,7 @@ async function run() {
   }
 }
 
+/** Start the tab, and classify the first example. */
 export function startSingle() {
   result.append(label, sentences, reasons);
   const examples = byId("examples");
@@ -110,7 +128,7 @@ export function startSingle() {
   input.value = EXAMPLES.exampleMixed;
   // The first label is there before anything is typed.
   return run().then(async () => {
-    limit = await longestText();
+    limit = await maxTextCharacters();
     draw();
   });
 }

@@ -1,29 +1,39 @@
-// What an answer looks like: the label, sentences, tokens, gates. Colour never says it alone.
+// How an answer is shown: the label, sentences, tokens, gates. Colour is never the only sign.
 
 import { element, explained, walkable } from "./dom.js";
 import { percent, points, problemText, t } from "./texts.js";
 
+/** @type {Label[]} */
 export const LABELS = ["positive", "neutral", "negative"];
 export const SHAPES = { positive: "▲", neutral: "●", negative: "▼" };
-// What pulls hardest in its text has the full colour, unless it pulls by less than this.
-const LEAST_FULL_PULL = 0.05;
+// The strongest token has the full colour, unless it pulls by less than this.
+const MIN_FULL_PULL = 0.05;
 
+/** @param {Label} label */
 export const shape = (label) => element("span", { class: "shape", "aria-hidden": "true" }, SHAPES[label]);
 
+/** @type {(title: string, ...content: Node[]) => HTMLElement} */
 export function card(title, ...content) {
   return element("section", { class: "card" }, element("h2", {}, title), ...content);
 }
 
+/** @param {string} words */
 export function problemBox(words) {
   return element("p", { class: "problem", role: "alert" }, words);
 }
 
-// Why a part of the answer is missing; `tooLong` names the words for a text that is too long for it.
+/**
+ * Say why a part of the answer is missing; `tooLong` is the key for a text that is too long for it.
+ *
+ * @param {Failure} problem
+ * @param {import("./texts.js").Key} tooLong
+ */
 export function note(problem, tooLong) {
   const words = problem.status === 413 ? t(tooLong) : problemText(problem);
   return element("p", { class: "waiting" }, words);
 }
 
+/** @param {Sentiment} result */
 export function verdict(result) {
   const box = element("div", { class: "verdict" });
   const name = element("p", { class: "label", "data-label": result.label });
@@ -41,11 +51,12 @@ export function verdict(result) {
   return box;
 }
 
+/** @param {Probabilities} probabilities */
 function bars(probabilities) {
   const list = element("dl", { class: "bars" });
   for (const label of LABELS) {
     const fill = element("span", { class: "fill" });
-    fill.style.setProperty("--share", probabilities[label]);
+    fill.style.setProperty("--share", String(probabilities[label]));
     list.append(
       element(
         "div",
@@ -63,20 +74,28 @@ function bars(probabilities) {
   return list;
 }
 
-// Splits a text into its pieces and what stands between them; positions are code points.
+/**
+ * Split a text into its pieces and the strings between them; positions are code points.
+ *
+ * @template {Piece} P
+ * @param {string} text
+ * @param {P[]} found
+ */
 function pieces(text, found) {
   const characters = Array.from(text);
+  /** @type {(string | P)[]} */
   const parts = [];
-  let at = 0;
+  let end = 0;
   for (const piece of found) {
-    if (piece.offset > at) parts.push(characters.slice(at, piece.offset).join(""));
+    if (piece.offset > end) parts.push(characters.slice(end, piece.offset).join(""));
     parts.push(piece);
-    at = Math.max(at, piece.offset + piece.length);
+    end = Math.max(end, piece.offset + piece.length);
   }
-  if (at < characters.length) parts.push(characters.slice(at).join(""));
+  if (end < characters.length) parts.push(characters.slice(end).join(""));
   return parts;
 }
 
+/** @type {(text: string, sentences: Sentence[]) => HTMLElement} */
 export function sentencesView(text, sentences) {
   const list = element("div", { class: "reading", role: "list", "aria-label": t("sentences") });
   for (const part of pieces(text, sentences)) {
@@ -86,8 +105,8 @@ export function sentencesView(text, sentences) {
     }
     const words = t("sentenceTip", part.text, t(part.label), percent(part.confidence), part.uncertain);
     const item = element("span", { class: "sentence", role: "listitem", "data-label": part.label });
-    item.style.setProperty("--strength", part.confidence * 0.7);
-    // Its own language: what explains it is in the page's.
+    item.style.setProperty("--strength", String(part.confidence * 0.7));
+    // Its own language; the tip is in the page's.
     item.append(shape(part.label), element("span", { lang: "zh" }, part.text));
     list.append(explained(item, words));
   }
@@ -98,10 +117,15 @@ export function sentencesView(text, sentences) {
   );
 }
 
-// The label that a token pulls towards most.
+/**
+ * Return the label that a token pulls towards most.
+ *
+ * @param {Probabilities} contribution
+ */
 const pulled = (contribution) =>
   LABELS.reduce((most, label) => (contribution[label] > contribution[most] ? label : most));
 
+/** @type {(token: Token, shown: string) => string} */
 function tokenTip(token, shown) {
   if (token.dropped) return t("droppedTip", shown);
   const parts = LABELS.map((label) => t("part", points(token.contribution[label]), t(label)));
@@ -111,17 +135,23 @@ function tokenTip(token, shown) {
   return words.join(" ");
 }
 
-// Tokens from one code point share its offset: the later ones are shown as they are read.
+/**
+ * Tokens from one code point share its offset; the later ones are shown as they are read.
+ *
+ * @type {(token: Token, before: Token | undefined) => string}
+ */
 function shownAs(token, before) {
   return before && before.offset === token.offset ? token.normalized : token.text;
 }
 
+/** @type {(text: string, tokens: Token[]) => HTMLElement} */
 export function tokenList(text, tokens) {
-  // A text of markup alone, say.
+  // Of a text that is nothing but markup, for example.
   if (!tokens.length) return element("p", { class: "hint" }, t("nothingRead"));
   const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens") });
   const pulls = tokens.map((token) => Math.max(...Object.values(token.contribution)));
-  const full = Math.max(LEAST_FULL_PULL, ...pulls);
+  const full = Math.max(MIN_FULL_PULL, ...pulls);
+  /** @type {Token | undefined} */
   let before;
   for (const part of pieces(text, tokens)) {
     if (typeof part === "string") {
@@ -139,7 +169,7 @@ export function tokenList(text, tokens) {
       item.classList.add("dropped");
     } else {
       item.dataset.label = label;
-      item.style.setProperty("--strength", Math.sqrt(amount / full));
+      item.style.setProperty("--strength", String(Math.sqrt(amount / full)));
       const digits = points(amount).replace("+", "");
       const pull = digits === "0" ? "0" : `${SHAPES[label]} ${digits}`;
       item.append(element("span", { class: "amount" }, pull));
@@ -150,11 +180,13 @@ export function tokenList(text, tokens) {
   return walkable(list);
 }
 
+/** Explain colours and shapes. */
 export function legend() {
   const list = element("ul", { class: "legend", "aria-label": t("legend") });
   for (const label of LABELS) {
     list.append(element("li", { "data-label": label }, shape(label), t(label)));
   }
+  /** @param {string} kind */
   const sample = (kind) => element("span", { class: `token ${kind}`, "aria-hidden": "true", lang: "zh" });
   const dropped = sample("dropped");
   dropped.append(element("span", { class: "word" }, "的"));
@@ -167,6 +199,7 @@ export function legend() {
   return list;
 }
 
+/** @type {(text: string, explanation: Explanation) => HTMLElement} */
 export function tokensView(text, explanation) {
   const list = tokenList(text, explanation.tokens);
   if (!explanation.tokens.length) return card(t("tokens"), list);
@@ -179,17 +212,38 @@ export function tokensView(text, explanation) {
   );
 }
 
+/** @type {Direction[]} */
+const DIRECTIONS = ["forward", "backward"];
+/** @type {(Gate | "retained")[]} */
+const ROWS = ["input", "forget", "output", "retained"];
+
+/**
+ * Whether the network reads a token.
+ *
+ * @typedef {Token & { gates: NonNullable<Token["gates"]>, retained: NonNullable<Token["retained"]> }} ReadToken
+ * @param {Token} token
+ * @returns {token is ReadToken}
+ */
+const isRead = (token) => Boolean(token.gates);
+
+/** @param {number} value */
 const level = (value) => t("levels")[Math.min(4, Math.floor(value * 5))];
 
-// Null where the network read nothing.
+/**
+ * Show the gates as a table; null where the network read nothing.
+ *
+ * @param {Explanation} explanation
+ */
 export function gatesView(explanation) {
-  const tokens = explanation.tokens.filter((token) => token.gates);
+  const tokens = explanation.tokens.filter(isRead);
   if (!tokens.length) return null;
+  /** @param {Record<string, number>[]} values */
   const highest = (values) => Math.max(...values.flatMap((value) => Object.values(value)));
-  const mostOpen = highest(tokens.flatMap((token) => Object.values(token.gates)));
-  const mostRetained = highest(tokens.map((token) => token.retained));
+  const maxOpen = highest(tokens.flatMap((token) => Object.values(token.gates)));
+  const maxRetained = highest(tokens.map((token) => token.retained));
   const table = element("table", { class: "heat", role: "grid", "aria-label": t("gates") });
   const head = element("tr", {}, element("th", { scope: "col", class: "corner" }, element("span", { class: "unseen" }, t("gates"))));
+  /** @type {Token | undefined} */
   let before;
   const names = tokens.map((token) => {
     const name = shownAs(token, before);
@@ -200,24 +254,24 @@ export function gatesView(explanation) {
     head.append(element("th", { scope: "col", lang: "zh" }, name));
   }
   table.append(element("thead", {}, head));
-  for (const direction of ["forward", "backward"]) {
+  for (const direction of DIRECTIONS) {
     const group = element("tbody", {});
     const title = element("th", { scope: "rowgroup", class: "direction" }, t(direction));
     title.append(element("span", { "aria-hidden": "true" }, direction === "forward" ? " →" : " ←"));
     group.append(element("tr", {}, title));
-    for (const gate of ["input", "forget", "output", "retained"]) {
+    for (const gate of ROWS) {
       const row = element("tr", { class: gate });
       row.append(element("th", { scope: "row" }, t(gate)));
       tokens.forEach((token, index) => {
         const value = gate === "retained" ? token.retained[direction] : token.gates[direction][gate];
-        const about = value.toFixed(2);
+        const shown = value.toFixed(2);
         const words =
           gate === "retained"
-            ? t("retainedTip", t(direction), names[index], about, level(value))
-            : t("gateTip", t(direction), gate, names[index], about, level(value));
+            ? t("retainedTip", t(direction), names[index], shown, level(value))
+            : t("gateTip", t(direction), gate, names[index], shown, level(value));
         const cell = element("td", {}, String(Math.round(value * 100)));
         // A mean over hundreds of cells is rarely near 1: the highest has the full colour.
-        cell.style.setProperty("--strength", value / (gate === "retained" ? mostRetained : mostOpen));
+        cell.style.setProperty("--strength", String(value / (gate === "retained" ? maxRetained : maxOpen)));
         row.append(explained(cell, words));
       });
       group.append(row);
