@@ -17,8 +17,14 @@ from statistics import median
 import numpy as np
 
 from model import artifact as artifacts
-from model.artifact import ONNX
-from model.engines import BATCH_SIZE, OnnxEngine, available_cpus, session_options
+from model.engines import (
+    BATCH_SIZE,
+    OnnxEngine,
+    available_cpus,
+    import_onnxruntime,
+    onnx_model,
+    session_options,
+)
 from service.settings import SHIPPED_MODEL
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
@@ -42,16 +48,14 @@ def seconds(engine: OnnxEngine, ids: list[list[int]]) -> float:
     return median(durations)
 
 
-def operators(ids: list[list[int]]) -> Counter[str]:
+def operators(graph: bytes, ids: list[list[int]]) -> Counter[str]:
     """The microseconds of each operator over all runs."""
     options = session_options()
-    import onnxruntime  # once its telemetry is off
-
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as directory:
         options.profile_file_prefix = f"{directory}/profile"
-        session = onnxruntime.InferenceSession(
-            SHIPPED_MODEL / ONNX, options, providers=["CPUExecutionProvider"]
+        session = import_onnxruntime().InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"]
         )
         lengths = np.full(len(ids), STEPS)
         for _ in range(RUNS):
@@ -74,7 +78,7 @@ def main() -> None:
     for rows, step in taken.items():
         print(f"| {rows} | {step:.0f} | {step / rows:.1f} |")
 
-    found = operators(batch(BATCH_SIZE, vocabulary))
+    found = operators(onnx_model(artifact), batch(BATCH_SIZE, vocabulary))
     total = sum(found.values())
     print(f"\n| operator, {BATCH_SIZE} rows | share |\n|---|---:|")
     for name, spent in found.most_common(6):

@@ -22,9 +22,10 @@ from matplotlib.figure import Figure
 from bench.document import FIGURES, machine, replace_block
 from bench.engine import batch
 from model import artifact as artifacts
-from model.artifact import Artifact, weight_shapes
+from model.artifact import Artifact
 from model.engines import OnnxEngine
-from model.training.export import network_in_int8
+from model.network_shapes import float16_tensors
+from model.training.quantisation import quantise
 from service.settings import SHIPPED_MODEL
 
 ROWS = (1, 16)
@@ -55,12 +56,10 @@ def untrained(hidden_size: int, shipped: Artifact) -> Artifact:
     )
     generator = np.random.default_rng(hidden_size)
     weights = {
-        name: generator.standard_normal(shape, np.float32).astype(np.float16)
-        for name, shape in weight_shapes(len(shipped.vocabulary), network).items()
+        name: generator.standard_normal(spec.shape, np.float32).astype(np.float16)
+        for name, spec in float16_tensors(len(shipped.vocabulary), network).items()
     }
-    artifact = replace(shipped, manifest=manifest, weights=weights)
-    content = network_in_int8(artifact)
-    return replace(artifact, onnx=lambda: content)
+    return replace(shipped, manifest=manifest, weights=weights, int8_weights=quantise(weights))
 
 
 def measure(networks: Sequence[Artifact], runs: int) -> list[Size]:

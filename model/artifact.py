@@ -1,16 +1,19 @@
-"""The artifact: one directory of readable, versioned files. ``load`` is the inverse of ``save``."""
+"""The artifact: a directory of readable, versioned files that hold data and no program.
+
+``load`` is the inverse of ``save``.
+"""
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,33 +24,37 @@ from safetensors.numpy import save as save_tensors
 
 from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.errors import ArtifactError, one_line
-from model.files import read_file
-from model.onnx_graph import check_graph
+from model.files import map_file, read_file
+from model.network_shapes import TensorSpec, float16_tensors, int8_tensors
 from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 from model.text.encoding import Encoder
 from model.text.pipeline import TextPipeline, is_cjk
 from model.text.vocabulary import Vocabulary
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 MANIFEST = "manifest.json"
 VOCABULARY = "vocab.txt"
 STOPWORDS = "stopwords.txt"
 WEIGHTS = "weights.safetensors"
-ONNX = "model.int8.onnx"
+INT8_WEIGHTS = "weights.int8.safetensors"
 CARD = "MODEL_CARD.md"
 _FILES = (VOCABULARY, STOPWORDS, WEIGHTS, CARD)
 _FIGURE = re.compile(r"[a-z]+\.png")
 
+_T = TypeVar("_T")
+
 _MEBIBYTE = 1024**2
-# Bytes that a file may have: at least twenty times what those of the shipped artifact have, and
-# so few that they fit into memory where the service is meant to run.
-_MAX_BYTES = {MANIFEST: _MEBIBYTE, WEIGHTS: 512 * _MEBIBYTE, ONNX: 512 * _MEBIBYTE}
+# Maximum file sizes in bytes: at least twenty times those of the shipped artifact, and small enough
+# to fit into memory where the service is meant to run.
+_MAX_BYTES = {
+    MANIFEST: _MEBIBYTE,
+    WEIGHTS: 512 * _MEBIBYTE,
+    INT8_WEIGHTS: 512 * _MEBIBYTE,
+}
 _DEFAULT_MAX_BYTES = 32 * _MEBIBYTE
 
-EMBEDDING = "reader.embedding.weight"
-
-# Upper edges of the bins that confidences are counted in; the lowest confidence is a third.
+# Upper edges of the bins that confidences are counted in; no confidence is below a third.
 CONFIDENCE_BINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 Weights = Mapping[str, NDArray[Any]]
@@ -57,10 +64,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DriftBaseline(BaseModel):
-    """What answers look like over some texts.
+    """What a model's answers look like on known texts, which drift is measured against.
 
     ``labels`` is the share of each label, ``confidence`` the share of each of ``CONFIDENCE_BINS``,
-    and ``unknown`` the share of the tokens that the vocabulary lacks.
+    and ``unknown`` the share of tokens that the vocabulary lacks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,18 +89,18 @@ class DriftBaseline(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an artifact says of itself.
+    """What an artifact says about itself.
 
     ``files`` maps file names to their SHA-256, ``training_data`` is a digest over the training
     examples, ``temperature`` divides the logits before the softmax, and an answer is ``uncertain``
-    below ``uncertain_below``. ``reference`` is what answers look like on dev; without it nobody
-    can tell whether those in service drift. ``onnx`` says for each split how far the answers of
-    ``model.int8.onnx`` agree with those of the weights.
+    below ``uncertain_below``. ``drift_baseline`` describes the answers on dev; without it drift
+    cannot be measured. ``int8`` says for each split how far answers by the int8 weights agree with
+    those by the float16 weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     name: Name
     version: Version
     labels: tuple[Label, ...]
@@ -103,8 +110,8 @@ class Manifest(BaseModel):
     uncertain_below: Annotated[float, Field(ge=0, le=1)]
     training_data: Sha256
     metrics: dict[str, dict[str, float]]
-    reference: DriftBaseline | None = None
-    onnx: dict[str, dict[str, float]] = {}
+    drift_baseline: DriftBaseline | None = None
+    int8: dict[str, dict[str, float]] = {}
     files: Annotated[dict[str, Sha256], Field(max_length=20)] = {}
 
 
@@ -112,9 +119,9 @@ class Manifest(BaseModel):
 class Artifact:
     """A checked artifact.
 
-    ``weights`` are read when they are first asked for. ``onnx`` reads the network in int8, if
-    there is one; ``figures`` are the card's pictures by file name, ``digest`` is the SHA-256 of
-    the manifest, so of all of it.
+    ``weights`` are float16, ``int8_weights`` are what the onnx engine runs, if there are any; see
+    ``network_shapes``. ``figures`` are the card's pictures by file name, and ``digest`` is the
+    SHA-256 of the manifest, which covers every file.
     """
 
     manifest: Manifest
@@ -122,17 +129,17 @@ class Artifact:
     stopwords: tuple[str, ...]
     weights: Weights
     card: str
-    onnx: Callable[[], bytes] | None = None
+    int8_weights: Weights | None = None
     figures: dict[str, bytes] = field(default_factory=dict)
     digest: str = ""
 
     def with_drift_baseline(self, baseline: DriftBaseline) -> "Artifact":
         """Return this artifact with another drift baseline in its manifest."""
-        manifest = self.manifest.model_copy(update={"reference": baseline})
+        manifest = self.manifest.model_copy(update={"drift_baseline": baseline})
         return replace(self, manifest=manifest)
 
     def encoder(self, words: CustomWords = NO_CUSTOM_WORDS) -> Encoder:
-        """The one way from text to ids for this artifact."""
+        """Return the only way from text to ids for this artifact."""
         pipeline = TextPipeline(
             {*self.stopwords, *words.stopwords} - {*words.kept},
             [*self.manifest.text.user_words, *filter(is_cjk, words.user)],
@@ -141,10 +148,10 @@ class Artifact:
 
 
 def save(artifact: Artifact, directory: Path) -> None:
-    """Writes the files of an artifact and their hashes into its manifest.
+    """Write the files of an artifact, and their hashes into its manifest.
 
-    Weights are stored in half precision; whoever wants the same predictions from memory and from
-    disk rounds them before.
+    Weights are stored as float16; round them first to get the same predictions from memory and
+    from disk.
     """
     directory.mkdir(parents=True, exist_ok=True)
     contents = {
@@ -154,42 +161,56 @@ def save(artifact: Artifact, directory: Path) -> None:
         CARD: artifact.card.encode(),
         **artifact.figures,
     }
-    if artifact.onnx:
-        contents[ONNX] = artifact.onnx()
+    if artifact.int8_weights is not None:
+        contents[INT8_WEIGHTS] = save_tensors(dict(artifact.int8_weights))
     hashes = {name: _sha256(content) for name, content in contents.items()}
     manifest = artifact.manifest.model_copy(update={"files": hashes})
     for picture in directory.glob("*.png"):  # of an earlier card
         picture.unlink()
-    (directory / ONNX).unlink(missing_ok=True)  # of other weights
-    for name, content in contents.items():
-        (directory / name).write_bytes(content)
+    (directory / INT8_WEIGHTS).unlink(missing_ok=True)  # of other weights
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    for name, content in {**contents, MANIFEST: f"{text}\n".encode()}.items():
+        _replace_file(directory / name, content)
 
 
 def load(directory: Path) -> Artifact:
-    """The artifact in a directory, once all of it has been checked.
+    """Read the artifact in a directory and check all of it.
 
-    Whoever can write into the directory can write hashes that fit. So what they cover is checked
-    too: every number of the manifest, the names, types, shapes and values of the weights, and the
-    graph in ONNX. Nothing is read from outside the directory.
+    Whoever can write into the directory can write matching hashes, so hashes find damage, not
+    malice. What they cover is checked too: every number of the manifest, and the names, types,
+    shapes and values of the weights. Nothing outside the directory is read.
+
+    Weights are mapped, not copied, into memory: they take up memory only while they are used, and
+    processes share them. A mapped file may be replaced or deleted, but not overwritten in place.
 
     Raises:
         ArtifactError: says in one sentence what is wrong with which file.
     """
-    # Of a symbolic link that is turned meanwhile or later, what it names now.
+    # Resolve symbolic links once, so that all files come from the same version.
     directory = Path(os.path.realpath(directory))
-    raw = _read(directory, MANIFEST)
-    manifest = _parse_manifest(raw, directory)
-    figures = {name for name in manifest.files if _FIGURE.fullmatch(name)}
-    if set(manifest.files) - figures - {ONNX} != set(_FILES):
+    return load_files(directory, _read(directory, MANIFEST, read_file))
+
+
+def load_files(directory: Path, raw_manifest: bytes) -> Artifact:
+    """Read and check the files in a directory by a manifest, as ``load`` does."""
+    directory = Path(os.path.realpath(directory))
+    manifest = _parse_manifest(raw_manifest, directory)
+    figures = sorted(name for name in manifest.files if _FIGURE.fullmatch(name))
+    if manifest.files.keys() - {*figures, INT8_WEIGHTS} != set(_FILES):
         raise ArtifactError(
-            f"{directory / MANIFEST}: files must be {', '.join(_FILES)}, and may be {ONNX} and "
-            "pictures of the card"
+            f"{directory / MANIFEST}: files must be {', '.join(_FILES)}, and may be {INT8_WEIGHTS} "
+            "and pictures of the card"
         )
 
     def read(name: str) -> bytes:
-        return _read_checked(directory, name, manifest.files[name])
+        return _check_hash(
+            _read(directory, name, read_file), directory / name, manifest.files[name]
+        )
+
+    def tensors(name: str, specs: Mapping[str, TensorSpec]) -> Weights:
+        content, mapped = _read(directory, name, map_file)
+        _check_hash(content, directory / name, manifest.files[name])
+        return _parse_tensors(content, mapped, specs, directory / name)
 
     with _as_artifact_error(directory / VOCABULARY):
         vocabulary = Vocabulary(from_lines(read(VOCABULARY)))
@@ -197,47 +218,17 @@ def load(directory: Path) -> Artifact:
         stopwords = tuple(from_lines(read(STOPWORDS)))
     with _as_artifact_error(directory / CARD):
         card = read(CARD).decode()
-
-    # Both are checked now, and kept only by the engine that needs them.
-    shapes = weight_shapes(len(vocabulary), manifest.network)
-
-    def read_weights() -> Weights:
-        return _parse_weights(read(WEIGHTS), shapes, directory / WEIGHTS)
-
-    read_weights()
-    if ONNX in manifest.files:
-        with _as_artifact_error(directory / ONNX):
-            check_graph(read(ONNX), len(vocabulary), manifest.network)
+    sizes = len(vocabulary), manifest.network
     return Artifact(
         manifest,
         vocabulary,
         stopwords,
-        _StoredWeights(read_weights),
+        tensors(WEIGHTS, float16_tensors(*sizes)),
         card,
-        partial(read, ONNX) if ONNX in manifest.files else None,
+        tensors(INT8_WEIGHTS, int8_tensors(*sizes)) if INT8_WEIGHTS in manifest.files else None,
         {name: read(name) for name in figures},
-        _sha256(raw),
+        _sha256(raw_manifest),
     )
-
-
-def weight_shapes(vocabulary_size: int, config: NetworkConfig) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights by name, as ``model.network`` has them."""
-    size, hidden = config.embedding_size, config.hidden_size
-    lstm = {
-        "weight_ih_l0": (4 * hidden, size),
-        "weight_hh_l0": (4 * hidden, hidden),
-        "bias_ih_l0": (4 * hidden,),
-        "bias_hh_l0": (4 * hidden,),
-    }
-    return {
-        EMBEDDING: (vocabulary_size, size),
-        **{f"reader.forward_lstm.{name}": shape for name, shape in lstm.items()},
-        **{f"reader.backward_lstm.{name}": shape for name, shape in lstm.items()},
-        "attention.weight": (1, 2 * hidden),
-        "attention.bias": (1,),
-        "output.weight": (len(LABELS), 6 * hidden),
-        "output.bias": (len(LABELS),),
-    }
 
 
 @contextmanager
@@ -248,42 +239,39 @@ def _as_artifact_error(path: Path) -> Iterator[None]:
         raise ArtifactError(f"{path} cannot be used: {error}") from None
 
 
-class _StoredWeights(Weights):
-    """Weights in a file, read when first asked for: the onnx engine never does."""
-
-    def __init__(self, read: Callable[[], Weights]) -> None:
-        self._read = read
-
-    @cached_property
-    def _tensors(self) -> Weights:
-        return self._read()
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-
-def _parse_weights(content: bytes, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Weights:
+def _parse_tensors(
+    content: bytes, mapped: mmap.mmap, specs: Mapping[str, TensorSpec], path: Path
+) -> Weights:
+    """Return the tensors of a safetensors file as views of ``mapped``, which has this content."""
     try:
         tensors: dict[str, NDArray[Any]] = load_tensors(content)
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start], object_pairs_hook=_reject_duplicate_keys)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArtifactError(f"{path} holds no tensors: {one_line(str(error))}") from None
-    if tensors.keys() != shapes.keys():
-        raise ArtifactError(f"{path} must hold {', '.join(shapes)} and nothing else")
-    for name, tensor in tensors.items():
-        if tensor.dtype != np.float16 or tensor.shape != shapes[name]:
-            raise ArtifactError(
-                f"{path}: {name} is {tensor.dtype} of shape {tensor.shape}, but {MANIFEST} and "
-                f"{VOCABULARY} ask for float16 of shape {shapes[name]}"
-            )
-        if not np.isfinite(tensor).all():
-            raise ArtifactError(f"{path}: {name} holds values that are not finite")
-    return tensors
+    if tensors.keys() != specs.keys():
+        raise ArtifactError(f"{path} must hold {', '.join(specs)} and nothing else")
+    for name, spec in specs.items():
+        _check_tensor(f"{path}: {name}", tensors[name], spec)
+    # safetensors itself only returns copies.
+    return {
+        name: np.ndarray(spec.shape, spec.dtype, mapped, start + header[name]["data_offsets"][0])
+        for name, spec in specs.items()
+    }
+
+
+def _check_tensor(name: str, tensor: NDArray[Any], spec: TensorSpec) -> None:
+    if (tensor.dtype, tensor.shape) != (spec.dtype, spec.shape):
+        raise ArtifactError(
+            f"{name} is {tensor.dtype} of shape {tensor.shape}, but {MANIFEST} and {VOCABULARY} "
+            f"require {spec.dtype} of shape {spec.shape}"
+        )
+    if not np.isfinite(tensor).all():
+        raise ArtifactError(f"{name} holds values that are not finite")
+    if spec.limits:
+        lowest, highest = spec.limits
+        if tensor.min() < lowest or tensor.max() > highest:
+            raise ArtifactError(f"{name} holds values outside {lowest:g} to {highest:g}")
 
 
 def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
@@ -293,13 +281,14 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
             raw.decode(), object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant
         )
         version = content.get("format_version") if isinstance(content, dict) else None
-        # Of the bool true too, which Python takes for a 1.
+        # True == 1 in Python, so compare the exact type.
         if type(version) is not int or version != FORMAT_VERSION:
+            shown = reprlib.repr(version)
+            advice = f": run sentiment repack {directory} to convert it" if shown == "1" else ""
             raise ArtifactError(
-                f"{path} has format version {reprlib.repr(version)}; this release reads "
-                f"{FORMAT_VERSION}"
+                f"{path} has format version {shown}; this release reads {FORMAT_VERSION}{advice}"
             )
-        # From JSON, so that strictly no type is taken for another, but lists are tuples.
+        # From JSON, where strict mode converts no type but lists to tuples.
         manifest = Manifest.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -313,7 +302,7 @@ def _parse_manifest(raw: bytes, directory: Path) -> Manifest:
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that stands twice, parsers differ in which one holds."""
+    """Return a JSON object; parsers differ in which value of a duplicate key they keep."""
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("duplicate key")
@@ -324,22 +313,28 @@ def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a valid number")
 
 
-def _read(directory: Path, name: str) -> bytes:
+def _read(directory: Path, name: str, read: Callable[[Path, int], _T]) -> _T:
+    """Read a file of the directory that is within its size limit, and no link to one outside."""
     path = directory / name
-    limit = _MAX_BYTES.get(name, _DEFAULT_MAX_BYTES)
     if not Path(os.path.realpath(path)).is_relative_to(directory):
         raise ArtifactError(f"{path} points outside the artifact directory")
     try:
-        return read_file(path, limit)
+        return read(path, _MAX_BYTES.get(name, _DEFAULT_MAX_BYTES))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _read_checked(directory: Path, name: str, sha256: str) -> bytes:
-    content = _read(directory, name)
+def _check_hash(content: bytes, path: Path, sha256: str) -> bytes:
     if _sha256(content) != sha256:
-        raise ArtifactError(f"{directory / name} is not the file that the manifest describes")
+        raise ArtifactError(f"{path} is not the file that the manifest describes")
     return content
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Write a file and move it into place; a process that has the old one mapped keeps it."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 def _half_precision(weights: Weights) -> dict[str, NDArray[Any]]:
@@ -347,15 +342,15 @@ def _half_precision(weights: Weights) -> dict[str, NDArray[Any]]:
 
 
 def to_lines(words: Iterable[str]) -> bytes:
-    """Words as a text file, one a line; ``from_lines`` is the inverse."""
+    """Return words as a text file, one per line; ``from_lines`` is the inverse."""
     return "".join(f"{word}\n" for word in words).encode()
 
 
 def from_lines(content: bytes) -> list[str]:
-    """The words of a text file that ``to_lines`` made; a line holds any character but its end.
+    """Return the words of a text file that ``to_lines`` made.
 
     Raises:
-        ValueError: it is not UTF-8, or its last line has no end.
+        ValueError: it is not UTF-8, or its last line has no newline.
     """
     *words, rest = content.decode().split("\n")
     if rest:

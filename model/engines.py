@@ -1,4 +1,4 @@
-"""The engines that run the network: ids in, logits out."""
+"""Engines that run the network: ids in, logits out."""
 
 import os
 from collections.abc import Sequence
@@ -8,15 +8,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact import ONNX, Artifact
+from model.artifact import INT8_WEIGHTS, Artifact
 from model.config import LABELS
 from model.errors import ArtifactError, ConfigError
+from model.files import release_pages
+from model.onnx_graph import build_graph
 from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 Logits = NDArray[np.float32]
-# Sequences that run together; larger batches gain nothing on a CPU.
+# Maximum number of sequences per run; larger batches gain nothing on a CPU.
 BATCH_SIZE = 16
-# Their ids with padding: what a run needs in memory grows with them.
+# Maximum number of ids per run, padding included: the memory of a run grows with it.
 BATCH_IDS = 512
 
 EngineName = Literal["onnx", "torch"]
@@ -24,26 +26,26 @@ EngineChoice = Literal["auto", "onnx", "torch"]
 
 
 class Engine(Protocol):
-    """Runs batches of the network, each in the thread that brings it.
+    """Runs batches of the network, each in the calling thread.
 
-    Several threads may bring one each at a time. That uses more processors better than one batch
-    spread over them does, since the steps of an LSTM are short and follow each other.
+    Several threads may run one batch each at the same time. That makes better use of several CPUs
+    than spreading one batch over them, since the steps of an LSTM are short and sequential.
     """
 
     name: str
 
     def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
-        """Logits of shape (texts, labels) for non-empty sequences of ids of any lengths."""
+        """Return logits (texts, labels) for non-empty sequences of ids of any length."""
         ...
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many processors this process may use, by affinity and by the container's limit.
+    """Return the number of CPUs this process may use, by affinity and by the container's limit.
 
     Libraries that count the host's cores instead start too many threads and are throttled.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # cgroups of the second version, or of the first.
+    # cgroup v2, then v1.
     for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             quota, period = " ".join((cgroup / file).read_text() for file in files).split()
@@ -57,7 +59,7 @@ def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 def pad(
     batch: Sequence[Sequence[int]] | Sequence[NDArray[np.int32]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Right-padded ids of shape (texts, longest) and the lengths of shape (texts,)."""
+    """Return right-padded ids (texts, longest) and lengths (texts,)."""
     lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
     ids = np.full((len(batch), int(lengths.max())), PADDING_ID, dtype=np.int64)
     for row, sequence, length in zip(ids, batch, lengths, strict=True):
@@ -66,10 +68,10 @@ def pad(
 
 
 def group_by_length(lengths: Sequence[int], size: int = BATCH_SIZE) -> list[list[int]]:
-    """The indices of the sequences that run together, the longest first.
+    """Return groups of indices of sequences to run together, the longest first.
 
-    At most ``size`` and ``BATCH_IDS``, and none shorter than half the longest beside it: padding
-    would then cost more than a run of its own.
+    A group has at most ``size`` sequences and ``BATCH_IDS`` ids, and none shorter than half its
+    longest: padding it would cost more than another run.
     """
     longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     groups: list[list[int]] = []
@@ -84,18 +86,39 @@ def group_by_length(lengths: Sequence[int], size: int = BATCH_SIZE) -> list[list
     return groups
 
 
-def session_options() -> Any:
-    """ONNX Runtime's options for a session that runs in the thread that asks it.
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime, which takes half a second, on first use.
 
-    The first use imports ONNX Runtime, which takes half a second: only whoever runs it pays.
+    It sends telemetry unless told not to before it is imported. That is done here and not when a
+    process starts, so that it also holds for programs that use this package as a library.
     """
-    # It reports to its maker unless told not to before it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    return onnxruntime
+
+
+def onnx_model(artifact: Artifact) -> bytes:
+    """Return the artifact's int8 network as an ONNX file.
+
+    Raises:
+        ArtifactError: the artifact has no int8 weights.
+    """
+    if artifact.int8_weights is None:
+        raise ArtifactError(
+            f"the artifact has no {INT8_WEIGHTS}; run sentiment export on it, or set "
+            "SENTIMENT_ENGINE to torch"
+        )
+    model = build_graph(artifact.int8_weights)
+    release_pages(artifact.int8_weights.values())  # the engine has a copy of its own
+    return model
+
+
+def session_options() -> Any:
+    """Return ONNX Runtime's options for a session that runs in the calling thread."""
+    options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = 1
-    # Plans of memory for shapes that come again; batches hardly ever have the same.
+    # Plans memory for recurring shapes, but batches rarely have the same one.
     options.enable_mem_pattern = False
     return options
 
@@ -103,34 +126,28 @@ def session_options() -> Any:
 class OnnxEngine:
     """The fast engine on a CPU: int8 in ONNX Runtime. It never imports torch.
 
-    Its products are exact on every processor, since the exporter keeps the LSTM's matrices within
-    what 16 bits hold. What runs in one batch shares its rounding, so that a text's probabilities
-    may differ in the third digit by what it runs beside.
+    Its products are exact on every CPU, since the LSTM matrices stay within what 16 bits hold.
+    Texts in one batch share their rounding, so a text's probabilities may differ in the third
+    digit with the texts beside it.
     """
 
     name = "onnx"
 
     def __init__(self, artifact: Artifact) -> None:
-        """Opens the network in int8.
+        """Open a session on the artifact's int8 weights.
 
         Raises:
-            ArtifactError: the artifact holds no such network, or ONNX Runtime cannot read it.
+            ArtifactError: the artifact has none, or ONNX Runtime cannot use them.
         """
-        if artifact.onnx is None:
-            raise ArtifactError(
-                f"the artifact holds no {ONNX}; run sentiment export on it, or set "
-                "SENTIMENT_ENGINE to torch"
-            )
-        options = session_options()
-        import onnxruntime  # once its telemetry is off
-
+        model = onnx_model(artifact)
+        onnxruntime, options = import_onnxruntime(), session_options()
         try:
             self._session = onnxruntime.InferenceSession(
-                artifact.onnx(), options, providers=["CPUExecutionProvider"]
+                model, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # ONNX Runtime's errors have no base of their own
+        except Exception as error:  # ONNX Runtime's errors have no base class of their own
             problem = str(error).splitlines()[0]
-            raise ArtifactError(f"{ONNX} cannot be used: {problem}") from None
+            raise ArtifactError(f"{INT8_WEIGHTS} cannot be used: {problem}") from None
 
     def logits(self, batch: Sequence[Sequence[int]]) -> Logits:
         """See ``Engine.logits``."""
@@ -140,19 +157,18 @@ class OnnxEngine:
 
 
 class TorchEngine:
-    """The reference engine, in PyTorch."""
+    """Float32 in PyTorch: what the int8 engine is measured against."""
 
     name = "torch"
 
     def __init__(self, artifact: Artifact) -> None:
-        """Builds the network of ``artifact``.
+        """Build the artifact's network.
 
         Raises:
-            ArtifactError: the weights cannot be read.
             ConfigError: torch is not installed.
         """
         try:
-            import torch  # importing it costs seconds: only whoever runs this engine pays
+            import torch  # takes seconds, so only this engine imports it
         except ModuleNotFoundError:
             raise ConfigError(
                 "the torch engine needs the package torch; run make .venv/torch.installed, or "
@@ -161,6 +177,8 @@ class TorchEngine:
 
         from model.network import SentimentNetwork
 
+        # For the whole process: every run has a thread of its own (see Engine), and a second pool
+        # of threads per run would compete with the others. Training sets its own number first.
         torch.set_num_threads(1)
         manifest = artifact.manifest
         network = SentimentNetwork(len(artifact.vocabulary), len(manifest.labels), manifest.network)
@@ -183,17 +201,17 @@ class TorchEngine:
 
 
 def choose_engine(artifact: Artifact, choice: EngineChoice = "auto") -> EngineName:
-    """The engine chosen; ``auto`` is onnx where the artifact holds a network for it, else torch."""
+    """Return the engine to use; ``auto`` is onnx if the artifact has int8 weights, else torch."""
     if choice == "auto":
-        return "torch" if artifact.onnx is None else "onnx"
+        return "torch" if artifact.int8_weights is None else "onnx"
     return choice
 
 
 def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
-    """The engine chosen, with the artifact's network, once it has answered.
+    """Return the chosen engine with the artifact's network, after a first run.
 
     Raises:
-        ArtifactError: the artifact cannot be run by it.
+        ArtifactError: the engine cannot run the artifact.
         ConfigError: the engine is not installed.
     """
     engine: Engine
@@ -201,15 +219,15 @@ def start_engine(artifact: Artifact, choice: EngineChoice = "auto") -> Engine:
         engine = TorchEngine(artifact)
     else:
         engine = OnnxEngine(artifact)
-    _try(engine, artifact)
+    _check_first_run(engine, artifact)
     return engine
 
 
-def _try(engine: Engine, artifact: Artifact) -> None:
+def _check_first_run(engine: Engine, artifact: Artifact) -> None:
     try:
         logits = engine.logits([[UNKNOWN_ID], [UNKNOWN_ID, len(artifact.vocabulary) - 1]])
-    except Exception as error:  # of ONNX Runtime and torch, which share no base
+    except Exception as error:  # of ONNX Runtime or torch, which share no base class
         problem = str(error).splitlines()[0]
         raise ArtifactError(f"the {engine.name} engine cannot run the network: {problem}") from None
     if logits.shape != (2, len(LABELS)) or not np.isfinite(logits).all():
-        raise ArtifactError(f"the {engine.name} engine gives no finite answer")
+        raise ArtifactError(f"the {engine.name} engine returns values that are not finite")

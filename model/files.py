@@ -2,13 +2,16 @@
 
 import csv
 import errno
+import mmap
 import os
 import stat
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from numpy.typing import NDArray
 
 NOT_UTF8: Final = "the bytes are not UTF-8"
 
@@ -23,15 +26,42 @@ def read_file(path: Path, limit: int) -> bytes:
         OSError: it is missing, not a regular file, too long, or unreadable; ``strerror`` says why.
     """
     with open(path, "rb", opener=_nonblocking_opener) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a file", str(path))
-        content = file.read(limit + 1) if status.st_size <= limit else b""
-        size = max(status.st_size, len(content))  # it may have grown since
-        if size > limit:
-            reason = f"it has {size} bytes; at most {limit} are read"
-            raise OSError(errno.EFBIG, reason, str(path))
-        return content
+        return _content(file, path, limit)
+
+
+def map_file(path: Path, limit: int) -> tuple[bytes, mmap.mmap]:
+    """Return the content as ``read_file`` does, and the same file mapped into memory.
+
+    What is written to the mapped memory never reaches the file.
+
+    Raises:
+        OSError: as ``read_file``, or the file is empty.
+    """
+    with open(path, "rb", opener=_nonblocking_opener) as file:
+        content = _content(file, path, limit)
+        try:
+            return content, mmap.mmap(file.fileno(), len(content), access=mmap.ACCESS_COPY)
+        except ValueError:  # or it was cut short after it was read
+            raise OSError(errno.EINVAL, "it is empty", str(path)) from None
+
+
+def release_pages(arrays: Iterable[NDArray[Any]]) -> None:
+    """Free the memory of arrays that are views of mapped files; using them again reads the file."""
+    for mapped in {id(array.base): array.base for array in arrays}.values():
+        if isinstance(mapped, mmap.mmap):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _content(file: BinaryIO, path: Path, limit: int) -> bytes:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    content = file.read(limit + 1) if status.st_size <= limit else b""
+    size = max(status.st_size, len(content))  # it may have grown since
+    if size > limit:
+        reason = f"it has {size} bytes; at most {limit} are read"
+        raise OSError(errno.EFBIG, reason, str(path))
+    return content
 
 
 def _nonblocking_opener(path: str, flags: int) -> int:

@@ -1,207 +1,177 @@
-"""The ONNX file of an artifact: the graph that ``export`` writes, and that graph alone.
+"""The network as an ONNX graph, built from the tensors of an artifact.
 
 An ONNX file is a program: it may name other files, loop without end or ask for any amount of
-memory. So nothing of it is taken on trust. Its graph is compared with the one known here, and its
-constants with the sizes in the manifest; ONNX Runtime sees it only after that.
+memory. An artifact therefore holds tensors only, and the graph is this one, whatever the artifact.
+
+Serving does not need the ``onnx`` package for it: a graph is a protocol buffer, and the few fields
+used here are written below.
 """
 
-import hashlib
-import math
-from functools import cache
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from model.config import LABELS, NetworkConfig
+_IR_VERSION: Final = 9
+_OPSETS: Final = {"": 18, "com.microsoft": 1}
 
-# SHA-256 of the graph without its constants, its hidden size as 0.
-_KNOWN_GRAPH: Final = "ac3246ca001d3530b3ae2dc8cef451c091bf9d35f4274a166f638ee4312e9632"
-
-# The largest values in int8 that the exporter gives the embedding and the LSTM's matrices.
-EMBEDDING_MAX: Final = 127
-LSTM_MAX: Final = 64
-
-# What weights in half precision can be, and what the largest scale of such weights in int8 is.
-# Within these no sum overflows, whatever the text: a finite network gives finite answers.
-_LARGEST = np.finfo(np.float16).max.astype(np.float32)
-_LARGEST_SCALE = _LARGEST / np.float32(LSTM_MAX)
-
-_FLOAT, _INT8, _INT64 = (np.dtype(name) for name in ("<f4", "i1", "<i8"))
-_DATA_TYPES: Final = {1: _FLOAT, 3: _INT8, 7: _INT64}
-
-_MESSAGE = FieldDescriptorProto.TYPE_MESSAGE
-_TYPES: Final = {"int64": FieldDescriptorProto.TYPE_INT64, "bytes": FieldDescriptorProto.TYPE_BYTES}
-_LABELS: Final = {
-    "optional": FieldDescriptorProto.LABEL_OPTIONAL,
-    "repeated": FieldDescriptorProto.LABEL_REPEATED,
-}
-
-# The part of ONNX's onnx.proto that the graph needs: of each field its number, its type, and
-# whether it comes once or many times. What a file holds beside these is refused.
-_MESSAGES: Final = {
-    "Model": {
-        "ir_version": (1, "int64", "optional"),
-        "graph": (7, "Graph", "optional"),
-        "opset_import": (8, "OperatorSet", "repeated"),
-    },
-    "OperatorSet": {
-        "domain": (1, "bytes", "optional"),
-        "version": (2, "int64", "optional"),
-    },
-    "Graph": {
-        "node": (1, "Node", "repeated"),
-        "name": (2, "bytes", "optional"),
-        "initializer": (5, "Tensor", "repeated"),
-        "input": (11, "Value", "repeated"),
-        "output": (12, "Value", "repeated"),
-    },
-    "Node": {
-        "input": (1, "bytes", "repeated"),
-        "output": (2, "bytes", "repeated"),
-        "op_type": (4, "bytes", "optional"),
-        "attribute": (5, "Attribute", "repeated"),
-        "domain": (7, "bytes", "optional"),
-    },
-    "Attribute": {
-        "name": (1, "bytes", "optional"),
-        "i": (3, "int64", "optional"),
-        "s": (4, "bytes", "optional"),
-        "ints": (8, "int64", "repeated"),
-        "type": (20, "int64", "optional"),
-    },
-    "Tensor": {
-        "dims": (1, "int64", "repeated"),
-        "data_type": (2, "int64", "optional"),
-        "name": (8, "bytes", "optional"),
-        "raw_data": (9, "bytes", "optional"),
-    },
-    # Of a value's type only whether it is the known one matters.
-    "Value": {
-        "name": (1, "bytes", "optional"),
-        "type": (2, "bytes", "optional"),
-    },
-}
+# Of onnx.proto: TensorProto.DataType, and AttributeProto.AttributeType by Python type.
+_FLOAT, _INT8, _INT32, _INT64 = 1, 3, 6, 7
+_DATA_TYPES: Final = {np.dtype("<f4"): _FLOAT, np.dtype("i1"): _INT8, np.dtype("<i8"): _INT64}
+_INT, _STRING, _INTS = 2, 3, 7
 
 
-def check_graph(content: bytes, vocabulary_size: int, config: NetworkConfig) -> None:
-    """Returns if an ONNX file is the network of these sizes, all of its numbers finite.
+def build_graph(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the serialised ONNX model that computes logits from these tensors.
 
-    Raises:
-        ValueError: says in a clause what is wrong.
+    Its inputs are ``ids`` (B, T) and ``lengths`` (B,), both int64; its output is ``logits`` (B, L)
+    in float32.
+
+    Args:
+        tensors: as ``network_shapes.int8_tensors`` describes them.
     """
-    if graph_digest(content, config) != _KNOWN_GRAPH:
-        raise ValueError("its graph is not the one that sentiment export writes")
-    stored = _parse(content).graph.initializer
-    shapes = _shapes(vocabulary_size, config)
-    fixed = _fixed(config)
-    if sorted(tensor.name for tensor in stored) != sorted(shapes.keys() | fixed.keys()):
-        raise ValueError("its constants are not those of the network")
-    for tensor in stored:
-        values = fixed.get(tensor.name)
-        data_type, shape = shapes[tensor.name] if values is None else (values.dtype, values.shape)
-        _check_constant(tensor, data_type, shape)
-        if values is not None and tensor.raw_data != values.tobytes():
-            raise ValueError(f"{tensor.name.decode()} has another value")
+    zero_points = np.zeros_like(tensors["input_scale"], dtype=np.int8)
+    hidden_size = zero_points.shape[1] // 4
+    initializers = {
+        "embedding": tensors["embedding"],
+        "embedding_scale": tensors["embedding_scale"],
+        "input_weights": tensors["input_weights"],
+        "input_scale": tensors["input_scale"],
+        "input_zero": zero_points,
+        "recurrent_weights": tensors["recurrent_weights"],
+        "recurrent_scale": tensors["recurrent_scale"],
+        "recurrent_zero": zero_points,
+        "lstm_bias": tensors["lstm_bias"],
+        "attention": tensors["attention"],
+        "output_weights": tensors["output_weights"],
+        "output_bias": tensors["output_bias"],
+        "states_shape": np.array([0, 0, 2 * hidden_size]),  # 0 keeps a dimension
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "time": np.array([1]),
+        "features": np.array([2]),
+        "minus_infinity": np.array([-np.inf], np.float32),
+    }
+    graph = _message(
+        *(_field(1, node) for node in _nodes(hidden_size)),
+        _field(2, "sentiment"),
+        *(_field(5, _tensor(name, value)) for name, value in initializers.items()),
+        _field(11, _value("ids", _INT64, "BT")),
+        _field(11, _value("lengths", _INT64, "B")),
+        _field(12, _value("logits", _FLOAT, "BL")),
+    )
+    opsets = [_message(_field(1, domain), _field(2, n)) for domain, n in _OPSETS.items()]
+    return _message(_field(1, _IR_VERSION), _field(7, graph), *(_field(8, each) for each in opsets))
 
 
-def graph_digest(content: bytes, config: NetworkConfig) -> str:
-    """SHA-256 of the graph in an ONNX file: without its constants, its hidden size replaced.
+def _nodes(hidden_size: int) -> list[bytes]:
+    """Return the nodes in the order they run in; letters as in ``model.network``.
 
-    Raises:
-        ValueError: it is not ONNX, or holds more than a graph like ours needs.
+    Given the lengths, the LSTM skips padding, reverses each text inside its own length, and leaves
+    zeros after it. Attention has no bias here, since softmax cancels it.
     """
-    model = _parse(content)
-    model.DiscardUnknownFields()
-    if model.SerializeToString(deterministic=True) != content:
-        raise ValueError("it holds more than the graph that sentiment export writes")
-    model.graph.ClearField("initializer")
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.name == b"hidden_size":
-                attribute.i = int(attribute.i != config.hidden_size)
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    lstm_inputs = (
+        "vectors input_weights recurrent_weights lstm_bias sizes - - - "
+        "input_scale input_zero recurrent_scale recurrent_zero"
+    )
+    return [
+        _node("Transpose", "ids", "ids_by_step", perm=[1, 0]),  # (T, B)
+        _node("Gather", "embedding ids_by_step", "bytes"),  # (T, B, E)
+        _node("Cast", "bytes", "rounded", to=_FLOAT),
+        _node("Gather", "embedding_scale ids_by_step", "scale"),  # (T, B, 1)
+        _node("Mul", "rounded scale", "vectors"),  # (T, B, E)
+        _node("Cast", "lengths", "sizes", to=_INT32),
+        _node(
+            "DynamicQuantizeLSTM",
+            lstm_inputs,
+            "by_direction",
+            domain="com.microsoft",
+            hidden_size=hidden_size,
+            direction="bidirectional",
+        ),  # (T, 2, B, H)
+        _node("Transpose", "by_direction", "by_text", perm=[2, 0, 1, 3]),
+        _node("Reshape", "by_text states_shape", "states"),  # (B, T, 2H)
+        _node("Shape", "ids", "longest", start=1, end=2),
+        _node("Squeeze", "longest", "end"),
+        _node("Range", "zero end one", "steps"),  # (T,)
+        _node("Unsqueeze", "lengths time", "length"),  # (B, 1)
+        _node("Less", "steps length", "real"),  # (B, T)
+        _node("Unsqueeze", "real features", "mask"),  # (B, T, 1)
+        _node("MatMul", "states attention", "scores"),  # (B, T, 1)
+        _node("Where", "mask scores minus_infinity", "real_scores"),
+        _node("Softmax", "real_scores", "attention_weights", axis=1),
+        _node("Mul", "states attention_weights", "weighted"),
+        _node("ReduceSum", "weighted time", "attended", keepdims=0),  # (B, 2H)
+        _node("Where", "mask states minus_infinity", "real_states"),
+        _node("ReduceMax", "real_states time", "highest", keepdims=0),  # (B, 2H)
+        _node("ReduceSum", "states time", "total", keepdims=0),
+        _node("Cast", "length", "divisor", to=_FLOAT),
+        _node("Div", "total divisor", "mean"),  # (B, 2H)
+        _node("Concat", "attended highest mean", "pooled", axis=1),  # (B, 6H)
+        _node("Gemm", "pooled output_weights output_bias", "logits", transB=1),  # (B, L)
+    ]
 
 
-def _shapes(
-    vocabulary_size: int, config: NetworkConfig
-) -> dict[bytes, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Type and shape of the constants that training decides."""
-    size, hidden, labels = config.embedding_size, config.hidden_size, len(LABELS)
-    return {
-        b"embedding": (_INT8, (vocabulary_size, size)),
-        b"embedding_scale": (_FLOAT, (vocabulary_size, 1)),
-        b"input_weights": (_INT8, (2, size, 4 * hidden)),
-        b"input_scale": (_FLOAT, (2, 4 * hidden)),
-        b"recurrent_weights": (_INT8, (2, hidden, 4 * hidden)),
-        b"recurrent_scale": (_FLOAT, (2, 4 * hidden)),
-        b"lstm_bias": (_FLOAT, (2, 8 * hidden)),
-        b"attention": (_FLOAT, (2 * hidden, 1)),
-        b"output_weights": (_FLOAT, (labels, 6 * hidden)),
-        b"output_bias": (_FLOAT, (labels,)),
-    }
+def _node(
+    operator: str, inputs: str, output: str, domain: str = "", **attributes: int | str | list[int]
+) -> bytes:
+    """Return a NodeProto; ``inputs`` are names between spaces, of which ``-`` is left out."""
+    names = ["" if name == "-" else name for name in inputs.split()]
+    return _message(
+        *(_field(1, name) for name in names),
+        _field(2, output),
+        _field(4, operator),
+        *(_field(5, _attribute(name, value)) for name, value in attributes.items()),
+        _field(7, domain),
+    )
 
 
-def _fixed(config: NetworkConfig) -> dict[bytes, NDArray[Any]]:
-    """The constants that are the same for every network of these sizes."""
-    zero_points = np.zeros((2, 4 * config.hidden_size), _INT8)
-    return {
-        b"input_zero": zero_points,
-        b"recurrent_zero": zero_points,
-        b"states_shape": np.array([0, 0, 2 * config.hidden_size], _INT64),
-        b"zero": np.array([0], _INT64),
-        b"one": np.array([1], _INT64),
-        b"time": np.array([1], _INT64),
-        b"features": np.array([2], _INT64),
-        b"minus_infinity": np.array([-np.inf], _FLOAT),
-    }
+def _attribute(name: str, value: int | str | list[int]) -> bytes:
+    match value:
+        case int():
+            content, kind = [_field(3, value)], _INT
+        case str():
+            content, kind = [_field(4, value)], _STRING
+        case _:
+            content, kind = [_field(8, each) for each in value], _INTS
+    return _message(_field(1, name), *content, _field(20, kind))
 
 
-def _check_constant(tensor: Any, data_type: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    name = tensor.name.decode()
-    if (
-        _DATA_TYPES.get(tensor.data_type) != data_type
-        or tuple(tensor.dims) != shape
-        or len(tensor.raw_data) != data_type.itemsize * math.prod(shape)
-    ):
-        raise ValueError(
-            f"{name} is not of the type and shape that the manifest and vocab.txt ask for"
-        )
-    if name == "minus_infinity" or data_type != _FLOAT:
-        return
-    values = np.frombuffer(tensor.raw_data, data_type)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    lowest, highest = (0, _LARGEST_SCALE) if name.endswith("_scale") else (-_LARGEST, _LARGEST)
-    if values.min() < lowest or values.max() > highest:
-        raise ValueError(f"{name} holds values that no weight in half precision has")
+def _tensor(name: str, values: NDArray[Any]) -> bytes:
+    return _message(
+        *(_field(1, length) for length in values.shape),
+        _field(2, _DATA_TYPES[values.dtype]),
+        _field(8, name),
+        _field(9, values.tobytes()),
+    )
 
 
-def _parse(content: bytes) -> Any:
-    model = _model_class()()
-    try:
-        model.ParseFromString(content)
-    except DecodeError:
-        raise ValueError("it is not ONNX") from None
-    return model
+def _value(name: str, data_type: int, dimensions: Iterable[str]) -> bytes:
+    """Return a ValueInfoProto: a tensor with one named dimension per letter."""
+    shape = _message(*(_field(1, _field(2, letter)) for letter in dimensions))
+    return _message(
+        _field(1, name), _field(2, _field(1, _message(_field(1, data_type), _field(2, shape))))
+    )
 
 
-@cache
-def _model_class() -> Any:
-    """The class of ONNX's messages, from ``_MESSAGES``."""
-    file = FileDescriptorProto(name="graph.proto", package="graph")
-    for message, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for name, (number, kind, label) in fields.items():
-            field = described.field.add(
-                name=name, number=number, label=_LABELS[label], type=_TYPES.get(kind, _MESSAGE)
-            )
-            if kind in _MESSAGES:
-                field.type_name = f".graph.{kind}"
-    pool = DescriptorPool()
-    pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("graph.Model"))
+def _message(*fields: bytes) -> bytes:
+    return b"".join(fields)
+
+
+def _field(number: int, value: int | str | bytes) -> bytes:
+    """Return a field of a protocol buffer: its number and wire type, then its value."""
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Return a natural number in groups of seven bits, the lowest first."""
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact import EMBEDDING, Weights
+from model.artifact import Weights
+from model.network_shapes import EMBEDDING
 
 Floats = NDArray[np.float32]
 

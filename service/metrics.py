@@ -315,7 +315,7 @@ class Metrics:
             )
             self._build.labels(*served).set(1)
             self._served.append(served)
-        self._drift.begin(classifiers[0].artifact.manifest.reference)
+        self._drift.begin(classifiers[0].artifact.manifest.drift_baseline)
 
     def observe_reload(self, *, succeeded: bool) -> None:
         """Counts models that were to take over, and whether they did."""

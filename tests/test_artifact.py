@@ -15,22 +15,18 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from model import artifact as artifacts
 from model.classifier import Classifier
 from model.engines import EngineChoice, start_engine
 from model.errors import ArtifactError, SentimentError
-from model.network import SentimentNetwork
 from tests.support.clock import wait_for
 from tests.support.process import served
 
-BINARY = ["weights.safetensors", "model.int8.onnx"]
+BINARY = ["weights.safetensors", "weights.int8.safetensors"]
 FILES = ["manifest.json", "vocab.txt", "stopwords.txt", "MODEL_CARD.md", *BINARY]
 
 
@@ -69,11 +65,12 @@ def test_load_is_the_inverse_of_save(tiny_artifact: Path, tmp_path: Path) -> Non
     assert again.stopwords == loaded.stopwords
     assert again.card == loaded.card
     assert again.digest == loaded.digest
-    assert loaded.onnx
-    assert again.onnx
-    assert again.onnx() == loaded.onnx()
+    assert loaded.int8_weights
+    assert again.int8_weights
     for name, tensor in loaded.weights.items():
         np.testing.assert_array_equal(tensor, again.weights[name])
+    for name, tensor in loaded.int8_weights.items():
+        np.testing.assert_array_equal(tensor, again.int8_weights[name])
 
 
 def test_saved_and_loaded_gives_the_same_predictions(
@@ -90,11 +87,18 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         artifacts.load(tmp_path / "nothing")
 
 
-def test_the_weights_are_those_of_the_network(tiny_artifact: Path) -> None:
-    artifact = artifacts.load(tiny_artifact)
-    network = SentimentNetwork(len(artifact.vocabulary), 3, artifact.manifest.network)
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    assert artifacts.weight_shapes(len(artifact.vocabulary), artifact.manifest.network) == shapes
+def test_an_artifact_outlives_its_files(copy: Path, tiny_artifact: Path) -> None:
+    loaded, expected = artifacts.load(copy), artifacts.load(tiny_artifact)
+    artifacts.save(expected, copy)  # as another version would be
+    shutil.rmtree(copy)
+    for name, tensor in expected.weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], tensor)
+
+
+def test_nothing_written_to_loaded_weights_reaches_their_file(copy: Path) -> None:
+    before = (copy / "weights.safetensors").read_bytes()
+    artifacts.load(copy).weights["output.bias"][:] = 1
+    assert (copy / "weights.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -181,7 +185,7 @@ def test_a_file_that_may_not_be_read_is_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("manifest.json", 2**20), ("stopwords.txt", 2**25), ("model.int8.onnx", 2**29)],
+    [("manifest.json", 2**20), ("stopwords.txt", 2**25), ("weights.int8.safetensors", 2**29)],
 )
 def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> None:
     os.truncate(copy / name, size + 1)  # a hole: nothing is written
@@ -194,10 +198,15 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("format_version", 2, "format version 2; this release reads 1"),
-        ("format_version", True, "format version True; this release reads 1"),
-        ("format_version", "1", "format version '1'; this release reads 1"),
-        ("format_version", [[[]]] * 1000, r"format version \[.{0,200}; this release reads 1"),
+        (
+            "format_version",
+            1,
+            "format version 1; this release reads 2: run sentiment repack /.*copy to",
+        ),
+        ("format_version", 3, "format version 3; this release reads 2$"),
+        ("format_version", True, "format version True; this release reads 2$"),
+        ("format_version", "1", "format version '1'; this release reads 2$"),
+        ("format_version", [[[]]] * 1000, r"format version \[.{0,200}; this release reads 2$"),
         ("labels", ["negative", "neutral", "positive"], "labels must be positive, neutral"),
         ("labels", ["positive", "positive", "negative"], "labels must be positive, neutral"),
         ("labels", ["positive", "negative"], "labels must be positive, neutral"),
@@ -228,9 +237,9 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ("text.user_words", [""], "text.user_words.0: String should have at least 1 character"),
         ("text.user_words", ["好" * 101], "text.user_words.0: String should have at most 100"),
         ("network.hidden_size", 10**4000, "network.hidden_size: Input should be less than"),
-        ("network.hidden_size", 2**16, "weights.safetensors: .* ask for float16 of shape"),
-        ("network.hidden_size", 64, "weights.safetensors: .* ask for float16 of shape"),
-        ("network.embedding_size", 129, "weights.safetensors: .* ask for float16 of shape"),
+        ("network.hidden_size", 2**16, "weights.safetensors: .* require float16 of shape"),
+        ("network.hidden_size", 64, "weights.safetensors: .* require float16 of shape"),
+        ("network.embedding_size", 129, "weights.safetensors: .* require float16 of shape"),
         ("network.embedding_size", 128.5, "network.embedding_size: Input should be a valid int"),
         ("files", {}, "files must be vocab.txt, stopwords.txt"),
         ("files", {f"{name}.png": "0" * 64 for name in "abcdefghijklmnopqrstu"}, "at most 20"),
@@ -280,7 +289,7 @@ def test_a_manifest_that_lacks_a_key_is_refused(copy: Path, key: str) -> None:
         b"{",
         b"\xff\xfe{\x00}\x00",
         '{"名": 1}'.encode("gb18030"),
-        b'{"format_version": 1, "format_version": 1}',
+        b'{"format_version": 2, "format_version": 2}',
         b'{"format_version": ' + b"9" * 5000 + b"}",
         b"[" * 100_000,
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
@@ -318,6 +327,25 @@ def test_a_text_that_is_not_utf_8_is_refused(copy: Path, name: str) -> None:
         artifacts.load(copy)
 
 
+Change = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def change_tensor(directory: Path, file: str, name: str, change: Change) -> None:
+    tensors = safetensors.numpy.load((directory / file).read_bytes())
+    tensors[name] = np.ascontiguousarray(change(tensors.get(name, np.zeros(0))))
+    write(directory, file, safetensors.numpy.save(tensors))
+
+
+def with_last(value: float) -> Change:
+    """Return a change that sets the last value of a tensor."""
+
+    def change(tensor: NDArray[Any]) -> NDArray[Any]:
+        tensor.flat[-1] = value
+        return tensor
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -332,15 +360,9 @@ def test_a_text_that_is_not_utf_8_is_refused(copy: Path, name: str) -> None:
 )
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_weights_that_do_not_fit_are_refused_by_either_engine(
-    copy: Path,
-    name: str,
-    change: Callable[[NDArray[Any] | None], NDArray[Any]],
-    message: str,
-    engine: EngineChoice,
+    copy: Path, name: str, change: Change, message: str, engine: EngineChoice
 ) -> None:
-    tensors = safetensors.numpy.load((copy / "weights.safetensors").read_bytes())
-    tensors[name] = change(tensors.get(name))
-    write(copy, "weights.safetensors", safetensors.numpy.save(tensors))
+    change_tensor(copy, "weights.safetensors", name, change)
     with pytest.raises(ArtifactError, match=message):
         Classifier.load(copy, engine=engine)
 
@@ -366,142 +388,66 @@ def test_weights_whose_header_lies_are_refused(copy: Path, header: bytes) -> Non
         assert len(str(refused.value)) < 500
 
 
-def graph_of(directory: Path) -> onnx.ModelProto:
-    return onnx.load(directory / "model.int8.onnx")
-
-
-def constant(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
-    tensor: onnx.TensorProto = next(each for each in graph.initializer if each.name == name)
-    return tensor
-
-
-def set_constant(name: str, value: float) -> Callable[[onnx.ModelProto], object]:
-    def change(model: onnx.ModelProto) -> None:
-        tensor = constant(model.graph, name)
-        values = numpy_helper.to_array(tensor).copy()
-        values.flat[-1] = value
-        tensor.CopyFrom(numpy_helper.from_array(values, name))
-
-    return change
-
-
-def read_another_file(model: onnx.ModelProto) -> None:
-    tensor = constant(model.graph, "output_bias")
-    onnx.external_data_helper.set_external_data(tensor, "../secret", length=12)
-    tensor.ClearField("raw_data")
-
-
-def read_another_file_beside(model: onnx.ModelProto) -> None:
-    tensor = constant(model.graph, "output_bias")
-    content = tensor.raw_data
-    onnx.external_data_helper.set_external_data(tensor, "../secret", length=12)
-    tensor.raw_data = content
-
-
-def never_end(model: onnx.ModelProto) -> None:
-    body = onnx.helper.make_graph([], "body", [], [])
-    model.graph.node.append(onnx.helper.make_node("Loop", ["", ""], [], body=body))
-
-
-def call_a_library(model: onnx.ModelProto) -> None:
-    model.graph.node.append(onnx.helper.make_node("PyOp", ["ids"], ["x"], domain="ai.library"))
-
-
-def call_a_function(model: onnx.ModelProto) -> None:
-    model.functions.append(
-        onnx.helper.make_function(
-            "own", "Gemm", ["a"], ["b"], [], [onnx.helper.make_opsetid("", 18)]
-        )
-    )
-
-
-def other_hidden_size(model: onnx.ModelProto) -> None:
-    (node,) = (node for node in model.graph.node if node.op_type == "DynamicQuantizeLSTM")
-    node.attribute[0].i = 2**40
-
-
-def one_constant_twice(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(constant(model.graph, "output_bias"))
-
-
-def other_type(model: onnx.ModelProto) -> None:
-    constant(model.graph, "output_bias").data_type = onnx.TensorProto.INT32
-
-
-def other_shape(model: onnx.ModelProto) -> None:
-    constant(model.graph, "embedding").dims[0] = 2**60
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change", "message"),
     [
-        (set_constant("output_bias", math.nan), "output_bias holds values that are not finite"),
-        (set_constant("embedding_scale", math.inf), "embedding_scale holds values that are not"),
-        (set_constant("embedding_scale", 3e38), "embedding_scale holds values that no weight in"),
-        (set_constant("input_scale", -1.0), "input_scale holds values that no weight in half"),
-        (set_constant("lstm_bias", -1e38), "lstm_bias holds values that no weight in half"),
-        (set_constant("states_shape", 2**40), "states_shape has another value"),
-        (set_constant("one", 0), "one has another value"),
-        (read_another_file, "it holds more than the graph"),
-        (read_another_file_beside, "it holds more than the graph"),
-        (never_end, "it holds more than the graph"),
-        (call_a_library, "its graph is not the one"),
-        (call_a_function, "it holds more than the graph"),
-        (other_hidden_size, "its graph is not the one"),
-        (one_constant_twice, "its constants are not those of the network"),
-        (lambda model: model.graph.initializer.pop(), "its constants are not those"),
-        (other_type, "output_bias is not of the type and shape"),
-        (other_shape, "embedding is not of the type and shape"),
-        (lambda model: model.graph.node.pop(), "its graph is not the one"),
-        (lambda model: model.opset_import.pop(), "its graph is not the one"),
+        ("output_bias", with_last(math.nan), "output_bias holds values that are not finite"),
+        (
+            "embedding_scale",
+            with_last(math.inf),
+            "embedding_scale holds values that are not finite",
+        ),
+        ("embedding_scale", with_last(3e38), "embedding_scale holds values outside 0 to 1023"),
+        ("input_scale", with_last(-1.0), "input_scale holds values outside 0 to 1023"),
+        ("lstm_bias", with_last(-1e38), "lstm_bias holds values outside -65504 to 65504"),
+        ("embedding", with_last(-128), "embedding holds values outside -127 to 127"),
+        ("recurrent_weights", with_last(65), "recurrent_weights holds values outside -64 to 64"),
+        ("output_bias", lambda old: old.astype(np.int32), "output_bias is int32 of shape"),
+        ("embedding", lambda old: old[:-1], "embedding is int8 of shape"),
+        ("embedding", lambda old: old.astype(np.float32), "embedding is float32 of shape"),
+        ("attention", lambda old: old[:, 0], "attention is float32 of shape"),
+        ("another", lambda none: np.zeros(3, np.int8), "must hold embedding, embedding_scale, "),
     ],
 )
-def test_an_onnx_graph_other_than_ours_never_runs(
-    copy: Path,
-    change: Callable[[onnx.ModelProto], object],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_int8_weights_that_do_not_fit_are_refused_by_either_engine(
+    copy: Path, name: str, change: Change, message: str, engine: EngineChoice
 ) -> None:
-    def run(*_: object, **__: object) -> None:
-        raise AssertionError("ONNX Runtime saw it")
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", run)
-    (copy.parent / "secret").write_bytes(b"\x00" * 12)
-    model = graph_of(copy)
-    change(model)
-    write(copy, "model.int8.onnx", model.SerializeToString())
-    with pytest.raises(ArtifactError, match=f"model.int8.onnx cannot be used: {message}"):
-        Classifier.load(copy)
+    change_tensor(copy, "weights.int8.safetensors", name, change)
+    with pytest.raises(ArtifactError, match=f"weights.int8.safetensors:? {message}"):
+        Classifier.load(copy, engine=engine)
 
 
-def test_a_graph_of_another_vocabulary_is_refused(copy: Path) -> None:
-    onnx_of_another = graph_of(copy)
-    tensor = constant(onnx_of_another.graph, "embedding")
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:-1], "embedding"))
-    write(copy, "model.int8.onnx", onnx_of_another.SerializeToString())
-    with pytest.raises(ArtifactError, match="embedding is not of the type and shape"):
+def test_an_artifact_holds_no_program(copy: Path) -> None:
+    (copy / "model.int8.onnx").write_bytes(b"")
+    edit_manifest(copy, "files.model.int8.onnx", "0" * 64)
+    with pytest.raises(ArtifactError, match=r"files must be vocab.txt, stopwords.txt"):
         artifacts.load(copy)
 
 
 def test_an_engine_that_gives_no_finite_answer_does_not_start(tiny_artifact: Path) -> None:
     artifact = artifacts.load(tiny_artifact)
-    model = graph_of(tiny_artifact)
-    set_constant("output_bias", math.nan)(model)
-    with pytest.raises(ArtifactError, match="the onnx engine gives no finite answer"):
-        start_engine(replace(artifact, onnx=model.SerializeToString))
-    model = graph_of(tiny_artifact)
-    for name in ("embedding", "embedding_scale"):  # which lack the last word
-        tensor = constant(model.graph, name)
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:-1], name))
+    assert artifact.int8_weights is not None
+    tensors = dict(artifact.int8_weights)
+    broken = {**tensors, "output_bias": tensors["output_bias"] * np.float32(math.nan)}
+    with pytest.raises(ArtifactError, match="the onnx engine returns values that are not finite"):
+        start_engine(replace(artifact, int8_weights=broken))
+    lacking = {name: tensors[name][:-1] for name in ("embedding", "embedding_scale")}
     with pytest.raises(ArtifactError, match="the onnx engine cannot run the network"):
-        start_engine(replace(artifact, onnx=model.SerializeToString))
+        start_engine(replace(artifact, int8_weights={**tensors, **lacking}))
+
+
+def test_a_network_that_onnx_runtime_cannot_load_is_refused(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.engines.build_graph", lambda _: b"nothing")
+    with pytest.raises(ArtifactError, match=r"weights.int8.safetensors cannot be used"):
+        Classifier.load(tiny_artifact)
 
 
 @pytest.mark.process
 def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
-    model = graph_of(copy)
-    never_end(model)
-    write(copy, "model.int8.onnx", model.SerializeToString())
+    change_tensor(copy, "weights.int8.safetensors", "embedding", with_last(-128))
     environment = {**os.environ, "SENTIMENT_MODELS": str(copy)}
     command = [sys.executable, "-m", "service"]
     for arguments, variables in (
@@ -514,8 +460,8 @@ def test_a_broken_artifact_ends_the_command_in_one_sentence(copy: Path) -> None:
         assert ended.returncode == 2
         assert ended.stdout == ""
         assert ended.stderr == (
-            f"sentiment: {copy}/model.int8.onnx cannot be used: it holds more than the graph that "
-            "sentiment export writes\n"
+            f"sentiment: {copy}/weights.int8.safetensors: embedding holds values outside -127 to "
+            "127\n"
         )
 
 

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
+import safetensors.numpy
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
@@ -23,15 +23,17 @@ from model.classifier import Classifier
 from model.config import LABELS, NetworkConfig, TextConfig
 from model.engines import EngineChoice
 from model.errors import SentimentError
+from model.network_shapes import float16_tensors
 from model.text.vocabulary import Vocabulary
 from model.traced_network import TracedNetwork
-from model.training.export import network_in_int8
+from model.training.quantisation import quantise
 
 Files = dict[str, bytes]
 Mutation = Callable[[Files], None]
 
-MANIFEST, WEIGHTS, ONNX = "manifest.json", "weights.safetensors", "model.int8.onnx"
-NAMES = [MANIFEST, "vocab.txt", "stopwords.txt", "MODEL_CARD.md", WEIGHTS, ONNX]
+MANIFEST = "manifest.json"
+WEIGHTS, INT8_WEIGHTS = "weights.safetensors", "weights.int8.safetensors"
+NAMES = [MANIFEST, "vocab.txt", "stopwords.txt", "MODEL_CARD.md", WEIGHTS, INT8_WEIGHTS]
 WORDS = ["<pad>", "<unk>", "房间", "早餐", "很", "不", "好", "坏", ",", "。", "a", "[泪]"]
 TEXTS = ["房间很好，早餐不坏。", "a", "坏" * 200, "没见过的词[泪]", "".join(WORDS[2:]) * 20]
 
@@ -41,13 +43,13 @@ def network_bytes() -> Files:
     random = np.random.default_rng(5)
     config = NetworkConfig(embedding_size=4, hidden_size=3)
     weights = {
-        name: random.normal(size=shape).astype(np.float16)
-        for name, shape in artifacts.weight_shapes(len(WORDS), config).items()
+        name: random.normal(size=spec.shape).astype(np.float16)
+        for name, spec in float16_tensors(len(WORDS), config).items()
     }
     shares = [1 / 9] * 9
     manifest = Manifest.model_validate(
         {
-            "format_version": 1,
+            "format_version": artifacts.FORMAT_VERSION,
             "name": "small",
             "version": "1.0.0",
             "labels": LABELS,
@@ -57,8 +59,8 @@ def network_bytes() -> Files:
             "uncertain_below": 0.5,
             "training_data": "0" * 64,
             "metrics": {"dev": {"accuracy": 0.9}},
-            "onnx": {"all": {"agreement": 1.0}},
-            "reference": {
+            "int8": {"all": {"agreement": 1.0}},
+            "drift_baseline": {
                 "texts": 9,
                 "labels": dict.fromkeys(LABELS, 1 / 3),
                 "confidence": shares,
@@ -67,13 +69,11 @@ def network_bytes() -> Files:
             },
         }
     )
-    artifact = Artifact(manifest, Vocabulary(WORDS), ("的",), weights, "# A card\n")
-    network = network_in_int8(artifact)
-    whole = Artifact(
-        manifest, artifact.vocabulary, ("的",), weights, artifact.card, lambda: network
+    artifact = Artifact(
+        manifest, Vocabulary(WORDS), ("的",), weights, "# A card\n", quantise(weights)
     )
     with TemporaryDirectory() as directory:
-        artifacts.save(whole, Path(directory))
+        artifacts.save(artifact, Path(directory))
         return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
 
 
@@ -165,8 +165,9 @@ def byte_changes(draw: st.DrawFn) -> Mutation:
 @st.composite
 def header_changes(draw: st.DrawFn) -> Mutation:
     """Another header of the weights, which may say of them what is not so."""
-    length = int.from_bytes(FILES[WEIGHTS][:8], "little")
-    header = json.loads(FILES[WEIGHTS][8 : 8 + length])
+    name = draw(st.sampled_from([WEIGHTS, INT8_WEIGHTS]))
+    length = int.from_bytes(FILES[name][:8], "little")
+    header = json.loads(FILES[name][8 : 8 + length])
     if draw(st.booleans()):
         change_json(draw, header)
     else:
@@ -174,9 +175,11 @@ def header_changes(draw: st.DrawFn) -> Mutation:
         kinds = ["F32", "BF16", "F8_E4M3", "I16", "U16", "BOOL", "I64", "C64", "F4"]
         tensor["dtype"] = draw(st.sampled_from(kinds))
     text = json.dumps(header).encode()
+    if draw(st.integers(0, 9)) == 0:  # a key twice
+        text = text.replace(b"{", b'{"output.bias": 1, ', 1)
     said = draw(st.sampled_from([len(text), len(text), len(text) + 1, 2**40, 2**64 - 1]))
-    content = said.to_bytes(8, "little") + text + FILES[WEIGHTS][8 + length :]
-    return lambda files: files.update({WEIGHTS: content})
+    content = said.to_bytes(8, "little") + text + FILES[name][8 + length :]
+    return lambda files: files.update({name: content})
 
 
 @st.composite
@@ -193,51 +196,28 @@ def weight_changes(draw: st.DrawFn) -> Mutation:
 
 
 @st.composite
-def constant_changes(draw: st.DrawFn) -> Mutation:
-    """Other numbers in the network in int8, or another type, shape or name of them."""
-    model = onnx.load_from_string(FILES[ONNX])
-    tensor = model.graph.initializer[draw(st.integers(0, len(model.graph.initializer) - 1))]
+def int8_changes(draw: st.DrawFn) -> Mutation:
+    """Other numbers in the int8 weights, or another type, shape or name of them."""
+    tensors = safetensors.numpy.load(FILES[INT8_WEIGHTS])
+    name = draw(st.sampled_from(sorted(tensors)))
+    values = tensors[name]
     match draw(st.sampled_from(["numbers", "numbers", "numbers", "type", "shape", "name"])):
         case "numbers":
-            values = onnx.numpy_helper.to_array(tensor).copy()
-            with np.errstate(all="ignore"):
-                extremes = [0, -1, 127, 3e38, -3e38, 65504, -65504, 515, 1e-45, math.inf, math.nan]
-                if values.dtype.kind == "i":
-                    extremes = [0, -1, 127, -128]
-                number = draw(st.sampled_from(extremes))
-                start = draw(st.integers(0, values.size - 1))
-                values.flat[start : start + draw(st.integers(1, values.size))] = number
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+            extremes = [0, -1, 127, 3e38, -3e38, 65504, -65504, 515, 1e-45, math.inf, math.nan]
+            if values.dtype.kind == "i":
+                extremes = [0, -1, 64, 127, -128]
+            number = draw(st.sampled_from(extremes))
+            start = draw(st.integers(0, values.size - 1))
+            values.flat[start : start + draw(st.integers(1, values.size))] = number
         case "type":
-            tensor.data_type = draw(st.integers(0, 30))
+            with np.errstate(all="ignore"):
+                tensors[name] = values.astype(draw(st.sampled_from(["i1", "u1", "<f2", "<f8"])))
         case "shape":
-            tensor.dims[:] = draw(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4))
+            shape = draw(st.sampled_from([(1, *values.shape), (-1,), values.shape[::-1]]))
+            tensors[name] = values.reshape(shape)
         case _:
-            tensor.name = draw(st.sampled_from([node.op_type for node in model.graph.node] + [""]))
-    return lambda files: files.update({ONNX: model.SerializeToString()})
-
-
-@st.composite
-def graph_changes(draw: st.DrawFn) -> Mutation:
-    """Other nodes in the network in int8."""
-    model = onnx.load_from_string(FILES[ONNX])
-    node = model.graph.node[draw(st.integers(0, len(model.graph.node) - 1))]
-    names = [name for each in model.graph.node for name in each.input if name]
-    match draw(st.sampled_from(["input", "operator", "attribute", "drop", "twice", "version"])):
-        case "input":
-            node.input[draw(st.integers(0, len(node.input) - 1))] = draw(st.sampled_from(names))
-        case "operator":
-            node.op_type = draw(st.sampled_from(["Loop", "If", "Scan", "Identity", "Reshape", "x"]))
-        case "attribute":
-            attribute = onnx.helper.make_attribute("axis", draw(st.integers(-(2**63), 2**63 - 1)))
-            node.attribute.append(attribute)
-        case "drop":
-            model.graph.node.remove(node)
-        case "twice":
-            model.graph.node.append(node)
-        case _:
-            model.opset_import[0].version = draw(st.integers(-1, 2**40))
-    return lambda files: files.update({ONNX: model.SerializeToString()})
+            tensors[draw(st.sampled_from(["", "output.bias", *tensors]))] = tensors.pop(name)
+    return lambda files: files.update({INT8_WEIGHTS: safetensors.numpy.save(tensors)})
 
 
 mutations = st.lists(
@@ -246,8 +226,7 @@ mutations = st.lists(
         byte_changes(),
         header_changes(),
         weight_changes(),
-        constant_changes(),
-        graph_changes(),
+        int8_changes(),
     ),
     max_size=3,
 )

@@ -45,7 +45,7 @@ def test_a_label_that_vanishes_is_drift_and_not_infinite() -> None:
 
 
 def test_training_stores_the_baseline(tiny_artifact: Path) -> None:
-    baseline = artifacts.load(tiny_artifact).manifest.reference
+    baseline = artifacts.load(tiny_artifact).manifest.drift_baseline
     assert baseline
     assert baseline.texts > 10
     assert sum(baseline.labels.values()) == pytest.approx(1)
@@ -61,7 +61,7 @@ def test_the_baseline_of_an_artifact_can_be_replaced(
     artifact = tiny_classifier.artifact
     artifacts.save(artifact.with_drift_baseline(baseline), tmp_path)
     again = artifacts.load(tmp_path)
-    assert again.manifest.reference == baseline
+    assert again.manifest.drift_baseline == baseline
     assert again.manifest.files == artifact.manifest.files
 
 
@@ -69,7 +69,7 @@ def test_a_baseline_without_a_label_is_refused(tiny_artifact: Path, tmp_path: Pa
     artifacts.save(artifacts.load(tiny_artifact), tmp_path)
     path = tmp_path / "manifest.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    del content["reference"]["labels"]["neutral"]
+    del content["drift_baseline"]["labels"]["neutral"]
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ArtifactError, match="labels must be positive, neutral, negative"):
         artifacts.load(tmp_path)

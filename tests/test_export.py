@@ -7,18 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnxruntime
 import pytest
-from onnx import numpy_helper
+from click.testing import CliRunner
 
 from model import artifact as artifacts
-from model.artifact import EMBEDDING, Artifact
+from model.artifact import Weights
 from model.classifier import Classifier
 from model.config import SourceConfig
 from model.corpora import Example
-from model.engines import OnnxEngine, TorchEngine
+from model.engines import OnnxEngine, TorchEngine, pad, session_options
 from model.errors import ArtifactError, ExportError
-from model.training.export import export, network_in_int8
+from model.network_shapes import EMBEDDING
+from model.onnx_graph import build_graph
+from model.training.export import export
+from model.training.quantisation import quantise
+from service.commands import main
 from tests.support.processors import emulated, output_of
 from tests.support.texts import sentences
 
@@ -36,44 +40,38 @@ def test_both_engines_read_the_same(tiny_artifact: Path) -> None:
     np.testing.assert_allclose(logits, expected, atol=0.05 * np.abs(expected).max())
 
 
-def extreme(artifact: Artifact) -> Artifact:
-    """The artifact with a network whose sums of int8 products are the largest that there can be.
+def extreme(weights: Weights) -> Weights:
+    """Weights of these shapes whose sums of int8 products are the largest that there can be.
 
     Every vector and most columns of the LSTM's matrices have one sign, and most of their values
     are their largest one, so that bytes of 255 and 64 meet; the sums stay where gates respond.
     """
     generator = np.random.default_rng(0)
-    weights = {name: tensor.astype(np.float32) for name, tensor in artifact.weights.items()}
-    for name, tensor in weights.items():
+    changed = {name: tensor.astype(np.float32) for name, tensor in weights.items()}
+    for name, tensor in changed.items():
         if name == EMBEDDING:
-            weights[name] = np.maximum(generator.random(tensor.shape) * 2, 1).astype(np.float32)
+            changed[name] = np.maximum(generator.random(tensor.shape) * 2, 1).astype(np.float32)
         elif "weight_" in name:
             rows, columns = tensor.shape
             signs = np.where(np.arange(rows) % 4, np.sign(generator.normal(size=rows)), 0)
             values = np.minimum(generator.random((rows, columns)) * 2, 1) / columns
             mixed = generator.uniform(-1, 1, (rows, columns)) / columns
-            weights[name] = np.where(signs[:, None] == 0, mixed, values * signs[:, None])
-    return replace(artifact, weights=weights)
+            changed[name] = np.where(signs[:, None] == 0, mixed, values * signs[:, None])
+    return changed
 
 
 @pytest.fixture
-def extreme_network(tiny_artifact: Path, tmp_path: Path) -> Path:
-    """The ONNX file of an extreme network."""
-    path = tmp_path / "extreme.onnx"
-    path.write_bytes(network_in_int8(extreme(artifacts.load(tiny_artifact))))
-    return path
+def extreme_tensors(tiny_artifact: Path) -> Weights:
+    """An extreme network in int8."""
+    return quantise(extreme(artifacts.load(tiny_artifact).weights))
 
 
-def test_no_sum_of_two_products_outgrows_16_bits(extreme_network: Path) -> None:
-    constants = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in onnx.load(extreme_network).graph.initializer
-    }
+def test_no_sum_of_two_products_outgrows_16_bits(extreme_tensors: Weights) -> None:
     for name in ("input_weights", "recurrent_weights"):
-        largest = int(np.abs(constants[name].astype(int)).max())
+        largest = int(np.abs(extreme_tensors[name].astype(int)).max())
         assert largest == 64
         assert 2 * 255 * largest <= np.iinfo(np.int16).max
-    assert np.abs(constants["embedding"].astype(int)).max() == 127
+    assert np.abs(extreme_tensors["embedding"].astype(int)).max() == 127
 
 
 # Prints the logits of a network by the instructions of the engine and, second, by those that ONNX
@@ -102,10 +100,12 @@ print(json.dumps([
     "processor", [None, pytest.param("Haswell", marks=emulated)], ids=["this", "haswell"]
 )
 def test_instructions_that_cannot_overflow_give_the_same_bits(
-    processor: str | None, extreme_network: Path, tiny_classifier: Classifier
+    processor: str | None, extreme_tensors: Weights, tiny_classifier: Classifier, tmp_path: Path
 ) -> None:
+    path = tmp_path / "extreme.onnx"
+    path.write_bytes(build_graph(extreme_tensors))
     size = len(tiny_classifier.artifact.vocabulary)
-    fast, exact = output_of(processor, _BOTH_WAYS, str(extreme_network), str(size))
+    fast, exact = output_of(processor, _BOTH_WAYS, str(path), str(size))
     assert fast == exact
     assert np.std(fast, axis=0).min() > 0  # by the ids read, not by the biases alone
 
@@ -118,7 +118,7 @@ def test_padding_reaches_no_answer(tiny_artifact: Path) -> None:
 
 
 def test_training_exports_what_it_measured(tiny_artifact: Path) -> None:
-    measured = artifacts.load(tiny_artifact).manifest.onnx
+    measured = artifacts.load(tiny_artifact).manifest.int8
     assert measured["reviews"]["texts"] == measured["all"]["texts"] > 0
     assert measured["all"]["agreement"] >= 0.995
     assert Classifier.load(tiny_artifact).engine_name == "onnx"
@@ -129,7 +129,7 @@ def test_an_export_counts_each_text_once(tiny_artifact: Path) -> None:
     half = len(EXAMPLES) // 3
     other = SOURCE.model_copy(update={"name": "others"})
     splits = [(SOURCE, EXAMPLES[:half]), (other, EXAMPLES[half:])]
-    measured = export(artifact, splits).manifest.onnx
+    measured = export(artifact, splits).manifest.int8
     assert measured["all"]["texts"] == len(EXAMPLES)
     assert measured["all"]["agreement"] == pytest.approx(
         (measured["reviews"]["agreement"] + 2 * measured["others"]["agreement"]) / 3
@@ -150,18 +150,25 @@ def test_a_network_that_differs_too_much_is_not_exported(
 
 def test_an_artifact_without_it_runs_in_torch(tiny_artifact: Path, tmp_path: Path) -> None:
     artifact = artifacts.load(tiny_artifact)
-    manifest = artifact.manifest.model_copy(update={"onnx": {}})
-    artifacts.save(replace(artifact, manifest=manifest, onnx=None), tmp_path)
-    assert not (tmp_path / "model.int8.onnx").exists()
+    manifest = artifact.manifest.model_copy(update={"int8": {}})
+    artifacts.save(replace(artifact, manifest=manifest, int8_weights=None), tmp_path)
+    assert not (tmp_path / "weights.int8.safetensors").exists()
     assert Classifier.load(tmp_path).engine_name == "torch"
-    with pytest.raises(ArtifactError, match=r"holds no model.int8.onnx; run sentiment export"):
+    with pytest.raises(
+        ArtifactError, match=r"has no weights.int8.safetensors; run sentiment export"
+    ):
         Classifier.load(tmp_path, engine="onnx")
 
 
-def test_a_file_that_is_no_network_is_refused(tiny_artifact: Path, tmp_path: Path) -> None:
-    artifacts.save(replace(artifacts.load(tiny_artifact), onnx=lambda: b"nothing"), tmp_path)
-    with pytest.raises(ArtifactError, match=r"model.int8.onnx cannot be used"):
-        Classifier.load(tmp_path)
+def test_export_writes_an_onnx_file_for_other_tools(tiny_artifact: Path, tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    arguments = ["export", "--model", str(tiny_artifact), "--onnx", str(path)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    session = onnxruntime.InferenceSession(path, session_options())
+    ids, lengths = pad([[5, 6, 7], [8]])
+    (logits,) = session.run(None, {"ids": ids, "lengths": lengths})
+    expected = OnnxEngine(artifacts.load(tiny_artifact)).logits([[5, 6, 7], [8]])
+    np.testing.assert_array_equal(logits, expected)
 
 
 @pytest.mark.process

@@ -12,6 +12,7 @@ from model.network import (
     WordVectors,
     reverse_inside_length,
 )
+from model.network_shapes import float16_tensors
 from model.text.vocabulary import PADDING_ID
 
 CONFIG = NetworkConfig(embedding_size=12, hidden_size=12, input_dropout=0.0, output_dropout=0.0)
@@ -62,6 +63,13 @@ def test_every_parameter_of_the_language_model_gets_a_gradient() -> None:
             continue
         assert parameter.grad is not None, name
         assert parameter.grad.to_dense().abs().sum() > 0, name
+
+
+def test_its_weights_have_the_shapes_that_artifacts_are_checked_against() -> None:
+    config = CONFIG.model_copy(update={"hidden_size": 8})
+    network = SentimentNetwork(WORDS, 3, config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes == {name: spec.shape for name, spec in float16_tensors(WORDS, config).items()}
 
 
 def test_a_handful_of_texts_can_be_learnt_by_heart() -> None:

@@ -129,7 +129,7 @@ def test_drift_looks_back_no_further_than_its_window(client: TestClient) -> None
 
 def test_an_artifact_without_a_reference_has_no_drift(tiny_artifact: Path, tmp_path: Path) -> None:
     artifact = artifacts.load(tiny_artifact)
-    manifest = artifact.manifest.model_copy(update={"reference": None})
+    manifest = artifact.manifest.model_copy(update={"drift_baseline": None})
     artifacts.save(replace(artifact, manifest=manifest), tmp_path)
     with TestClient(create_app(load_settings(model=tmp_path))) as client:
         wait_ready(client)

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 
 from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.corpora import load_test
-from model.onnx_graph import LSTM_MAX
+from model.network_shapes import MAX_LSTM
 from tests.support.artifacts import SHIPPED
 
 SENTENCES = [
@@ -71,14 +69,7 @@ def test_it_reads_texts_of_every_domain(shipped_classifier: Classifier, corpora:
 
 
 def test_its_network_in_int8_cannot_overflow(shipped_classifier: Classifier) -> None:
-    content = shipped_classifier.artifact.onnx
-    assert content is not None
-    graph = onnx.load_from_string(content()).graph
-    matrices = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-        if tensor.name in ("input_weights", "recurrent_weights")
-    }
-    assert len(matrices) == 2
-    for name, matrix in matrices.items():
-        assert np.abs(matrix.astype(int)).max() == LSTM_MAX, name
+    tensors = shipped_classifier.artifact.int8_weights
+    assert tensors is not None
+    for name in ("input_weights", "recurrent_weights"):
+        assert np.abs(tensors[name].astype(int)).max() == MAX_LSTM, name

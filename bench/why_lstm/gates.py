@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.why_lstm.networks import CPU, Rows
-from model import artifact as artifacts
 from model.artifact import Weights
 from model.config import LABELS
 from model.engines import group_by_length
 from model.network import reverse_inside_length
+from model.network_shapes import EMBEDDING
 from model.progress import Progress
 from model.text.vocabulary import PADDING, PADDING_ID, UNKNOWN, Vocabulary
 from model.training.optimization import Sequences, pad_tensors
@@ -45,7 +45,7 @@ def gates(weights: Weights, direction: str, ids: Tensor, lengths: Tensor) -> tup
         torch.from_numpy(weights[f"reader.{direction}_lstm.{name}_l0"]).float()
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    vectors = torch.from_numpy(weights[artifacts.EMBEDDING])[ids].float()  # (B, T, E)
+    vectors = torch.from_numpy(weights[EMBEDDING])[ids].float()  # (B, T, E)
     if direction == "backward":
         vectors = reverse_inside_length(vectors, lengths)
     state = memory = torch.zeros(len(ids), w_h.size(1))  # (B, H)

@@ -52,5 +52,6 @@ for _command in (
     evaluate.release_check,
     artifact.export,
     artifact.drift_baseline,
+    artifact.repack,
 ):
     main.add_command(_command)

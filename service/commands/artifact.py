@@ -1,25 +1,43 @@
-"""Commands that write into an artifact: its int8 network, its drift baseline."""
+"""Commands that write an artifact: its int8 weights, its drift baseline, its files in format 2."""
 
 import json
 from pathlib import Path
 
 import click
 
-from service.commands.options import config_option, data_directory, log_to_terminal, model_option
+from service.commands.options import (
+    DIRECTORY,
+    FILE,
+    config_option,
+    data_directory,
+    log_to_terminal,
+    model_option,
+)
 
 
 @click.command()
 @config_option("Configuration that names the test sets.")
 @model_option
-def export(config: str, model: Path) -> None:
-    """Write the int8 network into an artifact, for the onnx engine.
+@click.option(
+    "--onnx",
+    type=FILE,
+    help="Only write the int8 network to this ONNX file, for other tools.",
+)
+def export(config: str, model: Path, onnx: Path | None) -> None:
+    """Write int8 weights into an artifact, for the onnx engine.
 
-    It is compared with the float weights on every test split, and written only if at least 99.5%
-    of the labels stay the same and accuracy falls by at most 0.2 points.
+    They are compared with the float weights on every test split, and written only if at least
+    99.5% of the labels stay the same and accuracy falls by at most 0.2 points.
     """
     from model import artifact as artifacts
     from model.config import load_config
     from model.corpora import load_test
+    from model.engines import onnx_model
+
+    if onnx:
+        onnx.write_bytes(onnx_model(artifacts.load(model)))
+        return
+
     from model.training.export import export as run_export
 
     log_to_terminal()
@@ -28,7 +46,24 @@ def export(config: str, model: Path) -> None:
     splits = [(source, load_test(source, data)) for source in sources]
     exported = run_export(artifacts.load(model), splits)
     artifacts.save(exported, model)
-    click.echo(json.dumps(exported.manifest.onnx, indent=2))
+    click.echo(json.dumps(exported.manifest.int8, indent=2))
+
+
+@click.command()
+@click.argument("directory", type=DIRECTORY)
+@click.argument("output", type=DIRECTORY, required=False)
+def repack(directory: Path, output: Path | None) -> None:
+    """Convert the artifact in DIRECTORY from format 1 to format 2.
+
+    The result replaces it, or goes to OUTPUT. Its answers stay the same to the bit.
+    """
+    from model import artifact as artifacts
+    from service.commands.format_1 import ONNX, load_format_1
+
+    output = output or directory
+    artifacts.save(load_format_1(directory), output)
+    (output / ONNX).unlink(missing_ok=True)
+    click.echo(f"{output} has format 2; its digest is {artifacts.load(output).digest}")
 
 
 @click.command("drift-baseline")

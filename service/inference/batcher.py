@@ -18,11 +18,11 @@ import numpy as np
 
 from model.classifier import Classifier, Prediction, ProbabilityArray
 from model.engines import BATCH_IDS
-from model.errors import ArtifactError, TextError, TextLimitError
+from model.errors import TextError, TextLimitError
 from model.explain import Explanation, OcclusionPlan, plan_occlusions
 from model.text.encoding import Encoding
 from model.traced_network import TracedNetwork
-from service.errors import DeadlineError, NotReadyError, QueueFullError
+from service.errors import DeadlineError, QueueFullError
 from service.inference.fair_share import FairShare
 from service.inference.outcome import BatchOutcome, Outcome, prediction_of
 from service.inference.throughput import Throughput
@@ -233,20 +233,15 @@ class Batcher:
             TextLimitError: the text, or what its tokens are read as, is over its limit.
             QueueFullError: the queue has no room for it, or it takes too long to read.
             DeadlineError: the answer and the explanation did not come in time.
-            NotReadyError: the artifact's files have been replaced, and another has not been loaded.
         """
         async with self._deadline() as deadline:
             self.check_room(client)
             with self._place(client, 1):
                 answer = await self._answer([text], client, deadline)
                 prediction = prediction_of(answer.outcomes[0])
-                try:
-                    plan, network = await self._in_encoding_thread(
-                        client, lambda: (self._plan(text, prediction), self._traced_network)
-                    )
-                except ArtifactError as error:
-                    logger.error("nothing can be explained: %s", error)
-                    raise NotReadyError("the model's weights are no longer on the disk") from None
+                plan, network = await self._in_encoding_thread(
+                    client, lambda: (self._plan(text, prediction), self._traced_network)
+                )
                 self._check_time(client, sum(map(len, plan.windows)), deadline, bulk=True)
                 reading = asyncio.create_task(
                     self._in_encoding_thread(
