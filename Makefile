@@ -1,7 +1,7 @@
-# `make serve` and `make test` set everything up from nothing; what is up to date is left alone.
-# What the virtual environment is made with: 3.11 or newer.
+# `make serve` and `make test` set everything up from scratch; what is up to date is left alone.
+# Python for the virtual environment, 3.11 or newer.
 PYTHON ?= python3
-# Where the CPU build of torch comes from, unless pip finds a wheel on this machine.
+# Index of CPU builds of torch, used unless pip finds a wheel on this machine.
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
@@ -10,24 +10,24 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check image lock licences clean
 
-help: ## Show this
+help: ## Show this help
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
 
-serve: .venv/serve.installed ## Answer on port 8000
+serve: .venv/serve.installed ## Serve on port 8000
 	$(BIN)/sentiment serve
 
-install: .venv/train.installed ## Everything to train with: .venv/bin/sentiment train
+install: .venv/train.installed ## Install everything for training: .venv/bin/sentiment train
 
 test: .venv/dev.installed ## Run the tests
 	$(BIN)/pytest
 
-test-fast: .venv/dev.installed ## Run those that start no process and no browser: a minute
+test-fast: .venv/dev.installed ## Run the tests that start no process and no browser: a minute
 	$(BIN)/pytest -m "not slow and not process and not exhaustive"
 
-test-slow: .venv/dev.installed ## Run those that take minutes: rolling restarts, kills, memory over many requests
+test-slow: .venv/dev.installed ## Run the tests that take minutes: rolling restarts, kills, memory over many requests
 	$(BIN)/pytest -m slow
 
-check: .venv/dev.installed ## Lint, types, import directions, licences, known vulnerabilities
+check: .venv/dev.installed ## Check style, types, import directions, licences and known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -36,13 +36,13 @@ check: .venv/dev.installed ## Lint, types, import directions, licences, known vu
 	$(BIN)/python tools/audit.py
 	@tools/check-javascript.sh
 
-train-general: .venv/train.installed ## Train the model that ships, from the corpora in SENTIMENT_DATA
+train-general: .venv/train.installed ## Train the shipped model from the corpora in SENTIMENT_DATA
 	$(BIN)/sentiment train --config zh-general --output model/artifacts/zh-general
 
-# Each is a whole fine-tuning run behind the pre-training of train-general; the first seed ships.
+# Each seed is a full fine-tuning run after the pre-training of train-general; the first one ships.
 SEEDS := 18 19
 
-train-seeds: .venv/train.installed ## Train what evaluate shows the spread by
+train-seeds: .venv/train.installed ## Train the other seeds, from which evaluate shows the spread
 	for seed in $(SEEDS); do \
 	  $(BIN)/sentiment train --config zh-general --seed $$seed \
 	    --output runs/zh-general/seed-$$seed || exit 1; \
@@ -52,46 +52,46 @@ train-seeds: .venv/train.installed ## Train what evaluate shows the spread by
 	    --run runs/official/run --output runs/official/$$(basename $$model) || exit 1; \
 	done
 
-# An earlier release's artifact, and a fine-tuned teacher, to score beside it: PREVIOUS= TEACHER=
-evaluate: .venv/baselines.installed ## Score it on the test splits, beside other classifiers
+# PREVIOUS= and TEACHER= name an earlier release's artifact and a teacher to score as well.
+evaluate: .venv/baselines.installed ## Score the model and other classifiers on the test splits
 	$(BIN)/sentiment evaluate --baselines --card --figures docs/figures \
 	  --document README.md --document README.zh-CN.md \
 	  $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(TEACHER),--teacher $(TEACHER)) \
 	  $(patsubst %,--seed-model %,$(wildcard $(SEEDS:%=runs/zh-general/seed-%))) \
 	  $(patsubst %,--official %,$(wildcard runs/official/zh-general $(SEEDS:%=runs/official/seed-%)))
 
-bench: .venv/bench.installed ## Measure speed beside other services; needs wrk and twenty minutes
+bench: .venv/bench.installed ## Compare the speed with other services; needs wrk and twenty minutes
 	$(BIN)/python -m bench.serving --write
 	$(BIN)/python -m bench.growth --write
 
-attacks: .venv/bench.installed ## Measure how long a well-behaved client waits while others attack
+attacks: .venv/bench.installed ## Measure how long a well-behaved client waits during attacks
 	$(BIN)/python -m bench.attacks --write
 
 MINUTES := 60
 
-soak: .venv/bench.installed ## An hour of mixed traffic: does anything grow?
+soak: .venv/bench.installed ## Send an hour of mixed traffic and check that nothing grows
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) --write
 
-# Ten minutes or more, on seeds of its own choice: what it finds goes into a test.
-fuzz: .venv/dev.installed ## Send 100,000 broken requests, and many texts to what reads them
+# Takes ten minutes or more, with random seeds; turn what it finds into a test.
+fuzz: .venv/dev.installed ## Send 100,000 broken requests, and fuzz the text pipeline
 	$(BIN)/python -m bench.fuzz --requests 100000 --seed $$(date +%s)
 	$(BIN)/pytest tests/test_fuzz.py tests/test_text.py tests/test_encoding.py \
 	  tests/test_artifact_fuzz.py --hypothesis-profile=fuzz
 	@if $(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --quiet \
 	  --requirement requirements/fuzz.txt; then \
 	  $(BIN)/python -m bench.fuzz_text -max_total_time=300; \
-	else echo "no atheris for this Python: the texts are not fuzzed by coverage"; fi
+	else echo "no atheris for this Python; skipping coverage-guided fuzzing"; fi
 
-explain: .venv/bench.installed ## Test explanations by deletion, and measure what they cost
+explain: .venv/bench.installed ## Test explanations by deletion and measure their cost
 	$(BIN)/python -m bench.explain --write
 
-release-check: .venv/serve.installed ## Run the release check: sentences that a model must get right
+release-check: .venv/serve.installed ## Run the release check: sentences that the model must classify correctly
 	$(BIN)/sentiment release-check
 
 image: ## Build the Docker image
 	docker build --tag zh-sentiment .
 
-lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UPGRADE= keeps the old
+lock: .venv/dev.installed ## Pin the newest versions that pyproject.toml allows; UPGRADE= keeps current ones
 	$(PIP) install --quiet pip-tools==7.6.2
 	$(SERVING) --output-file requirements/serve.txt pyproject.toml
 	$(LOCK) --constraint requirements/serve.txt --extra torch \
@@ -110,21 +110,20 @@ lock: .venv/dev.installed ## Pin the newest versions that fit pyproject.toml; UP
 	$(SERVING) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
-	# Warnings that torch and pip are left out.
+	# Remove the warnings that torch and pip are left out.
 	sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/*.txt
 	rm requirements/*.bak
 
 UPGRADE := --upgrade
-# Hashes are those of every file of a release, whatever system it is for. torch stands in no lock:
-# its CPU build comes from another index, or from a file at hand, and its hash differs by that. Nor
-# does pip, which is the environment's own.
+# Hashes cover every file of a release, for all systems. No lock contains torch, whose CPU build comes
+# from another index or a local file with another hash, or pip, which belongs to the environment.
 LOCK := $(BIN)/pip-compile --quiet $(UPGRADE) --strip-extras --generate-hashes \
   --unsafe-package torch --unsafe-package pip --no-header --no-annotate --no-emit-index-url \
   --no-emit-trusted-host --no-emit-find-links --constraint requirements/torch.in
-# Serving cuts words by rjieba alone; jieba, which there is as source alone, comes with torch.
+# Serving segments with rjieba alone; jieba, which has no wheel, comes with torch.
 SERVING := $(LOCK) --unsafe-package jieba
 
-licences: .venv/dev.installed ## List the licences of what serves, in docs/licences.md
+licences: .venv/dev.installed ## List the licences of serving packages in docs/licences.md
 	sed -i.bak '/^|/d' docs/licences.md
 	rm docs/licences.md.bak
 	$(BIN)/pip-licenses --order name --format markdown --packages torch \
@@ -134,10 +133,10 @@ clean: ## Remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build \
 	  *.egg-info
 
-# One environment; each lock holds the ones before it, so a later one never undoes an earlier.
+# One environment; each lock includes the ones before it, so installing one never undoes another.
 .venv/%.installed: requirements/%.txt pyproject.toml
 	@tools/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
 
-# Those that need torch, which stands in no lock.
+# These need torch, which no lock contains.
 WITH_TORCH := torch train baselines bench dev
 $(WITH_TORCH:%=.venv/%.installed): requirements/torch.in

@@ -1,6 +1,6 @@
 """Clients that break the protocol or wear the service out, and a well-behaved one beside them.
 
-What is sent stands in ``bench/attacks``, which measures how long the well-behaved client waits.
+The attacks are those of ``bench/attacks``, which measures how long the well-behaved client waits.
 """
 
 import asyncio
@@ -141,7 +141,7 @@ async def test_a_flood_is_bounded_and_others_are_answered_beside_it(
     assert set(counts) <= flood.statuses
 
 
-async def test_attacks_leave_no_error_no_open_file_and_no_memory_behind(attacked: Attacked) -> None:
+async def test_attacks_leave_no_errors_open_files_or_memory(attacked: Attacked) -> None:
     with well_behaved_beside(attacked.target):  # so that it holds for this test alone too
         await _answer_all(attacked.target, [s for s in SHAPES if s.group == "smuggling"])
     attacked.assert_unharmed()
@@ -216,8 +216,8 @@ def test_the_connection_idle_for_longest_makes_way_and_those_in_use_stay(
             assert waiting[-1].recv(12) == b"HTTP/1.1 " + status
 
 
-async def test_whoever_is_served_makes_no_way(tiny_artifact: Path) -> None:
-    """Neither whose answer is under way, nor a stream that has begun, nor a pipeline."""
+async def test_connections_in_use_are_never_evicted(tiny_artifact: Path) -> None:
+    """Neither with an answer in flight, nor with a stream that has begun, nor with a pipeline."""
 
     async with (
         asyncio.timeout(120),

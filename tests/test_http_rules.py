@@ -200,7 +200,7 @@ RULES = [
         (421,),
     ),
     Rule("RFC 9112, 5", "a name of a header is one word", get(HOST + b"Bad Header: a\r\n"), (400,)),
-    Rule("RFC 9112, 5.1", "and has no space behind it", get(b"Host : localhost\r\n"), (400,)),
+    Rule("RFC 9112, 5.1", "and has no space after it", get(b"Host : localhost\r\n"), (400,)),
     Rule("RFC 9112, 5.2", "a header is one line", get(HOST + b"  continued\r\n"), (400,)),
     Rule("RFC 9110, 5.5", "a value holds no null", get(b"Host: local\x00host\r\n"), (400,)),
     Rule(
@@ -342,7 +342,7 @@ def test_a_head_byte_by_byte_is_refused_where_it_goes_wrong_and_answered_where_i
         assert statuses(received(connection)) == [200]
 
 
-# RFC 9110, 10.1.1: whoever expects 100 Continue
+# RFC 9110, 10.1.1: clients that expect 100 Continue
 
 EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\n"
 
@@ -451,7 +451,7 @@ def test_a_client_that_sends_no_more_gets_the_same_answer_as_any(
 
 
 @pytest.mark.parametrize(("path", "body"), TO_MODEL[:4])
-async def test_whoever_sends_no_more_is_waited_for(
+async def test_a_half_closed_connection_still_gets_its_answers(
     tiny_artifact: Path, path: str, body: bytes
 ) -> None:
     async with (
@@ -480,7 +480,7 @@ async def resets(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("leave", [closes, resets])
-async def test_whoever_leaves_is_not_worked_for(
+async def test_work_for_a_client_that_left_is_dropped(
     tiny_artifact: Path, leave: Callable[[Connection], Awaitable[None]]
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""What takes minutes: instances rolled behind a balancer, models swapped, memory over requests."""
+"""What takes minutes: rolling restarts behind a load balancer, model swaps, memory over time."""
 
 import json
 import os

@@ -275,7 +275,7 @@ def test_a_head_may_come_in_pieces_and_garbage_is_still_refused(
             assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
-def test_an_offer_to_upgrade_behind_another_request_is_refused(
+def test_an_offer_to_upgrade_after_another_request_is_refused(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
     smuggled = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Commands that judge a model: on the test splits, and by the release check."""
+"""Commands that score a model: on the test splits, and by the release check."""
 
 import logging
 import sys

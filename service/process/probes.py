@@ -41,7 +41,7 @@ MAX_PROBE_CONNECTIONS: Final = 128
 _ACCEPTS_PER_TURN = 16
 _LISTEN_BACKLOG = 2048
 _HEAD_SECONDS = 5.0
-_KEEP_ALIVE_SECONDS = 75  # longer than between two scrapes
+_KEEP_ALIVE_SECONDS = 75  # longer than the interval of scrapes
 
 _HANGS = "the event loop or an inference hangs"
 _PATHS = frozenset({"/livez", "/readyz", "/metrics"})

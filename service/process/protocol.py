@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.headers import SECURITY_HEADERS
 from service.problems import MEDIA_TYPE, problem
 
-# The end of a head as the parser sees it: it rejects a bare line feed by itself.
+# The end of a head as the parser sees it; the parser itself rejects bare line feeds.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _MAX_HEAD_BYTES = 16 * 1024
 # Read at most 16 KiB per turn, so one client's pipeline cannot block others: 256 KiB of it, or of
@@ -24,7 +24,7 @@ _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 # Same length as the name it replaces, so no byte offset changes.
 _DISABLED_UPGRADE = b"\r\nignored"
 _MALFORMED = (400, "malformed HTTP request")
-# Interval of checks that a client which has shut down its sending half is still connected.
+# How often to check that a client which shut down its sending half is still connected.
 _CLIENT_CHECK_SECONDS = 0.5
 
 
@@ -153,7 +153,7 @@ class HttpProtocol(HttpToolsProtocol):
         if fault := self._head_error(version):
             self._refuse(*fault)
             raise ValueError(fault[1])
-        self.expect_100_continue &= version != "1.0"  # has no 100 Continue
+        self.expect_100_continue &= version != "1.0"  # which has no 100 Continue
         if not self.url.startswith((b"/", b"*")):
             self._resolve_target()
         super().on_headers_complete()

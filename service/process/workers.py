@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 # Pause before a worker is replaced, so that one that fails at once is not restarted in a busy loop.
 _RESTART_SECONDS = 1.0
 _START_SECONDS = 120.0
-# Heartbeats come every second; after so many without one nothing is said of a worker any more.
+# Heartbeats come every second; a worker without one for this long does not count as ready.
 _STALE_AFTER_SECONDS = 5.0
 
 _DIRECTORY_PREFIX = "sentiment-metrics-"
