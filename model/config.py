@@ -14,13 +14,19 @@ NEUTRAL = LABELS.index("neutral")
 
 CONFIGS_DIRECTORY = Path(__file__).parent / "configs"
 
-# What requests name models by, as name@version, and directories and logs too.
+# Requests name models by these, as name@version; directories and logs do too.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=64)]
 Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=64)]
+Word = Annotated[str, Field(min_length=1, max_length=100)]
+Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+_NOT_STATED = "not stated"
 
 
 class _Config(BaseModel):
@@ -28,173 +34,227 @@ class _Config(BaseModel):
 
 
 class TextConfig(_Config):
-    """How text becomes ids: the window in ids, and words that segmentation keeps whole."""
+    """How text becomes ids."""
 
-    window: Annotated[int, Field(ge=8, le=4096)] = 256
-    user_words: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    window: int = Field(
+        default=256,
+        ge=8,
+        le=4096,
+        description="Ids that the network reads at once; longer texts take several windows.",
+    )
+    user_words: tuple[Word, ...] = Field(
+        default=(), description="Words that segmentation keeps whole."
+    )
 
 
 class VocabularyConfig(_Config):
-    """How many words at most, and how often one must stand in the training texts."""
+    """Which words of the training texts the network knows."""
 
-    size: Annotated[int, Field(ge=3)] = 40_000
-    minimum_count: Positive = 3
+    size: int = Field(default=40_000, ge=3, description="Maximum number of words.")
+    minimum_count: Positive = Field(
+        default=3, description="How often a word must occur in the training texts."
+    )
 
 
 class NetworkConfig(_Config):
-    """Sizes of the network, and the dropout of its inputs and of its pooled states."""
+    """Sizes of the network, and its dropout."""
 
-    embedding_size: Size = 256
-    hidden_size: Size = 256
-    input_dropout: Probability = 0.3
-    output_dropout: Probability = 0.4
+    embedding_size: Size = Field(default=256, description="Features of a word.")
+    hidden_size: Size = Field(default=256, description="Features of a hidden state, per direction.")
+    input_dropout: DropoutRate = Field(default=0.3, description="Dropout of the word features.")
+    output_dropout: DropoutRate = Field(default=0.4, description="Dropout of the pooled states.")
 
 
 class UnlabelledConfig(_Config):
-    """Texts without labels: CSV files with a column ``text``. ``sample`` keeps that share."""
+    """Texts without labels."""
 
     name: str
-    files: tuple[str, ...]
-    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
-    origin: str = "not stated"
-    licence: str = "not stated"
+    files: tuple[str, ...] = Field(description="CSV files with a column `text`.")
+    sample: Share = Field(default=1.0, description="The share of the texts to keep, a fixed one.")
+    origin: str = _NOT_STATED
+    licence: str = _NOT_STATED
 
 
 class PretrainConfig(_Config):
-    """Language-model pre-training on texts without labels and on the training texts.
-
-    ``batch_tokens`` counts padding too, ``longest`` is the ids of the pieces that longer texts are
-    read in, and ``samples`` the words that each word competes with.
-    """
+    """Language-model pre-training on texts without labels and on the training texts."""
 
     unlabelled: tuple[UnlabelledConfig, ...] = ()
     epochs: Positive = 1
-    batch_tokens: Annotated[int, Field(ge=64)] = 4096
-    longest: Annotated[int, Field(ge=2)] = 96
-    samples: Positive = 1024
+    batch_tokens: int = Field(default=4096, ge=64, description="Ids in a batch, padding included.")
+    longest: int = Field(
+        default=96, ge=2, description="Ids of a piece; longer texts are cut into pieces."
+    )
+    samples: Positive = Field(default=1024, description="Words that each word competes with.")
     learning_rate: Rate = 3e-3
-    dropout: Probability = 0.1
+    dropout: DropoutRate = 0.1
 
 
 class TeacherConfig(_Config):
     """A pre-trained encoder in Hugging Face's form that the network learns from.
 
-    ``directory``, in the directory of the data, holds it, or is its name on a hub. It is adapted
-    to the run's texts for ``adapt_epochs`` by masked-language-model training, then fine-tuned for
-    ``epochs`` on the sets that ``sources`` names, all of them without. ``frozen_layers`` of its
-    lower layers, and its embedding with them, keep their weights.
+    It is adapted to the run's texts by masked-language-model training, then fine-tuned.
     """
 
     name: Name
-    directory: str
-    adapt_epochs: Annotated[int, Field(ge=0)] = 0
-    epochs: Positive = 2
-    frozen_layers: Annotated[int, Field(ge=0)] = 0
-    sources: tuple[str, ...] = ()
+    directory: str = Field(
+        description="A directory, looked for in that of the data first, or the name on a hub."
+    )
+    adapt_epochs: Count = Field(default=0, description="Epochs of masked-language-model training.")
+    epochs: Positive = Field(default=2, description="Epochs of fine-tuning.")
+    frozen_layers: Count = Field(
+        default=0, description="Lowest layers that keep their weights, the embedding with them."
+    )
+    sources: tuple[str, ...] = Field(default=(), description="Sets to fine-tune it on; empty: all.")
     batch_size: Positive = 32
-    longest: Annotated[int, Field(ge=8, le=512)] = 128
+    longest: int = Field(
+        default=128, ge=8, le=512, description="Pieces read of a text; the rest is cut."
+    )
     learning_rate: Rate = 5e-5
-    head_learning_rate: Rate = 1e-3
-    origin: str = "not stated"
-    licence: str = "not stated"
+    head_learning_rate: Rate = Field(default=1e-3, description="That of the new layer on top.")
+    origin: str = _NOT_STATED
+    licence: str = _NOT_STATED
 
 
 class DistilConfig(_Config):
     """Distillation (Hinton et al., 2015; for LSTMs Tang et al., 2019).
 
-    The answers of ``teachers`` and of ``networks`` of our own, fine-tuned with other seeds, are
-    averaged: soft labels for the rows of ``sources`` and for ``unlabelled`` texts, drawn from
-    those of the pre-training. The network learns from them at ``temperature``. Of the loss of a
-    labelled row ``soft_share`` goes by its soft label, the rest by its own. It learns for
-    ``epochs``, the networks that it is taught by for those of the fine-tuning.
+    The answers of the teachers, and of networks of our own that were fine-tuned with other seeds,
+    are averaged to soft labels, from which the network learns beside the labels.
     """
 
     teachers: tuple[TeacherConfig, ...] = ()
-    networks: Annotated[int, Field(ge=0)] = 1
-    sources: tuple[str, ...] = ()
-    unlabelled: Annotated[int, Field(ge=0)] = 50_000
-    temperature: Rate = 2.0
-    soft_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    epochs: Positive = 3
-    unlabelled_weight: Rate = 1.0
+    networks: Count = Field(default=1, description="Networks of our own among the teachers.")
+    sources: tuple[str, ...] = Field(
+        default=(), description="Sets that get soft labels; empty: all."
+    )
+    unlabelled: Count = Field(
+        default=50_000,
+        description="Texts to learn from soft labels alone, drawn from the pre-training's.",
+    )
+    temperature: Rate = Field(
+        default=2.0, description="Softens the answers, and the network's own."
+    )
+    soft_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="The share of a labelled row's loss that its soft label gets.",
+    )
+    epochs: Positive = Field(
+        default=3,
+        description="Epochs of the final fine-tuning; networks among the teachers have its own.",
+    )
+    unlabelled_weight: Weight = Field(
+        default=1.0, description="Multiplies the loss of the drawn texts."
+    )
 
 
 class FinetuneConfig(_Config):
-    """Training of the classifier.
+    """Training of the classifier, and its calibration."""
 
-    The embedding learns at a rate of its own; ``word_dropout`` makes that share of the words
-    unknown. An answer is ``uncertain`` below the confidence from which on answers on dev are
-    right with ``confident_accuracy``. ``templates`` and ``curated`` are the weights of our
-    own sentences (``model.training.templates``), from templates and written one by one, 0 without;
-    sources in ``leave_out`` are not fine-tuned on. ``seed`` is another one than the run's, after
-    the same pre-training. The dev rows of the sets in ``choose_by``, of all without, say which
-    epoch is best, and probabilities and ``uncertain`` are calibrated on them.
-    """
-
-    seed: int | None = None
-    choose_by: tuple[str, ...] = ()
-    templates: Annotated[float, Field(ge=0)] = 0.0
-    curated: Annotated[float, Field(ge=0)] = 0.0
-    leave_out: tuple[str, ...] = ()
+    seed: int | None = Field(
+        default=None, description="Another seed than the run's, after the same pre-training."
+    )
+    choose_by: tuple[str, ...] = Field(
+        default=(),
+        description="Sets whose dev rows choose the best epoch, the temperature and the bound of "
+        "`uncertain`; empty: all.",
+    )
+    templates: float = Field(
+        default=0.0, ge=0, description="Weight of the sentences made from templates; 0: none."
+    )
+    curated: float = Field(
+        default=0.0, ge=0, description="Weight of the sentences written one by one; 0: none."
+    )
+    leave_out: tuple[str, ...] = Field(default=(), description="Sets not to fine-tune on.")
     epochs: Positive = 2
     batch_size: Positive = 96
     learning_rate: Rate = 2e-3
     embedding_learning_rate: Rate = 6e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    label_smoothing: Probability = 0.05
-    word_dropout: Probability = 0.1
-    confident_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: DropoutRate = 0.05
+    word_dropout: DropoutRate = Field(
+        default=0.1, description="The share of the words made unknown."
+    )
+    confident_accuracy: float = Field(
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="An answer is `uncertain` below the confidence from which on answers on dev "
+        "are right so often.",
+    )
 
 
 class SourceConfig(_Config):
-    """A labelled set: CSV files with ``text`` and ``polarity``, or else ``label``.
-
-    ``two_classes`` says that its rows were never labelled neutral, so that they teach nothing
-    about it: the neutral logit is masked for them. ``weight`` multiplies the loss of its rows,
-    ``label_weights`` besides that of the rows whose column ``label`` holds the value, and
-    ``sample`` keeps that share of them. ``group_column`` names a column (a domain, a kind) that
-    scores are told apart by. ``twins`` keeps rows of one group whose first six characters are
-    the same on one side of the split. ``published`` says what others reached on its test split,
-    and ``notes`` what its labels are worth, beside the scores.
-    """
+    """A labelled set: CSV files with the columns `text` and `polarity`, or else `label`."""
 
     name: str
     train: tuple[str, ...]
-    dev: tuple[str, ...] = ()
+    dev: tuple[str, ...] = Field(
+        default=(), description="Without, a share of the train rows is held out."
+    )
     test: tuple[str, ...] = ()
-    two_classes: bool = False
-    weight: Rate = 1.0
-    label_weights: dict[str, Rate] = {}
-    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
-    group_column: str | None = None
-    twins: bool = False
-    origin: str = "not stated"
-    licence: str = "not stated"
-    published: str = ""
-    notes: str = ""
+    two_classes: bool = Field(
+        default=False,
+        description="Whether no row was ever labelled neutral. The neutral logit is then masked, "
+        "since the rows teach nothing about it.",
+    )
+    weight: Weight = Field(default=1.0, description="Multiplies the loss of the rows.")
+    label_weights: dict[str, Weight] = Field(
+        default={}, description="Multiplies it further, by the value in the column `label`."
+    )
+    sample: Share = Field(
+        default=1.0, description="The share of the train rows to keep, a fixed one."
+    )
+    group_column: str | None = Field(
+        default=None, description="The column (a domain, a kind) whose values are scored apart."
+    )
+    calibrate_on: dict[str, str] = Field(
+        default={},
+        description="Column and value of the dev rows that are drawn as users' texts are. Only "
+        "these choose the best epoch, the temperature and the bound of `uncertain`; all dev rows "
+        "are scored. Empty: all of them do.",
+    )
+    twins: bool = Field(
+        default=False,
+        description="Whether rows of one group whose first six characters are the same are kept "
+        "on one side of the split.",
+    )
+    origin: str = _NOT_STATED
+    licence: str = _NOT_STATED
+    published: str = Field(default="", description="What others reached on the test split.")
+    notes: str = Field(
+        default="", description="What the labels are worth; printed beside the scores."
+    )
 
 
 class DataConfig(_Config):
-    """The labelled sets, and the texts that no training may see.
+    """The labelled sets, and the texts that no training may see."""
 
-    ``notes`` go into the model card: what the labels mean, what the licences imply.
-
-    ``blocklist`` is a CSV file whose column ``sha1`` holds the first 16 hexadecimal digits of
-    the SHA-1 of normalised texts (``model.corpora.text_digest``). Of a set without dev files, the
-    rows whose SHA-1 modulo ``dev_modulus`` is 0 are its dev split. ``published_splits`` uses every
-    row of train and dev as published, even where a test split holds it too: only to compare with
-    figures that were reached so.
-
-    ``kinds`` is a file of sentences by kind of expression, for tests alone
-    (``model.corpora.load_kinds``).
-    """
-
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
-    blocklist: str | None = None
-    kinds: str | None = None
-    dev_modulus: Annotated[int, Field(ge=2)] = 20
-    published_splits: bool = False
-    notes: str = ""
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    blocklist: str | None = Field(
+        default=None,
+        description="A CSV file whose column `sha1` holds the first 16 hexadecimal digits of "
+        "`model.corpora.text_digest`.",
+    )
+    kinds: str | None = Field(
+        default=None,
+        description="A file of sentences by kind of expression, for tests alone "
+        "(`model.corpora.load_kinds`).",
+    )
+    dev_modulus: int = Field(
+        default=20,
+        ge=2,
+        description="Of a set without dev files, rows whose SHA-1 modulo this is 0.",
+    )
+    published_splits: bool = Field(
+        default=False,
+        description="Whether to use every row of train and dev as published, even one that a test "
+        "split holds too: only to compare with figures that were reached so.",
+    )
+    notes: str = Field(
+        default="", description="For the model card: what the labels mean, what the licences imply."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":
@@ -222,19 +282,19 @@ class RunConfig(_Config):
 
     @property
     def finetuning_seed(self) -> int:
-        """The seed behind the pre-training."""
+        """The seed of what follows the pre-training."""
         return self.seed if self.finetune.seed is None else self.finetune.seed
 
 
 def load_config(source: str | Path, data: DataConfig | None = None) -> RunConfig:
-    """The configuration in a TOML file, or the one of that name in ``model/configs``.
+    """Load the configuration in a TOML file, or the one of that name in ``model/configs``.
 
     Args:
         source: a path, or a name such as ``zh-general``.
-        data: stands in for the file's ``[data]``, for files that have none.
+        data: replaces the file's ``[data]``, for files that have none.
 
     Raises:
-        ConfigError: the file is missing, is not TOML, or a value in it cannot be used.
+        ConfigError: the file is missing, is not TOML, or holds a value that cannot be used.
     """
     path = Path(source)
     if path.suffix != ".toml":

@@ -22,14 +22,16 @@ logger = logging.getLogger(__name__)
 _NO_LETTER = re.compile(r"[\W_]+")
 
 
-UNLABELLED = -1  # the label of a text that only teachers have a say on
+UNLABELLED = -1  # the label of a text that only teachers label
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A text, the index of its label in ``LABELS``, and the set and group it comes from.
 
-    ``weight`` multiplies its loss beside its set's own weight.
+    ``weight`` multiplies its loss, besides the weight of its set. ``calibrates`` says whether it
+    was drawn as users' texts are, so that as a dev row it may choose the best epoch, the
+    temperature and the bound of ``uncertain`` (``SourceConfig.calibrate_on``).
     """
 
     text: str
@@ -37,11 +39,12 @@ class Example:
     source: str
     group: str = ""
     weight: float = 1.0
+    calibrates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The examples to train on, those to choose by, and what was left out and why."""
+    """The examples to train on, those of dev, and how many were left out for which reason."""
 
     train: list[Example]
     dev: list[Example]
@@ -49,18 +52,18 @@ class Splits:
 
 
 def stripped_text(text: str) -> str:
-    """The letters and digits of a text, in lower case."""
+    """Return the letters and digits of a text, in lower case."""
     return _NO_LETTER.sub("", text).lower()
 
 
 def text_digest(text: str) -> str:
-    """The SHA-1 that equal texts share, whatever their punctuation and case."""
+    """Return a SHA-1 that ignores punctuation and case."""
     stripped = stripped_text(text).encode("utf-8", "replace")
     return hashlib.sha1(stripped, usedforsecurity=False).hexdigest()
 
 
 def text_key(text: str) -> str:
-    """The first 16 digits of ``text_digest``, which blocklists are made of."""
+    """Return the first 16 digits of ``text_digest``, which blocklists consist of."""
     return text_digest(text)[:16]
 
 
@@ -68,7 +71,7 @@ _EMPTY_KEY = text_key("")
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file, gzipped if it ends in ``.gz``, with the line that each begins on.
+    """Yield the rows of a CSV file, gzipped if its name ends in ``.gz``, and their first lines.
 
     Raises:
         DataError: the file is missing, is not UTF-8 CSV, or has no column ``text``.
@@ -104,16 +107,17 @@ def _checked_fields(record: CsvRecord, path: Path) -> list[str]:
 
 
 def read_examples(path: Path, source: SourceConfig) -> list[Example]:
-    """The labelled rows of a CSV file, in its order.
+    """Return the labelled rows of a CSV file, in its order.
 
-    The label stands in ``polarity`` where the file has that column, and may be empty there for
-    a row without a safe mapping, which is left out; otherwise it stands in ``label``.
+    The label is in the column ``polarity`` if the file has one, and may be empty there for a row
+    whose original label maps to none of ours; that row is left out. Otherwise it is in ``label``.
 
     Raises:
-        DataError: as ``read_rows``; or a row's label is none that the source can have, or its
-            text is blank.
+        DataError: as ``read_rows``; or the set cannot have the label of a row, a text is blank,
+            or a column that the configuration names is missing.
     """
     known = [label for label in LABELS if not (source.two_classes and label == LABELS[NEUTRAL])]
+    needed = [*([source.group_column] if source.group_column else []), *source.calibrate_on]
     examples = []
     for line, row in read_rows(path):
         column = "polarity" if "polarity" in row else "label"
@@ -130,16 +134,23 @@ def read_examples(path: Path, source: SourceConfig) -> list[Example]:
             )
         if blank:
             raise DataError(f"{path} line {line}: the text is blank")
-        if source.group_column and source.group_column not in row:
-            raise DataError(f"{path} line 1: the header must name a column {source.group_column}")
-        group = row[source.group_column] if source.group_column else ""
-        weight = source.label_weights.get(row.get("label", label), 1.0)
-        examples.append(Example(row["text"], LABELS.index(label), source.name, group, weight))
+        if missing := [name for name in needed if name not in row]:
+            raise DataError(f"{path} line 1: the header must name a column {missing[0]}")
+        examples.append(
+            Example(
+                row["text"],
+                LABELS.index(label),
+                source.name,
+                row[source.group_column] if source.group_column else "",
+                source.label_weights.get(row.get("label", label), 1.0),
+                all(row[name] == value for name, value in source.calibrate_on.items()),
+            )
+        )
     return examples
 
 
 def load_blocklist(config: DataConfig, directory: Path) -> frozenset[str]:
-    """The keys of texts that no training may see.
+    """Return the keys of texts that no training may see.
 
     Raises:
         DataError: the file is missing or has no column ``sha1``.
@@ -155,13 +166,12 @@ def load_blocklist(config: DataConfig, directory: Path) -> frozenset[str]:
 
 
 def load_splits(config: DataConfig, directory: Path) -> Splits:
-    """Train and dev examples of every source, without leaks between them or from a test split.
+    """Load the train and dev examples of every set, without leaks between them or from tests.
 
-    Left out of both: rows that leave no letter or digit, rows whose text stands in any test
-    split or among the sentences by kind, rows that contradict another of the same text (all of
-    them), and rows that repeat an earlier one; of duplicates, the source named first keeps its
-    row. Left out of train besides: rows that the blocklist names or that stand in any dev split.
-    With ``published_splits`` all rows stay where they were published.
+    Left out of both: texts without a letter or digit, texts of any test split or of the sentences
+    by kind, texts with contradicting labels, and duplicates, of which the set named first keeps
+    its row. Also left out of train: texts of the blocklist and of any dev split. With
+    ``published_splits`` every row stays where it was published.
 
     Raises:
         DataError: a file cannot be used, or nothing is left of a split.
@@ -207,7 +217,7 @@ _TWIN_CHARACTERS = 6
 
 
 def _split_digest(example: Example, source: SourceConfig) -> int:
-    """What decides whether a row is in dev; twins have the same."""
+    """Return the number whose remainder decides whether a row is in dev; twins share it."""
     if source.twins:
         return int(text_digest(example.group + example.text[:_TWIN_CHARACTERS]), 16)
     return int(text_digest(example.text), 16)
@@ -217,7 +227,7 @@ def _require_rows(splits: Splits) -> Splits:
     if not splits.train or not splits.dev:
         raise DataError(
             f"{len(splits.train)} texts are left to train on and {len(splits.dev)} to choose the "
-            f"best epoch by; give more rows"
+            "best epoch by; give more rows"
         )
     logger.info(
         "%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), splits.left_out
@@ -232,7 +242,7 @@ def _published_dev(source: SourceConfig, directory: Path) -> list[Example]:
 def _deduplicated(
     rows: list[tuple[str, Example]], test: set[str], left_out: Counter[str]
 ) -> list[Example]:
-    """One example a text, none of them empty, in a test split, or with two labels."""
+    """Return one example per text, leaving out empty, tested and contradicting ones."""
     labels: dict[str, set[int]] = {}
     for key, example in rows:
         labels.setdefault(key, set()).add(example.label)
@@ -252,7 +262,7 @@ def _deduplicated(
 
 
 def _sampled(source: SourceConfig, directory: Path) -> Iterator[Example]:
-    """The train rows of a source, or the fixed share of them that its configuration keeps."""
+    """Yield the train rows of a set, or the fixed share of them that its configuration keeps."""
     for path in source.train:
         for example in read_examples(directory / path, source):
             if _is_sampled(text_key(example.text), source.sample):
@@ -260,12 +270,15 @@ def _sampled(source: SourceConfig, directory: Path) -> Iterator[Example]:
 
 
 def _is_sampled(key: str, share: float) -> bool:
-    """Whether a text is in a fixed share; its first digits say so, its last ones choose dev."""
+    """Return whether a text is in a fixed share.
+
+    The first digits of its key decide, so that it does not depend on the last, which choose dev.
+    """
     return int(key[:6], 16) < share * 16**6
 
 
 def load_test(source: SourceConfig, directory: Path) -> list[Example]:
-    """All labelled rows of a source's test split, duplicates included, as published.
+    """Return all labelled rows of a set's test split, duplicates included, as published.
 
     Raises:
         DataError: a file cannot be used.
@@ -275,10 +288,7 @@ def load_test(source: SourceConfig, directory: Path) -> list[Example]:
 
 @dataclass(frozen=True, slots=True)
 class KindSentence:
-    """A sentence to test by, the kind of expression that it tries, and the labels that are right.
-
-    ``labels`` holds indices of ``LABELS``, mostly one.
-    """
+    """A test sentence, the kind of expression that it tries, and the indices of right labels."""
 
     kind: str
     text: str
@@ -286,9 +296,9 @@ class KindSentence:
 
 
 def load_kinds(config: DataConfig, directory: Path) -> list[KindSentence]:
-    """The sentences by kind: CSV with ``kind``, ``text`` and ``label``, or ``label|label``.
+    """Return the sentences by kind: CSV with ``kind``, ``text`` and ``label``, or ``label|label``.
 
-    None where the configuration names no file, or the file is not there, which the log says.
+    An empty list if the configuration names no file or, with a log line, if it does not exist.
 
     Raises:
         DataError: the file cannot be used.
@@ -317,7 +327,7 @@ def load_kinds(config: DataConfig, directory: Path) -> list[KindSentence]:
 def load_unlabelled(
     sources: Sequence[UnlabelledConfig], directory: Path, blocklist: frozenset[str]
 ) -> Iterator[str]:
-    """Distinct texts of the sources, without those that the blocklist names.
+    """Yield the distinct texts of the sets, without those that the blocklist names.
 
     Raises:
         DataError: a file cannot be used.
@@ -336,13 +346,13 @@ def load_unlabelled(
 def near_length_batches(
     lengths: Sequence[int], generator: np.random.Generator, *, size: int, tokens: int | None = None
 ) -> list[list[int]]:
-    """Shuffled batches of indices whose sequences are of near lengths, so little is padding.
+    """Return shuffled batches of indices of sequences of near lengths, so that little is padding.
 
     Args:
         lengths: the length of each sequence.
-        generator: decides the order, so that a seed repeats it.
-        size: sequences in a batch.
-        tokens: bounds the padded size of a batch instead, where given.
+        generator: shuffles; the same seed gives the same batches.
+        size: sequences per batch.
+        tokens: maximum padded size of a batch, in ids, instead of ``size``.
     """
     pool = 50 * size
     order = generator.permutation(len(lengths))

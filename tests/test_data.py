@@ -258,6 +258,16 @@ def test_a_column_names_the_group_and_labels_have_weights(tmp_path: Path) -> Non
         read_examples(path, source("a", group_column="kind"))
 
 
+def test_rows_are_marked_as_drawn_as_users_texts_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,draw\n好,positive,random\n差,negative,unsure\n", encoding="utf-8")
+    drawn = source("a", calibrate_on={"draw": "random"})
+    assert [e.calibrates for e in read_examples(path, drawn)] == [True, False]
+    assert [e.calibrates for e in read_examples(path, source("a"))] == [True, True]
+    with pytest.raises(DataError, match="line 1: the header must name a column kind"):
+        read_examples(path, source("a", calibrate_on={"kind": "random"}))
+
+
 def test_twins_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
     rows = [
         (f"第{number}次来这家店，{end}", label)

@@ -282,6 +282,10 @@ def test_the_card_says_by_which_rows_the_bound_was_set(config: RunConfig) -> Non
     three = config.finetune.model_copy(update={"choose_by": ("three",)})
     chosen = card(config.model_copy(update={"finetune": three}))
     assert "to the dev rows of three are right 95 times" in chosen
+    random = config.data.sources[1].model_copy(update={"calibrate_on": {"draw": "random"}})
+    data = config.data.model_copy(update={"sources": (config.data.sources[0], random)})
+    drawn = card(config.model_copy(update={"finetune": three, "data": data}))
+    assert "to the dev rows of three where draw is random are right" in drawn
     two = config.data.model_copy(update={"sources": config.data.sources[:1]})
     assert "to dev rows are right 95" in card(config.model_copy(update={"data": two}))
 

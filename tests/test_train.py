@@ -1,6 +1,7 @@
 """Training: what it learns, what it leaves behind, and that an interruption changes nothing."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,19 @@ from model.config import (
     NEUTRAL,
     DataConfig,
     FinetuneConfig,
+    NetworkConfig,
     SourceConfig,
     load_config,
 )
 from model.corpora import Example
 from model.errors import ConfigError
+from model.network import SentimentNetwork
 from model.progress import Progress
 from model.training import finetune as finetuning
 from model.training import fitting, optimization, preparation
-from model.training.calibration import fit_temperature
-from model.training.finetune import smoothed_loss
+from model.training.calibration import calibrate, fit_temperature
+from model.training.finetune import dev_scores, smoothed_loss
+from model.training.rows import Rows
 from model.training.run import train
 from model.training.templates import TEMPLATE_SOURCE
 from service.commands import main
@@ -71,6 +75,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
     assert whole.manifest == resumed.manifest
     for name, tensor in whole.weights.items():
         np.testing.assert_array_equal(tensor, resumed.weights[name], err_msg=name)
+
+
+CPU = torch.device("cpu")
 
 
 class SeenEnoughError(Exception):
@@ -245,6 +252,53 @@ def test_the_temperature_undoes_overconfidence() -> None:
     ]
     source = SourceConfig(name="a", train=())
     assert fit_temperature(honest * 3, examples, {"a": source}) == pytest.approx(3, rel=0.1)
+
+
+def test_only_rows_drawn_as_users_texts_are_choose_and_all_are_scored() -> None:
+    sources = {name: SourceConfig(name=name, train=()) for name in "ab"}
+    examples = [
+        Example("", 0, "a"), Example("", 1, "a"), Example("", 2, "a", calibrates=False),
+        Example("", 0, "b"),
+    ]  # fmt: skip
+    answers = np.eye(3)[[0, 1, 0, 1]]  # wrong where the text was not drawn at random, and for b
+    scores = dev_scores(answers, examples, sources, ["a"])
+    assert scores["a"]["accuracy"] == pytest.approx(2 / 3)
+    assert scores["mean"]["score"] == 1
+    assert dev_scores(answers, examples, sources)["mean"]["score"] == 0.5
+
+
+class FixedNetwork(SentimentNetwork):
+    """Answers each text with the logits that its first id names."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__(2, len(LABELS), NetworkConfig(embedding_size=1, hidden_size=1))
+        self.logits = logits
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return self.logits[ids[:, 0]]
+
+
+def test_the_calibration_is_fitted_on_rows_drawn_as_users_texts_are() -> None:
+    """Rows drawn otherwise, on which the network errs more often, change the scores alone."""
+    generator = np.random.default_rng(1)
+    logits = generator.normal(size=(400, 3)).astype(np.float32) * 4
+    labels = logits.argmax(axis=1)
+    labels[:40] = (labels[:40] + 1) % 3  # one in ten is wrong; of the others, all
+    rows = [Example("", int(label), "a") for label in labels]
+    hard = [replace(row, label=(row.label + 1) % 3, calibrates=False) for row in rows]
+    network = FixedNetwork(torch.from_numpy(logits))
+    sources = {"a": SourceConfig(name="a", train=())}
+    ids = [np.array([index], dtype=np.int32) for index in range(400)]
+    drawn, both = (
+        calibrate(network, Rows(examples, ids * times, sources), FinetuneConfig(), CPU)
+        for examples, times in ((rows, 1), (rows + hard, 2))
+    )
+    assert both.temperature == drawn.temperature
+    assert both.uncertain_below == drawn.uncertain_below
+    assert both.certain_share == drawn.certain_share
+    assert both.scores["mean"] == drawn.scores["mean"]
+    assert both.scores["a"]["accuracy"] < drawn.scores["a"]["accuracy"] == 0.9
+    assert len(both.probabilities) == 800
 
 
 def test_the_command_trains_on_a_csv_file(

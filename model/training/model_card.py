@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from model.artifact import Artifact
-from model.config import LABELS, DistilConfig, RunConfig
+from model.config import LABELS, DistilConfig, RunConfig, SourceConfig
 from model.corpora import Example, Splits
 from model.training.templates import CURATED_SOURCE, TEMPLATE_SOURCE
 
@@ -91,10 +91,17 @@ def _origin(run: RunSummary) -> str:
 def _bound_rows(config: RunConfig) -> str:
     """Return the dev rows that the bound of ``uncertain`` was set by, in words."""
     if chosen := config.finetune.choose_by:
-        return f"the dev rows of {', '.join(chosen)}"
+        sources = {source.name: source for source in config.data.sources}
+        return f"the dev rows of {', '.join(_described(sources[name]) for name in chosen)}"
     if all(source.two_classes for source in config.data.sources):
         return "dev rows"
     return "dev rows that could be neutral"
+
+
+def _described(source: SourceConfig) -> str:
+    """Return the name of a set, and which of its dev rows count."""
+    rows = " and ".join(f"{column} is {value}" for column, value in source.calibrate_on.items())
+    return f"{source.name} where {rows}" if rows else source.name
 
 
 def _teachers(settings: DistilConfig) -> str:

@@ -106,7 +106,8 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
     dev = [example for example in splits.dev if example.source not in left_out]
     if not any(chooses(row, config.finetune.choose_by) for row in dev):
         raise DataError(
-            "no dev row is left to choose the best epoch by; mend choose_by or leave_out"
+            "no dev row is left to choose the best epoch by; mend choose_by, leave_out "
+            "or calibrate_on"
         )
     return Prepared(
         config=config,

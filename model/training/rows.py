@@ -77,7 +77,7 @@ def rows_by_source(examples: Sequence[Example]) -> dict[str, list[int]]:
 
 def chooses(row: Example, choose_by: Sequence[str]) -> bool:
     """Return whether a dev row may choose the epoch, the temperature and the bound."""
-    return not choose_by or row.source in choose_by
+    return row.calibrates and (not choose_by or row.source in choose_by)
 
 
 def row_weights(examples: Sequence[Example], sources: Mapping[str, SourceConfig]) -> Tensor:
