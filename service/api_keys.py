@@ -1,9 +1,9 @@
-"""Who may ask: a file of names, the hash of each one's key and, perhaps, its last day.
+"""API keys: a file of names, each with the hash of its key and, if it expires, its last day.
 
-The hash is plain SHA-256. A salt and a slow function are against guessing, and a key of 256 random
-bits cannot be guessed at any speed; they would only make each request dear. A key is found by its
-hash in a dictionary: how long that takes tells at most something of the hash of what was sent, of
-which nobody can choose the digits.
+The hash is plain SHA-256. A salt and a slow hash protect against guessing, but a key of 256 random
+bits cannot be guessed at any speed; they would only slow down each request. A key is looked up by
+its hash in a dictionary, so timing tells at most something about the hash of what was sent, whose
+digits nobody can choose.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ from model.files import read_file
 
 logger = logging.getLogger(__name__)
 
-# So that a tool which looks for secrets knows one when it sees it.
+# Lets tools that scan for secrets recognise a key.
 _PREFIX = "zhs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-# Of new keys, how many a line of the log names.
+# Names in the log line about a changed file.
 _MAX_LOGGED_NAMES = 100
-# A hundred thousand keys; a file that has more is another file.
+# About a hundred thousand keys; a larger file is some other file.
 _MAX_FILE_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The name that a key is logged by, its SHA-256, and when it expires, in Unix seconds."""
+    """An API key: the name it is logged by, its SHA-256, and its expiry in Unix seconds."""
 
     name: str
     digest: bytes
@@ -44,7 +44,7 @@ class ApiKey:
 
     @property
     def expired(self) -> bool:
-        """Whether its last day is over."""
+        """Whether its last day is over, in UTC."""
         return time.time() >= self.expires_at
 
 
@@ -52,10 +52,10 @@ class ApiKeys:
     """The keys in force."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the file.
+        """Read the file.
 
         Raises:
-            ConfigError: it cannot be used.
+            ConfigError: the file cannot be used.
         """
         self._path = path
         self._seen = self._state()
@@ -63,13 +63,13 @@ class ApiKeys:
         self._reading: threading.Thread | None = None
 
     def find(self, given: bytes) -> ApiKey | None:
-        """The key that was given, if there is such a one."""
+        """Return the key that was sent, or None if it is unknown."""
         return self._keys.get(hashlib.sha256(given).digest())
 
     def refresh(self) -> None:
-        """Has a thread read the file again if it has changed, and returns at once.
+        """Have a thread read the file again if it has changed; return at once.
 
-        The keys stay as they were until it is read, and if it cannot be used.
+        The keys stay as they are until then, and if the file cannot be used.
         """
         if self._reading and self._reading.is_alive():
             return
@@ -84,13 +84,13 @@ class ApiKeys:
         try:
             keys = read_keys(self._path)
         except ConfigError as error:
-            logger.error("the keys stay as they were: %s", error)
+            logger.error("keeping the previous API keys: %s", error)
             return
         self._keys = keys
         names = [key.name for key in keys.values()]
         more = len(names) - _MAX_LOGGED_NAMES
         logger.info(
-            "the keys are now those of: %s%s",
+            "API keys reloaded, now those of: %s%s",
             ", ".join(names[:_MAX_LOGGED_NAMES]),
             f" and {more} more" if more > 0 else "",
         )
@@ -104,13 +104,13 @@ class ApiKeys:
 
 
 def new_key(name: str, expires: date | None) -> tuple[str, str]:
-    """A new key, and its line for the file.
+    """Return a new key and its line for the file.
 
     Raises:
-        ConfigError: the name does not fit.
+        ConfigError: the name has other characters than it may, or is too long.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"the name of a key is {_NAME.pattern}, and {name!r} is not")
+        raise ConfigError(f"{name!r} cannot name a key; use up to 64 of A-Z a-z 0-9 . _ -")
     key = _PREFIX + secrets.token_urlsafe(32)
     fields = [name, hashlib.sha256(key.encode()).hexdigest()]
     if expires:
@@ -119,10 +119,10 @@ def new_key(name: str, expires: date | None) -> tuple[str, str]:
 
 
 def read_keys(path: Path) -> Mapping[bytes, ApiKey]:
-    """The keys of a file by their SHA-256, at least one.
+    """Return the keys of a file by their SHA-256, at least one.
 
     Raises:
-        ConfigError: says where the file is wrong, and repeats none of it.
+        ConfigError: the file cannot be used; the message says where, without quoting it.
     """
     try:
         content = read_file(path, _MAX_FILE_BYTES).decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""The application: routes, error bodies, and a model that loads beside the event loop."""
+"""The ASGI application: the API with its routes and adapters, and the layers around it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, MutableMapping, Sequence
@@ -32,7 +32,7 @@ from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
 
-# The busiest first: routes are tried in this order.
+# Busiest first: routes are tried in this order.
 ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
 # Then the adapters that SENTIMENT_COMPAT names.
 ADAPTERS: dict[AdapterName, Adapter] = {
@@ -114,7 +114,7 @@ def _add_head_errors(method: str, responses: dict[str, Any]) -> None:
 
 
 def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
-    """Puts the limits in force into a part of the document, and its definitions to the others."""
+    """Fill in the limits in force, and move nested definitions to ``schemas``."""
     if isinstance(part, dict):
         schemas |= part.pop("$defs", {})
         for bound, setting in part.pop(LIMITED_BY, {}).items():

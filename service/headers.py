@@ -1,4 +1,4 @@
-"""Response headers that more than one layer sends."""
+"""Headers that more than one layer reads or sends."""
 
 from collections.abc import Set
 from typing import Final
@@ -15,6 +15,11 @@ SECURITY_HEADERS: Final = (
 # Most responses hold a user's text.
 NO_STORE: Final = (b"cache-control", b"no-store")
 CLOSE: Final = (b"connection", b"close")
+
+
+def media_type_of(content_type: str) -> str:
+    """Return the media type in a ``Content-Type`` without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def allow_header(methods: Set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The wire format of the API."""
+"""The wire format of the API; that of explanations is in ``explanation_schemas``."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, Self, TypedDict
@@ -31,22 +31,21 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
-# Where a schema names the setting that bounds it.
+# The key of a schema that names the setting which limits it.
 LIMITED_BY: Final = "x-limited-by"
 
 
 def _limited_by(bound: str, setting: str) -> Any:
-    """Has the document state a setting as a bound.
+    """Have the OpenAPI document state a setting as a bound; ``service.app`` fills in the value.
 
-    It is not for the schema to check: what is beyond a setting is said as such, a text by a 413 and
-    in a batch without failing the others. Whoever makes the document puts in what is in force.
+    The schema does not check it: a text over its limit is a 413, and in a batch it fails alone.
     """
     return Field(json_schema_extra={LIMITED_BY: {bound: setting}})
 
 
 LIMITED_ITEMS = _limited_by("maxItems", "max_items")
 
-# JSON can spell half of a character, which no encoding can carry any further.
+# JSON can spell half of a surrogate pair, which no encoding can write.
 Text = Annotated[
     str,
     AfterValidator(_without_lone_surrogates),
@@ -61,7 +60,7 @@ class _Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _has_known_fields_alone(cls, value: Any) -> Any:
-        """Refuses other fields in one error that repeats none of them, however many there are."""
+        """Refuse unknown fields in one error that quotes none of them, however many there are."""
         if isinstance(value, dict) and any(key not in cls.model_fields for key in value):
             raise PydanticCustomError(
                 "extra_forbidden",
@@ -75,7 +74,7 @@ ModelName = Annotated[
     str,
     Field(
         max_length=256,
-        description="A model by its name, or name and version; the default one unless given.",
+        description="A model by its name, or name and version; by default, the first one.",
         examples=["zh-general", "zh-general@2.0.0"],
     ),
 ]
@@ -98,7 +97,7 @@ class BatchItem(_Request):
 
 
 class InvalidItem(BaseModel):
-    """An item that does not fit the schema; it becomes an error in its place."""
+    """An item that does not fit the schema; its result is an error."""
 
     id: str | None
     errors: list[FieldError]
@@ -117,14 +116,14 @@ def _keep_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> BatchIt
     return item
 
 
-# One bad item never fails the rest, so its errors are kept as a value.
+# One bad item must not fail the rest, so its errors are kept as a value.
 CheckedItem = Annotated[BatchItem, WrapValidator(_keep_invalid)]
 
 
 class BatchRequest(_Request):
     """Several texts, answered in their order."""
 
-    # A bound on what is looked at; the setting that clients see lies below it.
+    # A bound on the items that are parsed; the setting that clients see is not above it.
     items: Annotated[
         list[CheckedItem], Field(min_length=1, max_length=MAX_BATCH_ITEMS), LIMITED_ITEMS
     ]
@@ -253,12 +252,12 @@ class BatchResponse(BaseModel):
 
 
 class StreamSummary(BaseModel):
-    """What became of a stream's lines; blank ones do not count."""
+    """Counts of a stream's lines; blank lines do not count."""
 
     lines: int
     answered: int
     failed: int
-    labels: dict[Label, int] = Field(description="How many of those answered have each label.")
+    labels: dict[Label, int] = Field(description="Answered lines by label.")
 
 
 class StreamEnd(BaseModel):
@@ -269,7 +268,7 @@ class StreamEnd(BaseModel):
 
 
 class Limits(BaseModel):
-    """The limits in force; docs/operations.md says what each is."""
+    """The limits in force; docs/operations.md explains each of them."""
 
     max_text_characters: int
     max_items: int
@@ -283,42 +282,42 @@ class Limits(BaseModel):
     stream_idle_seconds: float
     drain_seconds: float
     keep_alive_seconds: int
-    rate_limit: str | None = Field(description="Most requests of a key in a worker.")
+    rate_limit: str | None = Field(description="Maximum requests per API key and worker.")
     max_connections: int
     threads: int
     workers: int
 
 
 class Words(BaseModel):
-    """Words that the settings add to those of the artifact."""
+    """Words that the settings add to the artifact's."""
 
-    user: list[str] = Field(description="Cut whole.")
-    stopwords: list[str] = Field(description="Dropped as well.")
+    user: list[str] = Field(description="Never split.")
+    stopwords: list[str] = Field(description="Dropped too.")
     kept: list[str] = Field(description="Not dropped.")
     unmatched: list[str] = Field(
-        description="Change nothing: each is several tokens, or is read as another."
+        description="Without effect: several tokens, or read as another word."
     )
 
 
 class ModelResponse(ModelVersion):
-    """The model that is served by default, all others, and the limits in force."""
+    """The default model, the other models, and the limits in force."""
 
     labels: list[Label]
     engine: str
     temperature: float
     uncertain_below: float
-    window: int = Field(description="Ids that the network reads in one go.")
+    window: int = Field(description="Ids that the network reads at once.")
     vocabulary: int
     stopwords: int
     metrics: dict[str, dict[str, float]]
     card: str = Field(description="The model card, in Markdown.")
     words: Words
-    models: list[ModelVersion] = Field(description="All that a request may name.")
+    models: list[ModelVersion] = Field(description="Every model that a request may name.")
     limits: Limits
 
 
 class Health(BaseModel):
-    """Whether requests may come, and why not."""
+    """Whether the service takes requests, and why not."""
 
     status: Literal["loading", "ready", "saturated", "draining", "failed"]
     detail: str

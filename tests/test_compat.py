@@ -259,7 +259,11 @@ def test_raw_scores_are_logarithms_of_the_probabilities(client: TestClient) -> N
         ({"inputs": [TEXT] * 257}, 413, "257 texts were sent; the limit is 256"),
         ({"inputs": [TEXT] * 1025}, 422, "at most 1024"),
         ({"inputs": []}, 422, "inputs.texts"),
-        ({"inputs": [[TEXT, BAD]]}, 422, "inputs.texts.0: A list in the list holds one text"),
+        (
+            {"inputs": [[TEXT, BAD]]},
+            422,
+            "texts.0: An inner list must hold exactly one text",
+        ),
         ({"inputs": [TEXT, 1]}, 422, "inputs.texts.1: Input should be a valid string"),
         ({"inputs": None}, 422, "inputs.text: Input should be a valid string"),
         ({}, 422, "inputs: Field required"),
@@ -373,8 +377,8 @@ def test_oip_reads_and_writes_binary_tensors(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("behind", "length", "members", "sentence"),
     [
-        (packed(b"a", b"b")[:-1], None, {}, "ends inside a text"),
-        (packed(b"a") + b"\x01", None, {}, "ends inside a text"),
+        (packed(b"a", b"b")[:-1], None, {}, "ends within a text"),
+        (packed(b"a") + b"\x01", None, {}, "ends within a text"),
         (packed(b"a", b"\xff"), None, {}, "text 1 is not UTF-8"),
         (packed(b"a"), None, {}, "shape"),
         (b"", None, {"shape": [0]}, "no text"),

@@ -405,7 +405,7 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_is_not(
         caplog.clear()
         assert (opens(SHOP), opens(DESK)) == (True, True)
         (line,) = [record for record in caplog.records if record.name == "service.api_keys"]
-        assert line.getMessage().startswith("the keys stay as they were: ")
+        assert line.getMessage().startswith("keeping the previous API keys: ")
         assert "zhs_secret" not in caplog.text
     path.unlink()
     assert (opens(SHOP), opens(DESK)) == (True, True)
@@ -419,7 +419,7 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_is_not(
         odd(path)
         caplog.clear()
         assert (opens(SHOP), opens(DESK)) == (False, True)
-        assert "the keys stay as they were" in caplog.text
+        assert "keeping the previous API keys" in caplog.text
 
 
 def test_nobody_waits_while_the_file_is_read(

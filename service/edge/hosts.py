@@ -1,4 +1,4 @@
-"""By which name a request asks, and which page sends it: what a browser tells and cannot forge."""
+"""Checks of ``Host`` and ``Origin``: headers that a browser sends and a page cannot forge."""
 
 import ipaddress
 import re
@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence, Set
 from starlette.types import Scope
 
 from service.errors import ForeignOriginError, InvalidHeadersError, MisdirectedRequestError
+from service.headers import media_type_of
 
 ANY = "*"
 # RFC 9112, 3.2, and RFC 3986, 3.2.2
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(?::[0-9]*)?", re.ASCII)
-# Two of them mean what the first reader makes of them, and a proxy may be the first.
+# Of two such headers a proxy may believe one and the service the other.
 _SINGLE = frozenset({b"host", b"authorization", b"content-type"})
-# What a page may send to any origin without asking first (https://fetch.spec.whatwg.org/).
-_UNASKED = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+# What a page may send to any origin without a preflight (https://fetch.spec.whatwg.org/).
+_WITHOUT_PREFLIGHT = frozenset(
+    {"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"}
+)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address, in brackets or not, is this machine's own."""
+    """Return whether a name or an address, in brackets or not, is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -30,22 +33,22 @@ def is_loopback(host: str) -> bool:
 class Hosts:
     """The names that the service answers to.
 
-    A page may have its own name resolve to any address, this machine's too, and then counts as of
-    the same origin as what answers there. Only ``Host`` tells.
+    Against DNS rebinding: a page may have its own name resolve to any address, this machine's too,
+    and then shares an origin with what answers there. Only ``Host`` tells.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Those that fit a pattern: a name, ``*.`` before one for all below it, or ``*``."""
+        """``patterns`` are names, ``*.`` before a name for all below it, or ``*`` for any."""
         self._any = ANY in patterns
         self._names = frozenset(pattern.lower() for pattern in patterns)
         self._ends = tuple(name[1:] for name in self._names if name.startswith("*."))
 
     def check(self, scope: Scope) -> None:
-        """Returns if the head of a request is unambiguous and asks one of them.
+        """Check that the headers of a request are unambiguous and ask for one of the names.
 
         Raises:
             InvalidHeadersError: a header appears twice, or ``Host`` is missing or invalid.
-            MisdirectedRequestError: the service has another name.
+            MisdirectedRequestError: ``Host`` is not one of the names.
         """
         single = [header for header in scope["headers"] if header[0] in _SINGLE]
         if len(single) > 1 and len({name for name, _ in single}) < len(single):
@@ -66,33 +69,32 @@ class Hosts:
         if not (
             name in self._names
             or name.endswith(self._ends)
-            # Neither is a name that others could have resolve to something else.
+            # Nobody else can have these names resolve to something of their own.
             or is_loopback(name)
             or name.strip("[]") == address
         ):
             raise MisdirectedRequestError(
-                "the service does not answer to this Host; SENTIMENT_ALLOWED_HOSTS names those "
-                "that it does"
+                "the service does not answer to this Host; add it to SENTIMENT_ALLOWED_HOSTS if "
+                "it should"
             )
 
 
 def check_origin(method: str, headers: Mapping[bytes, str], allowed: Set[str]) -> None:
-    """Returns unless a page of another origin sends this without having had to ask.
+    """Check that no page of another origin sends this request without a preflight.
 
     Raises:
-        ForeignOriginError: it does; ``allowed`` names origins that may.
+        ForeignOriginError: one does, and its origin is not in ``allowed``.
     """
     origin = headers.get(b"origin")
     if origin is None or method != "POST" or origin in allowed or ANY in allowed:
         return
-    media_type = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-    if media_type not in _UNASKED:
+    if media_type_of(headers.get(b"content-type", "")) not in _WITHOUT_PREFLIGHT:
         return
     scheme, _, page = origin.partition("://")
     port = ":443" if scheme == "https" else ":80"
     host = headers.get(b"host", "")
     if page.removesuffix(port).lower() != host.removesuffix(port).lower():
         raise ForeignOriginError(
-            "a page of another origin has to send its content-type, such as application/json; "
-            "SENTIMENT_CORS_ORIGINS names origins that may ask"
+            "a page of another origin must declare a content-type such as application/json; "
+            "SENTIMENT_CORS_ORIGINS lists the origins that may send requests"
         )

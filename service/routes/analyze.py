@@ -1,4 +1,4 @@
-"""``/v1/analyze`` and ``/v1/explain``: a text, sentence by sentence and token by token."""
+"""``/v1/analyze`` and ``/v1/explain``: a text by its sentences and by its tokens."""
 
 from dataclasses import replace
 
@@ -19,16 +19,16 @@ router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRout
 
 @router.post("/analyze", responses=PROBLEMS)
 async def analyze(body: PredictRequest, request: Request, response: Response) -> AnalyzeResponse:
-    """Whether a text is positive, neutral or negative, and each of its sentences.
+    """Say whether a text is positive, neutral or negative, and each of its sentences.
 
-    The text is read as a whole, as by `/v1/predict`, and each sentence alone: the label of the
-    text is no vote of its sentences, since what one says may turn round what another does.
+    The text is read as a whole, as by `/v1/predict`, and each sentence by itself: the label of the
+    text is not a vote of its sentences, since one sentence may reverse what another says.
     """
     service = service_of(request)
     model = service.ready_model(body.model)
     text = body.text
     settings = service.settings
-    # A text over its limit is refused as it is everywhere, without looking for sentences.
+    # The batcher refuses a text over the limit; it is not split first.
     sentences = split_sentences(text) if len(text) <= settings.max_text_characters else []
     if len(sentences) > settings.max_items:
         raise TextLimitError(
@@ -36,7 +36,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
         )
     parts = [text[offset : offset + length] for offset, length in sentences]
     answer = await model.batcher.submit([text, *parts], exchange_of(request).client)
-    # Only the text counts: sentences would tell twice what it says.
+    # Only the text is counted; its sentences would count it twice.
     whole = replace(answer, outcomes=answer.outcomes[:1])
     report(whole, model, request, response)
     of_text, *of_sentences = answer.outcomes
@@ -46,7 +46,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
         sentences=[
             SentenceSentiment.of(text, sentence, prediction_of(outcome))
             for sentence, outcome in zip(sentences, of_sentences, strict=True)
-            # A line may hold markup alone.
+            # A sentence may be nothing but markup.
             if not isinstance(outcome, BlankTextError)
         ],
     )
@@ -54,7 +54,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 
 @router.post("/explain", responses=PROBLEMS)
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
-    """Why: what each gate did at each token, and what each token adds to each label."""
+    """Say why: what each gate did at each token, and what each token adds to each label."""
     model = service_of(request).ready_model(body.model)
     answer, explanation = await model.batcher.explain(body.text, exchange_of(request).client)
     report(answer, model, request, response)

@@ -1,7 +1,7 @@
-"""How many values a JSON body holds, told before it is parsed.
+"""Counts the values of a JSON body before it is parsed.
 
-The parser makes an object of each value without letting anything else run: two megabytes of small
-ones would hold the event loop for a tenth of a second.
+The parser makes an object of each value without yielding: two megabytes of small values would hold
+up the event loop for a tenth of a second.
 """
 
 import re

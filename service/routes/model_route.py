@@ -1,4 +1,4 @@
-"""What a request to the model must pass before its body is parsed, and its client's leaving."""
+"""Routes of the model: checks of a body before it is parsed, and an end to work nobody awaits."""
 
 import asyncio
 import re
@@ -18,40 +18,44 @@ from service.errors import (
     UnsupportedMediaTypeError,
 )
 from service.exchange import exchange_of
+from service.headers import media_type_of
 from service.problems import responses
 from service.routes.json_values import MAX_JSON_VALUES, exceeds_max_values, may_exceed_max_values
 from service.state import service_of
 
-# What any request to the model can meet, in the OpenAPI document.
+# Errors of any request to the model, for the OpenAPI document.
 STATUSES = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 PROBLEMS = responses(*STATUSES)
 
-_WATCHED_AFTER_SECONDS = 0.05
+# Most responses are ready sooner, and do without a task that watches the client.
+_WATCH_AFTER_SECONDS = 0.05
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json", re.IGNORECASE)
 _CHARSET = re.compile(r";[ \t]*charset=[\"']?([^\"';\s]*)", re.IGNORECASE)
-_UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})  # the last of which are a part of it
+_UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})  # ASCII is a subset
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def check_media_type(request: Request, media_type: re.Pattern[str], *names: str) -> None:
-    """Returns if a body is declared as ``media_type``, whatever its parameters, and in UTF-8.
+    """Check that a body is declared as ``media_type`` in UTF-8; other parameters do not matter.
 
     Raises:
-        UnsupportedMediaTypeError: it is not, or it is compressed; it names what can be sent.
+        UnsupportedMediaTypeError: it is not, or it is compressed; the headers say what can be sent.
     """
     declared = request.headers.get("content-type", "")
     readable = {"accept-post": ", ".join(names)}
-    if not media_type.fullmatch(declared.partition(";")[0].strip()):
+    if not media_type.fullmatch(media_type_of(declared)):
         raise UnsupportedMediaTypeError(f"send the body as content-type {names[0]}", readable)
     charset = _CHARSET.search(declared)
     if charset and charset[1].lower() not in _UTF8:
         raise UnsupportedMediaTypeError(
-            "send the body in UTF-8; its content-type names another charset", readable
+            "its content-type declares another charset; send the body in UTF-8", readable
         )
     check_encoding(request)
 
 
 def check_encoding(request: Request) -> None:
-    """Returns if a body is not compressed.
+    """Check that a body is not compressed.
 
     Raises:
         UnsupportedMediaTypeError: it is.
@@ -63,24 +67,24 @@ def check_encoding(request: Request) -> None:
 
 
 class ModelRoute(APIRoute):
-    """A route for texts: does not wait long for a body, and stops when its client goes away."""
+    """A route for texts: waits for a body up to the deadline, and stops when its client leaves."""
 
     def check_head(self, request: Request) -> None:
-        """Refuses by its head a body that the route cannot read."""
+        """Refuse a body that the route cannot read by the headers of its request."""
         check_encoding(request)
 
     def check_body(self, body: bytes) -> None:
-        """Refuses a body that the route cannot read, before it is parsed."""
+        """Refuse a body that the route cannot read, before it is parsed."""
 
     def json_part(self, request: Request, body: bytes) -> bytes:
-        """What of the body is JSON."""
+        """Return the part of a body that is JSON."""
         return body
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """See ``APIRoute.get_route_handler``."""
         handler = super().get_route_handler()
 
-        async def admitted(request: Request) -> Response:
+        async def checked(request: Request) -> Response:
             self.check_head(request)
             seconds = service_of(request).settings.deadline_seconds
             try:
@@ -91,7 +95,7 @@ class ModelRoute(APIRoute):
             except ClientDisconnect:
                 return _client_gone(request)
             content = self.json_part(request, body)
-            # Counting takes a while only where there is much to count.
+            # Counting takes long only for bodies of many values.
             if may_exceed_max_values(content) and await asyncio.to_thread(
                 exceeds_max_values, content
             ):
@@ -99,11 +103,11 @@ class ModelRoute(APIRoute):
             self.check_body(body)
             return await cancel_on_disconnect(request, handler)
 
-        return admitted
+        return checked
 
 
 class JsonModelRoute(ModelRoute):
-    """A route for texts in JSON, which refuses what is none in UTF-8."""
+    """A route for texts that accepts only JSON in UTF-8."""
 
     def check_head(self, request: Request) -> None:
         """See ``ModelRoute.check_head``."""
@@ -112,50 +116,56 @@ class JsonModelRoute(ModelRoute):
     def check_body(self, body: bytes) -> None:
         """See ``ModelRoute.check_body``."""
         try:
-            # json would guess UTF-16 and UTF-32 from the first bytes.
+            # The json module would also accept UTF-16 and UTF-32.
             body.decode()
         except UnicodeDecodeError:
             raise UnreadableBodyError("the body is not UTF-8") from None
 
 
-async def cancel_on_disconnect(
-    request: Request, handler: Callable[[Request], Coroutine[Any, Any, Response]]
-) -> Response:
-    """The answer; a client that goes away cancels it, which frees its place in the queue.
+async def cancel_on_disconnect(request: Request, handler: Handler) -> Response:
+    """Return the handler's response; cancel it, and free its place in the queue, with its client.
 
-    Most answers are there before it is worth asking.
+    The body must have been read, so that the next message can only be a disconnect.
     """
-    answering = asyncio.current_task()
-    assert answering is not None
-    watching: asyncio.Task[None] | None = None
-    gone = False
-
-    async def watch() -> None:
-        nonlocal gone
-        # The body has been read: the next thing to receive is that the client is gone.
-        await request.receive()
-        gone = True
-        answering.cancel()
-
-    def begin() -> None:
-        nonlocal watching
-        watching = asyncio.create_task(watch())
-
-    waiting = asyncio.get_running_loop().call_later(_WATCHED_AFTER_SECONDS, begin)
+    watch = _DisconnectWatch(request)
     try:
         return await handler(request)
     except asyncio.CancelledError:
-        if not gone:
+        if not watch.disconnected:
             raise
-        answering.uncancel()
+        watch.task.uncancel()
         return _client_gone(request)
     finally:
-        waiting.cancel()
-        if watching:
-            watching.cancel()
+        watch.close()
+
+
+class _DisconnectWatch:
+    """Cancels the current task once the client of its request has disconnected."""
+
+    def __init__(self, request: Request) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.disconnected = False
+        self._request = request
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._start)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._watching:
+            self._watching.cancel()
+
+    def _start(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._request.receive()
+        self.disconnected = True
+        self.task.cancel()
 
 
 def _client_gone(request: Request) -> Response:
-    """Return a response for the log and the metrics: nobody else will read it."""
+    """Return a response that only the log and the metrics will see."""
     exchange_of(request).refusal = CLIENT_GONE_REASON
     return Response(status_code=CLIENT_GONE)

@@ -1,4 +1,4 @@
-"""Probes, metrics, and what is served."""
+"""Probes, metrics, and the description of the model."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -8,7 +8,7 @@ from service.problems import responses
 from service.schemas import Alive, Health, Limits, ModelResponse, Words
 from service.state import CurrentService
 
-# Asked for every few seconds: they need no API key, and are logged at debug level.
+# Requested every few seconds: they need no API key and are logged at debug level.
 PROBE_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 router = APIRouter(tags=["operations"])
@@ -16,13 +16,13 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/livez", responses=responses(413, 500))
 async def livez() -> Alive:
-    """The process runs; touches neither model nor queue."""
+    """Say that the process runs, without a look at model or queue."""
     return Alive()
 
 
 @router.get("/readyz", responses=responses(413, 500, 503))
 async def readyz(service: CurrentService) -> Health:
-    """Requests may come: loaded, warmed up, not draining; a full queue answers them with 429."""
+    """Say whether the model is loaded and the service not draining; a full queue is still ready."""
     if not service.takes_requests:
         raise NotReadyError(service.describe())
     return service.health()
@@ -33,7 +33,7 @@ async def readyz(service: CurrentService) -> Health:
     responses=responses(413, 500) | {503: {"model": Health, "description": "Not ready"}},
 )
 async def health(service: CurrentService, response: Response) -> Health:
-    """Readiness with a body that says why, and whether the queue is full."""
+    """Return the readiness, the reason for it, and whether the queue is full."""
     if not service.takes_requests:
         response.status_code = 503
     return service.health()
@@ -41,7 +41,7 @@ async def health(service: CurrentService, response: Response) -> Health:
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=responses(404, 413, 500))
 async def metrics(request: Request, service: CurrentService) -> Response:
-    """Counts and gauges for Prometheus; docs/operations.md says what each is."""
+    """Return metrics for Prometheus; docs/operations.md explains each of them."""
     if not service.settings.public_metrics:
         raise UnknownPathError
     service.tick()
@@ -51,7 +51,7 @@ async def metrics(request: Request, service: CurrentService) -> Response:
 
 @router.get("/v1/model", responses=responses(401, 413, 429, 500, 503))
 async def model(service: CurrentService) -> ModelResponse:
-    """The model that is served by default, its card, all others, and every limit in force."""
+    """Describe the default model with its card, the other models, and every limit in force."""
     loaded = service.ready_model()
     artifact = loaded.classifier.artifact
     manifest, settings = artifact.manifest, service.settings

@@ -21,13 +21,12 @@ from service.state import service_of
 
 router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonModelRoute)
 
-# Handlers take the request itself: the framework would resolve each dependency anew for each
-# request, which costs a tenth of an answer.
+# Handlers take the request itself: resolving a dependency would cost a tenth of a prediction.
 
 
 @router.post("", responses=PROBLEMS)
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
-    """Whether one text is positive, neutral or negative."""
+    """Say whether one text is positive, neutral or negative."""
     model = service_of(request).ready_model(body.model)
     answer = await model.batcher.submit([body.text], exchange_of(request).client)
     report(answer, model, request, response)
@@ -37,7 +36,7 @@ async def predict(body: PredictRequest, request: Request, response: Response) ->
 
 @router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)
 async def predict_batch(body: BatchRequest, request: Request, response: Response) -> BatchResponse:
-    """The same for several texts: order kept, and one bad item never fails the rest."""
+    """Do the same for several texts, in order; one bad item never fails the rest."""
     service = service_of(request)
     limit = service.settings.max_items
     if len(body.items) > limit:

@@ -1,4 +1,4 @@
-"""Where an answer's stage times go: to the client, to the log and to the metrics."""
+"""Reports the stage times of an answer to the client, the log and the metrics."""
 
 from fastapi import Request, Response
 
@@ -9,7 +9,7 @@ from service.state import service_of
 
 
 def report(answer: BatchOutcome, model: LoadedModel, request: Request, response: Response) -> None:
-    """Tells what the answer of a request by a model took and held."""
+    """Report how long a model took for the texts of a request, and what it answered."""
     milliseconds = {stage: round(seconds * 1000, 3) for stage, seconds in answer.stages().items()}
     response.headers["server-timing"] = ", ".join(
         f"{stage};dur={duration:.3f}" for stage, duration in milliseconds.items()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -52,6 +52,8 @@ MAX_BYTES_HELD = _CHUNKS * (_CHUNK_BYTES + MAX_LINE_BYTES)
 _LINGER_SECONDS = 1.0
 
 _MEDIA_TYPE = re.compile("|".join(MEDIA_TYPES), re.IGNORECASE)
+# Documented as everywhere, but any name that is too long is as unknown as another: a 404.
+_AnyModelName = Annotated[str, WithJsonSchema(TypeAdapter(ModelName).json_schema())]
 _ITEM: TypeAdapter[BatchItem | InvalidItem] = TypeAdapter(CheckedItem)
 
 router = APIRouter(tags=["prediction"])
@@ -269,7 +271,7 @@ async def _throw_away(receive: Receive) -> None:
     max_body_size=sys.maxsize,
 )
 async def predict_stream(
-    request: Request, model: Annotated[ModelName | None, Query()] = None
+    request: Request, model: Annotated[_AnyModelName | None, Query()] = None
 ) -> Response:
     """Any number of texts, answered while they come: read while you write.
 

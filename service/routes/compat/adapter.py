@@ -1,7 +1,7 @@
-"""What the adapters share: each speaks the protocol of another service, on its own paths alone.
+"""What the adapters share; each speaks the protocol of another service on paths of its own.
 
-An adapter is its routes and the form of its errors. Its requests go the way of any request to the
-model: admission, queue, deadline, metrics, log.
+An adapter is routes and a form of errors. Its requests pass through the same admission, queue,
+deadline, metrics and log as any other request to the model.
 """
 
 from collections.abc import Sequence
@@ -31,32 +31,31 @@ def _only(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     if len(value) != 1:
-        raise PydanticCustomError("one_text", "A list in the list holds one text")
+        raise PydanticCustomError("one_text", "An inner list must hold exactly one text")
     return value[0]
 
 
-# Where a protocol has lists in its list, each holds one text.
+# Some protocols wrap each text in a list of its own.
 Texts = Annotated[
     list[Annotated[Text, BeforeValidator(_only)]],
     Field(min_length=1, max_length=MAX_BATCH_ITEMS, fail_fast=True),
     LIMITED_ITEMS,
 ]
 
-# What a number is at most where its protocol has no limit.
+# The maximum of integers that their protocol does not limit.
 MAX_INTEGER = 2**31 - 1
 
 
 async def classify(
     model: LoadedModel, texts: Sequence[str], field: str, request: Request, response: Response
 ) -> list[Prediction]:
-    """The predictions for the texts of a request.
+    """Return the predictions for the texts of a request, which are in ``field`` of its body.
 
-    ``field`` is where they stand in its body. No protocol here has errors of single texts, so a bad
-    one fails them all, and is named.
+    These protocols have no errors of single texts, so a bad text fails them all and is named.
 
     Raises:
         TooManyItemsError: there are more texts than the limit in force.
-        TextError: one of them could not be classified.
+        TextError: a text could not be classified.
     """
     limit = service_of(request).settings.max_items
     if len(texts) > limit:
@@ -70,26 +69,26 @@ async def classify(
 
 
 def parse(kind: type[_Body], content: str | bytes) -> _Body:
-    """A body that the framework cannot read itself, since it is not plain JSON in UTF-8.
+    """Parse a body that the framework cannot, since it is not plain JSON in UTF-8.
 
     Raises:
-        RequestValidationError: it is no JSON, or does not fit.
+        RequestValidationError: the body is not JSON, or does not fit the schema.
     """
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        # Without what was sent, which would be copied.
+        # Without the input, which would be copied.
         errors = error.errors(include_url=False, include_input=False, include_context=False)
         raise RequestValidationError(errors) from None
 
 
 def request_schema(kind: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a body that ``parse`` reads, for the document."""
+    """Return the schema of a body that ``parse`` reads, for the OpenAPI document."""
     return kind.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
 def binary_probabilities(prediction: Prediction) -> tuple[float, float]:
-    """The probabilities of positive and negative if the text is known to be one of them."""
+    """Return the probabilities of positive and negative, given that the text is not neutral."""
     positive, _, negative = prediction.probabilities
     either = positive + negative
     share = positive / either if either else 0.5
@@ -97,7 +96,7 @@ def binary_probabilities(prediction: Prediction) -> tuple[float, float]:
 
 
 def error_responses(body: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the errors that a route can answer with."""
+    """Return the OpenAPI description of the errors that a route may respond with."""
     return {
         status: {"model": body, "description": HTTPStatus(status).phrase} for status in statuses
     }

@@ -1,4 +1,4 @@
-"""Baidu's sentiment analysis: ``/rpc/2.0/nlp/v1/sentiment_classify``, and the token it asks for."""
+"""Baidu's sentiment analysis, ``/rpc/2.0/nlp/v1/sentiment_classify``, and its access token."""
 
 import json
 import random
@@ -28,10 +28,10 @@ token_router = APIRouter(tags=["baidu"])
 
 _NUMBERS: dict[Label, Literal[0, 1, 2]] = {"negative": 0, "neutral": 1, "positive": 2}
 
-# GB18030 is GBK and whatever it lacks.
+# GB18030 is a superset of GBK.
 _ENCODINGS = {"UTF-8": "utf-8", "GBK": "gb18030"}
 
-# Not an enum to the framework: one that is unknown is an encoding error to Baidu's clients.
+# Not validated as an enum: Baidu reports an unknown charset as an encoding error.
 Charset = Annotated[
     str,
     Query(
@@ -58,7 +58,7 @@ class BaiduItem(BaseModel):
 
 
 class BaiduResponse(BaseModel):
-    """The answer; with status 200 too, the error."""
+    """The answer; errors have status 200 too."""
 
     log_id: int
     text: str
@@ -73,21 +73,21 @@ class BaiduError(BaseModel):
 
 
 class BaiduToken(BaseModel):
-    """A token, which is the key that it was asked with."""
+    """A token, which is the API key that it was requested with."""
 
-    access_token: str = Field(description="`none` where the service asks for no key.")
+    access_token: str = Field(description="`none` unless the service requires API keys.")
     expires_in: int = Field(default=30 * 24 * 3600, description="In seconds.")
     scope: str = Field(default="brain_all_scope", description="What the official clients look for.")
 
 
 class _AsciiResponse(JSONResponse):
-    """JSON that reads the same in GBK and in UTF-8."""
+    """JSON in ASCII, which is the same in GBK and UTF-8."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content).encode()
 
 
-# The numbers that Baidu gives to errors of this kind.
+# Baidu's codes for errors of these kinds.
 _CODES = {
     400: 282002,  # input encoding error
     401: 110,  # access token invalid
@@ -104,7 +104,7 @@ _CODES = {
 _INTERNAL = 282000
 
 
-# An error has status 200, so it is documented as the default: else the framework would add its own.
+# Errors have status 200; without this entry the framework would document its own 422.
 _ANY_ERROR: dict[int | str, dict[str, Any]] = {
     "default": {"model": BaiduError, "description": "An error"}
 }
@@ -141,7 +141,7 @@ def _text(body: bytes, charset: str) -> str:
 async def sentiment_classify(
     request: Request, response: Response, charset: Charset = "GBK"
 ) -> BaiduResponse:
-    """Whether a text is positive, neutral or negative, in Baidu's form; errors have status 200."""
+    """Say whether a text is positive, neutral or negative. Errors have status 200 too."""
     text = _text(await request.body(), charset)
     model = service_of(request).ready_model()
     (prediction,) = await classify(model, [text], "text", request, response)
@@ -161,7 +161,7 @@ async def token(
     service: CurrentService,
     client_secret: Annotated[str | None, Query(max_length=MAX_SECRET_LENGTH)] = None,
 ) -> BaiduToken:
-    """The token that official clients fetch before they ask: their `client_secret`, the key."""
+    """Return the token that official clients fetch first: their `client_secret`, the API key."""
     return BaiduToken(access_token=client_secret if client_secret and service.keys else "none")
 
 

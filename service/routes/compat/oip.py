@@ -1,4 +1,4 @@
-"""Open Inference Protocol, version 2, by REST, with its extension for binary tensors."""
+"""Open Inference Protocol, version 2, over REST, with its binary tensor extension."""
 
 import re
 import struct
@@ -33,7 +33,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 class _InferRoute(ModelRoute):
     def json_part(self, request: Request, body: bytes) -> bytes:
-        """See ``ModelRoute.json_part``: binary tensors follow it."""
+        """See ``ModelRoute.json_part``; binary tensors follow it."""
         return body[: _json_length(request, len(body))]
 
 
@@ -46,10 +46,10 @@ OutputName = Literal["label", "probabilities"]
 
 
 class InputParameters(BaseModel):
-    """How the data of an input comes."""
+    """How the data of an input is sent."""
 
     binary_data_size: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = Field(
-        default=None, description="Bytes behind the JSON, instead of `data`."
+        default=None, description="Bytes after the JSON, instead of `data`."
     )
 
 
@@ -67,7 +67,7 @@ class InferInput(BaseModel):
 
 
 class OutputParameters(BaseModel):
-    """How an output is wanted; what would change its meaning is refused."""
+    """How an output is to be sent; options that would change its meaning are refused."""
 
     binary_data: bool | None = None
     classification: None = None
@@ -75,7 +75,7 @@ class OutputParameters(BaseModel):
 
 
 class RequestedOutput(BaseModel):
-    """An output that is wanted."""
+    """A requested output."""
 
     name: OutputName
     parameters: OutputParameters = OutputParameters()
@@ -85,13 +85,13 @@ _ALL_OUTPUTS = [RequestedOutput(name=name) for name in get_args(OutputName)]
 
 
 class RequestParameters(BaseModel):
-    """How outputs are wanted that do not say so themselves."""
+    """How outputs without parameters of their own are to be sent."""
 
     binary_data_output: bool = False
 
 
 class InferRequest(BaseModel):
-    """Texts, and which outputs are wanted: all, unless some are named."""
+    """Texts, and the requested outputs: all of them by default."""
 
     id: Annotated[str, Field(max_length=256)] | None = Field(
         default=None, description="Returned with the outputs."
@@ -102,9 +102,9 @@ class InferRequest(BaseModel):
 
 
 class BinaryParameters(BaseModel):
-    """Where the data of a binary output is."""
+    """Where to find the data of a binary output."""
 
-    binary_data_size: int = Field(description="Bytes behind the JSON, instead of `data`.")
+    binary_data_size: int = Field(description="Bytes after the JSON, instead of `data`.")
 
 
 class InferOutput(BaseModel):
@@ -127,7 +127,7 @@ class InferResponse(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """An input or output; -1 is any number of texts."""
+    """An input or output; -1 stands for any number of texts."""
 
     name: str
     datatype: str
@@ -135,7 +135,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """The inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -145,7 +145,7 @@ class ModelMetadata(BaseModel):
 
 
 class ServerMetadata(BaseModel):
-    """What serves."""
+    """The server and its extensions."""
 
     name: Literal["zh-sentiment"] = "zh-sentiment"
     version: str
@@ -159,13 +159,13 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Requests may come."""
+    """The service takes requests."""
 
     ready: Literal[True] = True
 
 
 class ModelReady(Ready):
-    """Requests to the model may come."""
+    """The model takes requests."""
 
     name: str
 
@@ -185,12 +185,12 @@ def _model(service: Service, name: str, version: str | None) -> LoadedModel:
 
 
 def _json_length(request: Request, size: int) -> int:
-    """How much of a body is JSON: all of it, unless its head says otherwise."""
+    """Return the length of the JSON in a body: all of it, unless a header says otherwise."""
     length = request.headers.get(_HEADER)
     if length is None:
         return size
     if not _LENGTH.fullmatch(length) or int(length) > size:
-        raise UnreadableBodyError(f"{_HEADER} is not the length of the JSON in the body")
+        raise UnreadableBodyError(f"{_HEADER} must be the length of the JSON in the body")
     return int(length)
 
 
@@ -198,18 +198,18 @@ def _texts(wanted: InferInput, binary: bytes) -> list[str]:
     size = wanted.parameters.binary_data_size
     if (wanted.data is None) == (size is None) or len(binary) != (size or 0):
         raise UnreadableBodyError(
-            "an input has either data, or a binary_data_size that is what follows the JSON"
+            "an input must have either data, or binary_data_size for the bytes after the JSON"
         )
     texts = _unpack(binary) if wanted.data is None else wanted.data
     if not texts:
         raise UnreadableBodyError("the input holds no text")
     if wanted.shape not in ([len(texts)], [len(texts), 1]):
-        raise UnreadableBodyError("the shape is not [n] or [n, 1] for the n texts of the input")
+        raise UnreadableBodyError("the shape must be [n] or [n, 1] for the n texts of the input")
     return texts
 
 
 def _unpack(binary: bytes) -> list[str]:
-    """Elements of type BYTES: the length of each in four bytes, little-endian, before it."""
+    """Return elements of type BYTES: each follows its length in four bytes, little-endian."""
     texts: list[str] = []
     start = 0
     while start < len(binary):
@@ -217,7 +217,7 @@ def _unpack(binary: bytes) -> list[str]:
             raise TooManyItemsError(f"more than {MAX_BATCH_ITEMS} texts were sent")
         end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         if end > len(binary):
-            raise UnreadableBodyError("the binary data ends inside a text")
+            raise UnreadableBodyError("the binary data ends within a text")
         try:
             texts.append(binary[start + 4 : end].decode())
         except UnicodeDecodeError:
@@ -229,7 +229,7 @@ def _unpack(binary: bytes) -> list[str]:
 def _output(
     name: OutputName, predictions: list[Prediction], *, binary: bool
 ) -> tuple[InferOutput, bytes]:
-    """An output, and the bytes of its data if they are wanted apart."""
+    """Return an output, and its data as bytes if they are to follow the JSON."""
     texts = len(predictions)
     if name == "label":
         labels: list[str] = [prediction.label for prediction in predictions]
@@ -255,26 +255,26 @@ async def _infer(name: str, version: str | None, request: Request, response: Res
     predictions = await classify(model, texts, "text", request, response)
 
     outputs = []
-    behind = b""
+    binary_data = b""
     for wanted in body.outputs or _ALL_OUTPUTS:
         binary = wanted.parameters.binary_data
         if binary is None:
             binary = body.parameters.binary_data_output
         output, packed = _output(wanted.name, predictions, binary=binary)
         outputs.append(output)
-        behind += packed
+        binary_data += packed
     answer = InferResponse(
         model_name=model.reference.name,
         model_version=model.reference.version,
         id=body.id,
         outputs=outputs,
     )
-    head = answer.model_dump_json(exclude_none=True).encode()
+    json_part = answer.model_dump_json(exclude_none=True).encode()
     headers = dict(response.headers)
-    if not behind:
-        return Response(head, headers=headers, media_type="application/json")
-    headers[_HEADER] = str(len(head))
-    return Response(head + behind, headers=headers, media_type="application/octet-stream")
+    if not binary_data:
+        return Response(json_part, headers=headers, media_type="application/json")
+    headers[_HEADER] = str(len(json_part))
+    return Response(json_part + binary_data, headers=headers, media_type="application/octet-stream")
 
 
 _INFER = {
@@ -283,7 +283,7 @@ _INFER = {
             "name": _HEADER,
             "in": "header",
             "schema": {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER},
-            "description": "Bytes of the JSON, where binary data follow it.",
+            "description": "Length of the JSON in bytes, if binary data follow it.",
         }
     ],
     "requestBody": {
@@ -307,7 +307,7 @@ _ERRORS = error_responses(InferError, 404, *STATUSES)
     "/models/{name}/infer", response_model=InferResponse, responses=_ERRORS, openapi_extra=_INFER
 )
 async def infer(name: PathName, request: Request, response: Response) -> Response:
-    """Labels and probabilities (positive, neutral, negative) of texts."""
+    """Return labels and probabilities (positive, neutral, negative) of texts."""
     return await _infer(name, None, request, response)
 
 
@@ -320,13 +320,13 @@ async def infer(name: PathName, request: Request, response: Response) -> Respons
 async def infer_version(
     name: PathName, version: PathName, request: Request, response: Response
 ) -> Response:
-    """The same by a version of the model."""
+    """Do the same with a version of the model."""
     return await _infer(name, version, request, response)
 
 
 @metadata_router.get("", responses=error_responses(InferError, 401, 413, 429, 500))
 async def server() -> ServerMetadata:
-    """What serves."""
+    """Describe the server."""
     return ServerMetadata(
         version=installed_version("zh-sentiment"), extensions=["binary_tensor_data"]
     )
@@ -334,7 +334,7 @@ async def server() -> ServerMetadata:
 
 @metadata_router.get("/health/live", responses=error_responses(InferError, 413, 500))
 async def live() -> Live:
-    """The process runs."""
+    """Say that the process runs."""
     return Live()
 
 
@@ -345,7 +345,7 @@ def _check_ready(service: Service) -> None:
 
 @metadata_router.get("/health/ready", responses=error_responses(InferError, 413, 500, 503))
 async def ready(service: CurrentService) -> Ready:
-    """Requests may come, as for `/readyz`."""
+    """Say whether the service takes requests, as `/readyz` does."""
     _check_ready(service)
     return Ready()
 
@@ -370,7 +370,7 @@ def _model_ready(service: Service, name: str, version: str | None) -> ModelReady
     return ModelReady(name=model.reference.name)
 
 
-# By kind, or the framework would add an error of its own form.
+# Without such ranges the framework would document its own 422.
 _ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
     kind: {"model": InferError, "description": "An error"} for kind in ("4XX", "5XX")
 }
@@ -378,7 +378,7 @@ _ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
 
 @metadata_router.get("/models/{name}", responses=_ABOUT_ERRORS)
 async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
-    """What a model takes and gives."""
+    """Describe the inputs and outputs of a model."""
     return _metadata(service, name, None)
 
 
@@ -386,13 +386,13 @@ async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
 async def metadata_version(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelMetadata:
-    """The same of a version of it."""
+    """Do the same for a version of it."""
     return _metadata(service, name, version)
 
 
 @metadata_router.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
 async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
-    """Requests to a model may come."""
+    """Say whether a model takes requests."""
     return _model_ready(service, name, None)
 
 
@@ -400,7 +400,7 @@ async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
 async def model_ready_version(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelReady:
-    """Requests to a version of it may come."""
+    """Say whether a version of it takes requests."""
     return _model_ready(service, name, version)
 
 

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/predict", tags=["paddlehub"], route_class=JsonModelR
 
 
 class SentaRequest(BaseModel):
-    """Texts; ``batch_size`` and ``use_gpu`` may be there and change nothing."""
+    """Texts; ``batch_size`` and ``use_gpu`` are accepted and ignored."""
 
     texts: Annotated[
         list[Text],
@@ -30,18 +30,18 @@ class SentaRequest(BaseModel):
 
 
 class SentaResult(BaseModel):
-    """The answer for one text, of two classes, and the probability that neither is right."""
+    """The answer for one text in two classes, and the probability that neither is right."""
 
     text: str
     sentiment_label: Literal[0, 1]
     sentiment_key: Literal["positive", "negative"]
     positive_probs: Probability = Field(description="If the text is not neutral.")
     negative_probs: Probability = Field(description="If the text is not neutral.")
-    neutral_probs: Probability = Field(description="That it is; PaddleHub has no such field.")
+    neutral_probs: Probability = Field(description="An addition of this service.")
 
 
 class SentaResponse(BaseModel):
-    """One result a text, in the order of the request."""
+    """One result per text, in the order of the request."""
 
     status: Literal["000"] = "000"
     msg: Literal[""] = ""
@@ -49,7 +49,7 @@ class SentaResponse(BaseModel):
 
 
 class SentaError(BaseModel):
-    """An error: 101 of the request or of predicting, 111 no such module, 112 not JSON."""
+    """An error: 101 for a bad request or failed prediction, 111 no such module, 112 not JSON."""
 
     status: Literal["101", "111", "112"]
     msg: str
@@ -65,7 +65,7 @@ def _error(problem: Problem) -> Response:
 @router.post("/senta_lstm", responses=error_responses(SentaError, *STATUSES))
 @router.post("/senta_bilstm", responses=error_responses(SentaError, *STATUSES))
 async def predict(body: SentaRequest, request: Request, response: Response) -> SentaResponse:
-    """Whether texts are positive or negative, in the form of PaddleHub's senta modules."""
+    """Say whether texts are positive or negative, as PaddleHub's senta modules do."""
     model = service_of(request).ready_model()
     predictions = await classify(model, body.texts, "texts", request, response)
     results = []

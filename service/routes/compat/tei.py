@@ -1,4 +1,4 @@
-"""Hugging Face's text-embeddings-inference, and what ``InferenceClient`` of its Hub asks for."""
+"""Hugging Face's text-embeddings-inference (TEI), and what ``InferenceClient`` requests."""
 
 import math
 import re
@@ -23,7 +23,7 @@ metadata_router = APIRouter(tags=["tei"])
 
 
 class TeiRequest(BaseModel):
-    """A text or several; ``truncate`` may be there and changes nothing, since nothing is cut."""
+    """One text or several; ``truncate`` is accepted and ignored, since nothing is cut off."""
 
     inputs: Annotated[
         Annotated[Text, Tag("text")] | Annotated[Texts, Tag("texts")],
@@ -35,10 +35,14 @@ class TeiRequest(BaseModel):
 
 
 class HubParameters(BaseModel):
-    """What the Hub's client asks for."""
+    """Options of the Hub's client."""
 
     top_k: int | None = Field(
-        default=None, ge=1, le=MAX_INTEGER, strict=True, description="Most labels of an answer."
+        default=None,
+        ge=1,
+        le=MAX_INTEGER,
+        strict=True,
+        description="Maximum number of labels in an answer.",
     )
     function_to_apply: Literal["softmax", "none"] | None = Field(
         default=None, description="`none` gives logarithms of the probabilities."
@@ -46,7 +50,7 @@ class HubParameters(BaseModel):
 
 
 class HubRequest(TeiRequest):
-    """The same with the parameters of the Hub's inference API."""
+    """A ``TeiRequest`` with the parameters of the Hub's inference API."""
 
     parameters: HubParameters = HubParameters()
 
@@ -72,15 +76,15 @@ class TeiModelType(BaseModel):
 
 
 class TeiInfo(BaseModel):
-    """The model that is served, and the limits in force."""
+    """The model being served, and the limits in force."""
 
     model_id: str
     model_sha: str = Field(description="SHA-256 of the artifact's manifest.")
     model_dtype: Literal["int8", "float32"]
     model_type: TeiModelType
-    max_concurrent_requests: int = Field(description="Texts waiting or running, in a worker.")
+    max_concurrent_requests: int = Field(description="Texts waiting or running, per worker.")
     max_input_length: int = Field(description="In characters, where TEI counts tokens.")
-    max_batch_tokens: int = Field(description="Ids that the network reads together.")
+    max_batch_tokens: int = Field(description="Ids that the network reads in one run.")
     max_batch_requests: int
     max_client_batch_size: int
     auto_truncate: Literal[False] = False
@@ -92,7 +96,7 @@ class TeiInfo(BaseModel):
 
 Kind = Literal["Unhealthy", "Backend", "Overloaded", "Validation"]
 
-# What TEI calls the failures that are not the request's own, and their status.
+# TEI's names and statuses for failures that are not the request's fault.
 _FAILURES: dict[int, tuple[int, Kind]] = {
     429: (429, "Overloaded"),
     500: (424, "Backend"),
@@ -112,7 +116,7 @@ class TeiError(BaseModel):
 def _error(problem: Problem) -> Response:
     kind: Kind
     status, kind = _FAILURES.get(problem.status, (problem.status, "Validation"))
-    if status == 422 and not problem.errors:  # it fits the schema, but not the limits
+    if status == 422 and not problem.errors:  # it fits the schema but exceeds a limit
         status = 413
     return JSONResponse(TeiError(error=problem.detail, error_type=kind).model_dump(), status)
 
@@ -120,7 +124,7 @@ def _error(problem: Problem) -> Response:
 def _ranked(prediction: Prediction, *, raw: bool, top: int | None = None) -> list[TeiPrediction]:
     scores = sorted(zip(prediction.probabilities, LABELS, strict=True), reverse=True)[:top]
     return [
-        # Of a probability of 0 there is no logarithm.
+        # The logarithm of 0 is not a number.
         TeiPrediction(score=round(math.log(max(score, 1e-12)) if raw else score, 6), label=label)
         for score, label in scores
     ]
@@ -136,7 +140,7 @@ async def _classify(body: TeiRequest, request: Request, response: Response) -> l
 async def predict(
     body: TeiRequest, request: Request, response: Response
 ) -> list[TeiPrediction] | list[list[TeiPrediction]]:
-    """Every label with its score, the highest first; of several texts, a list of such lists."""
+    """Score every label, highest first; for several texts, return a list of such lists."""
     predictions = await _classify(body, request, response)
     ranked = [_ranked(prediction, raw=body.raw_scores) for prediction in predictions]
     return ranked[0] if isinstance(body.inputs, str) else ranked
@@ -146,7 +150,7 @@ async def predict(
 async def predict_for_hub(
     body: HubRequest, request: Request, response: Response
 ) -> list[list[TeiPrediction]]:
-    """The same as `huggingface_hub`'s client reads it: a list of such lists for one text too."""
+    """Do the same in the form that `huggingface_hub` reads: a list of lists for one text too."""
     raw = body.raw_scores or body.parameters.function_to_apply == "none"
     predictions = await _classify(body, request, response)
     return [_ranked(prediction, raw=raw, top=body.parameters.top_k) for prediction in predictions]
@@ -154,7 +158,7 @@ async def predict_for_hub(
 
 @metadata_router.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
 async def info(service: CurrentService) -> TeiInfo:
-    """The model that is served, and the limits in force."""
+    """Describe the model being served, and the limits in force."""
     loaded = service.ready_model()
     settings = service.settings
     labels = loaded.classifier.artifact.manifest.labels
