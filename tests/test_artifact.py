@@ -306,7 +306,7 @@ def test_a_manifest_that_is_no_object_is_refused(copy: Path, content: bytes) -> 
     [
         (lambda words: words[:-1], "embedding.weight is float16 of shape"),
         (lambda words: [*words, "又一个"], "embedding.weight is float16 of shape"),
-        (lambda words: [*words[:-1], words[2]], "a word stands twice"),
+        (lambda words: [*words[:-1], words[2]], "duplicate word"),
         (lambda words: words[2:], "the first two words must be"),
         (lambda words: [], "the first two words must be"),
     ],

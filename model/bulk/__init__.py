@@ -1,1 +1,1 @@
-"""Whole files of texts: tables in, tables with labels out."""
+"""Labels whole tables of texts, on one machine or a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Words of one's own: a user dictionary, further stopwords, and words to keep."""
+"""Custom words: a user dictionary, further stopwords, and words to keep."""
 
 import logging
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from model.text.pipeline import TextPipeline
 logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 32 * 1024**2
-# Of words that match nothing, how many a line of the log names.
+# Maximum number of unmatched words that a log line names.
 _MAX_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class CustomWords:
-    """What is changed of an artifact's text configuration, each normalised.
+    """Changes to an artifact's text configuration; all words are normalized.
 
-    ``user`` words are cut whole, ``stopwords`` are dropped as well, and ``kept`` words are not
-    dropped, whatever list holds them. ``unmatched`` are those that change nothing, since no token
-    is ever one of them.
+    ``user`` words are kept whole, ``stopwords`` are dropped in addition to the artifact's, and
+    ``kept`` words are never dropped. ``unmatched`` words change nothing, since no token is ever
+    one of them.
     """
 
     user: tuple[str, ...] = ()
@@ -32,9 +32,9 @@ class CustomWords:
     unmatched: tuple[str, ...] = ()
 
     def without_unmatched(self, pipeline: TextPipeline) -> "CustomWords":
-        """These words with those set aside that a pipeline reads as several tokens, or as another.
+        """Return these words, with those that a pipeline never makes a token of set aside.
 
-        What is set aside is logged.
+        Such a word becomes several tokens, or a different one. They are logged.
         """
         words = dict.fromkeys((*self.user, *self.stopwords, *self.kept))
         unmatched = {
@@ -62,9 +62,9 @@ NO_CUSTOM_WORDS = CustomWords()
 
 
 def read_custom_words(user: Path | None, stopwords: Path | None, kept: Path | None) -> CustomWords:
-    """The words of UTF-8 files, one a line.
+    """Read words from UTF-8 files, one per line.
 
-    Behind a user word and a space may stand what jieba's dictionary files have.
+    A user word may be followed by a space and the further fields of jieba's dictionary files.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -81,7 +81,7 @@ def _normalized(words: Iterator[str]) -> tuple[str, ...]:
 
 
 def _lines(path: Path | None) -> Iterator[str]:
-    """Those that are not blank, without the white space around them."""
+    """Return the lines that are not blank, without surrounding white space."""
     if path is None:
         return iter(())
     try:
@@ -89,5 +89,5 @@ def _lines(path: Path | None) -> Iterator[str]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8; save it as such") from None
+        raise ConfigError(f"{path} is not UTF-8; save it as UTF-8") from None
     return filter(None, map(str.strip, lines))

@@ -1,11 +1,11 @@
-"""From tokens to the windows of ids that a network reads, and what was unknown on the way."""
+"""From tokens to the windows of ids that the network reads."""
 
 from dataclasses import dataclass
 
 from model.text.pipeline import TextPipeline, Token, contains_chinese
 from model.text.vocabulary import UNKNOWN_ID, Vocabulary
 
-# A window prefers to end behind one of these.
+# A window preferably ends after one of these.
 _SENTENCE_ENDS = frozenset("。!?;") | {"!!", "??", ".."}
 
 
@@ -14,9 +14,9 @@ class Encoding:
     """A text as the network reads it.
 
     ``windows`` are sequences of ids, none empty, whose concatenation is the whole text;
-    ``characters`` counts code points of the original, ``tokens`` the tokens read, and ``unknown``
-    those of them that the vocabulary lacks and that were read by their characters.
-    ``has_chinese`` is false for a text without a single Chinese word that is read.
+    ``characters`` counts code points of the original, ``tokens`` the tokens that are not dropped,
+    and ``unknown`` those among them that the vocabulary lacks, which are read by their characters.
+    ``has_chinese`` is whether one of the tokens is a Chinese word.
     """
 
     windows: tuple[tuple[int, ...], ...]
@@ -29,9 +29,9 @@ class Encoding:
 class Encoder:
     """Turns a text into an ``Encoding``; training and serving call the same one.
 
-    ``window`` is the largest number of ids that the network reads in one go. A longer text is
-    read in several windows, cut behind the last sentence end in a window's second half, or, where
-    there is none, behind the last whole token.
+    ``window`` is the maximum number of ids that the network reads at once. A longer text is cut
+    into several windows: after the last sentence end in a window's second half or, if there is
+    none, after the last whole token.
     """
 
     def __init__(self, pipeline: TextPipeline, vocabulary: Vocabulary, window: int) -> None:
@@ -40,17 +40,17 @@ class Encoder:
         self.window = window
 
     def tokens(self, text: str) -> list[Token]:
-        """The tokens of a text, those that are dropped among them."""
+        """Return the tokens of a text, including those that are dropped."""
         tokens = self.pipeline.tokenize(text)
         if all(token.dropped for token in tokens):
-            # A text of stopwords alone is read whole: they are all that there is to go by.
+            # A text of stopwords alone is read whole: there is nothing else to go by.
             return [token._replace(dropped=False) for token in tokens]
         return tokens
 
     def ids(self, form: str) -> tuple[int, ...]:
-        """The ids that a token of this form is read by.
+        """Return the ids for a token of this form.
 
-        That is its own or, where the vocabulary lacks it, those of its characters; of an emoji
+        That is its own id or, if the vocabulary lacks it, those of its characters; for an emoji
         or an emoticon, those of the words that it stands for.
         """
         known = self.vocabulary.get(form)
@@ -60,7 +60,7 @@ class Encoder:
         return tuple(number for word in words for number in self.vocabulary.ids(word))
 
     def encode(self, text: str) -> Encoding:
-        """The encoding of any string; one that leaves nothing to read is one unknown word."""
+        """Return the encoding of any string; one without tokens becomes one unknown word."""
         read = [token for token in self.tokens(text) if not token.dropped]
         ids: list[int] = []
         unknown = 0
@@ -71,10 +71,9 @@ class Encoder:
                 ids.extend(self.ids(token.normalized))
             else:
                 ids.append(known)
+        short = len(ids) <= self.window
         return Encoding(
-            windows=self._windows(read)
-            if len(ids) > self.window
-            else (tuple(ids or [UNKNOWN_ID]),),
+            windows=(tuple(ids or [UNKNOWN_ID]),) if short else self._windows(read),
             characters=len(text),
             tokens=len(read),
             unknown=unknown,
@@ -84,18 +83,19 @@ class Encoder:
     def _windows(self, tokens: list[Token]) -> tuple[tuple[int, ...], ...]:
         ids: list[int] = []
         windows: list[tuple[int, ...]] = []
-        start = sentence = token_end = 0  # of the open window; the last ends seen inside it
+        start = sentence_end = token_end = 0  # of the current window, and the last ends inside it
         for token in tokens:
             ids.extend(self.ids(token.normalized))
             while len(ids) - start > self.window:
-                # One token longer than a window is cut inside, since it must be cut somewhere.
-                behind_token = token_end if token_end > start else start + self.window
-                cut = sentence if sentence - start > self.window // 2 else behind_token
+                # A token longer than a window has to be cut inside.
+                cut = token_end if token_end > start else start + self.window
+                if sentence_end - start > self.window // 2:
+                    cut = sentence_end
                 windows.append(tuple(ids[start:cut]))
                 start = cut
             token_end = len(ids)
             if token.normalized in _SENTENCE_ENDS:
-                sentence = token_end
+                sentence_end = token_end
         if ids[start:]:
             windows.append(tuple(ids[start:]))
         return tuple(windows)

@@ -1,4 +1,4 @@
-"""Where the sentences of a text are, by code points of the text itself."""
+"""Splits a text into sentences, given as offsets in code points."""
 
 import re
 from typing import NamedTuple
@@ -6,21 +6,21 @@ from typing import NamedTuple
 from model.text.normalization import CHARACTER_REFERENCE
 from model.text.signs import EMOJI, EMOTICON
 
-# Kept whole where they are closed on their line; a longer one is no part of a sentence.
+# A quotation is kept whole if it is closed on its line and not too long.
 _PAIRS = (tuple(pair) for pair in ("“”", "‘’", "「」", "『』", "《》", "（）", "【】"))
 _QUOTED = "|".join(rf"{left}[^{left}{right}\n\r]{{0,300}}+{right}" for left, right in _PAIRS)
-# After a digit it means inches.
+# After a digit the mark means inches.
 _QUOTED += r"|(?<!\d)\"[^\"\n\r]{0,300}+\""
 _CLOSING = "”’」』》）)】"
 
 _PART = re.compile(
     rf"""
     (?P<line>[\n\r\x0b\x0c\x85\u2028\u2029]+)
-    # Whose marks end nothing.
+    # Marks inside these end nothing.
   | (?P<other>(?i:https?)://[a-zA-Z0-9$%&*+./:=?@\#~_-]+ | {CHARACTER_REFERENCE})
   | (?P<quoted>{_QUOTED})
-    # A plain full stop ends a sentence only after Chinese, and one of full width only where no
-    # number does: 3.5 and app.cn have one too.
+    # A plain full stop ends a sentence only after Chinese, and a full-width one unless it follows a
+    # digit: 3.5 and app.cn contain them too.
   | (?P<end>(?>(?:[。！？；…｡!?]++ | \.{{2,}}+ | ;(?![0-9]) | (?<![0-9０-９])．
       | (?<=[\u3400-\u9fff])\.(?![0-9A-Za-z]))+)
       [{_CLOSING}]*+ (?:{EMOJI} | {EMOTICON})*)
@@ -28,25 +28,25 @@ _PART = re.compile(
     re.VERBOSE,
 )
 _ENDS_INSIDE = re.compile(r"[。！？…!?][”’」』\"]$")
-_GOES_ON = re.compile(r"[，、：。！？；…,:!?;.]")
+_CONTINUATION = re.compile(r"[，、：。！？；…,:!?;.]")
 
 _WORD = re.compile(r"\w")
 _EMOTICONS = re.compile(EMOTICON)
 
 
 class Sentence(NamedTuple):
-    """A sentence is ``text[offset : offset + length]``, without white space around it."""
+    """The sentence ``text[offset : offset + length]``, without white space around it."""
 
     offset: int
     length: int
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """The sentences of a text, in order; between two there is nothing but white space.
+    """Return the sentences of a text, in order; only white space is between them.
 
-    A sentence ends after 。！？；… and their like, with the marks and closing quotes that follow,
-    and at the end of a line. A quotation is kept whole; one that ends as a sentence does ends the
-    sentence around it, unless a comma or the like goes on. What has no word of its own (marks,
+    A sentence ends after 。！？；… and similar marks, including the marks and closing quotes that
+    follow, and at the end of a line. A quotation is kept whole; if it ends like a sentence, it ends
+    the sentence around it, unless a comma or the like follows. A piece without a word (marks,
     emoji, an emoticon like [泪]) belongs to the sentence before it.
 
     >>> text = "好！“真的吗？”他问。"
@@ -77,7 +77,7 @@ def split_sentences(text: str) -> list[Sentence]:
 
 
 def _ends(text: str) -> list[int]:
-    """Where a sentence ends, though perhaps nothing but marks or white space stands before."""
+    """Return where sentences end; some pieces in between may contain no word."""
     return [
         match.end()
         for match in _PART.finditer(text)
@@ -85,6 +85,6 @@ def _ends(text: str) -> list[int]:
         or (
             match.lastgroup == "quoted"
             and _ENDS_INSIDE.search(match[0])
-            and not _GOES_ON.match(text, match.end())
+            and not _CONTINUATION.match(text, match.end())
         )
     ]

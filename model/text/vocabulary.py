@@ -1,4 +1,4 @@
-"""The vocabulary: which words the network has a vector for, and the line each stands on."""
+"""The vocabulary: the words that the network has a vector for, and their ids."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,28 +10,28 @@ UNKNOWN_ID = 1
 
 
 class Vocabulary:
-    """Words and their ids. An id is the number of the word's line in ``vocab.txt``, from 0."""
+    """Words and their ids. A word's id is its line number in ``vocab.txt``, from 0."""
 
     def __init__(self, words: Sequence[str]) -> None:
         """``words[0]`` is the padding and ``words[1]`` the unknown word.
 
         Raises:
-            ValueError: a word stands twice, or the first two are not the special ones.
+            ValueError: a word is a duplicate, or the first two are not the special ones.
         """
         if list(words[:2]) != [PADDING, UNKNOWN]:
             raise ValueError(f"the first two words must be {PADDING} and {UNKNOWN}")
         self.words = tuple(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
-            raise ValueError("a word stands twice")
+            raise ValueError("duplicate word")
 
     @classmethod
     def build(cls, counts: Counter[str], size: int, minimum_count: int) -> "Vocabulary":
-        """The ``size`` most frequent words and characters.
+        """Return the vocabulary of the ``size`` most frequent words and characters.
 
-        A character counts as often as it stands in longer words, or alone if that is more often,
-        so the characters that rare words back off to are there before the rare words are. Ties
-        are broken by the word, so that the same counts give the same vocabulary.
+        A character counts as often as it occurs in longer words, or alone if that is more often,
+        so the characters that rare words back off to come before the rare words. Ties are broken by
+        the word, so the same counts give the same vocabulary.
         """
         characters: Counter[str] = Counter()
         for word, count in counts.items():
@@ -52,11 +52,11 @@ class Vocabulary:
         return word in self._ids
 
     def get(self, word: str) -> int | None:
-        """The id of ``word``, if the vocabulary has it."""
+        """Return the id of ``word``, or ``None``."""
         return self._ids.get(word)
 
     def ids(self, word: str) -> tuple[int, ...]:
-        """The id of ``word`` or, where the vocabulary lacks it, those of its characters."""
+        """Return the id of ``word`` or, if the vocabulary lacks it, those of its characters."""
         known = self.get(word)
         if known is not None:
             return (known,)
