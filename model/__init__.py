@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         SentimentError,
+        TextError,
         TextLimitError,
     )
     from model.explain import Explanation, OcclusionPlan, plan_occlusions
@@ -40,6 +41,7 @@ __all__ = [
     "Prediction",
     "Sentence",
     "SentimentError",
+    "TextError",
     "TextLimitError",
     "plan_occlusions",
     "read_custom_words",
@@ -62,6 +64,7 @@ _MODULE_OF = {
     "Prediction": "model.classifier",
     "Sentence": "model.text.sentences",
     "SentimentError": "model.errors",
+    "TextError": "model.errors",
     "TextLimitError": "model.errors",
     "plan_occlusions": "model.explain",
     "read_custom_words": "model.text.custom_words",

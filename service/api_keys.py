@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from model.errors import ConfigError
+from model import ConfigError
 from model.files import read_file
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 
-from model.errors import TextError
+from model import TextError
 from service.errors import (
     BodyLimitError,
     InternalError,

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import ClassVar, Final
 
-from model.errors import TextError
+from model import TextError
 
 # A client that went away: no client sees this status, web servers log and count it by this number.
 CLIENT_GONE: Final = 499

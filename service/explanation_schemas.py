@@ -4,10 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
-from model.classifier import Prediction
-from model.config import Label
-from model.explain import ExplainedToken, Explanation, Gates
-from model.text.sentences import Sentence
+from model import Explanation, Label, Prediction, Sentence
+from model.explain import ExplainedToken, Gates
 from service.schemas import (
     ModelVersion,
     PredictResponse,

@@ -33,11 +33,9 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from model import LABELS, Classifier, SentimentError
 from model.artifact import CONFIDENCE_BINS, DriftBaseline
-from model.classifier import Classifier
-from model.config import LABELS
 from model.drift import Observation, population_stability_index, summarize
-from model.errors import SentimentError
 from service.errors import refusal_reasons
 from service.inference.outcome import STAGES, BatchOutcome
 

@@ -4,10 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from model.classifier import Classifier
+from model import Classifier, ConfigError, read_custom_words
 from model.engines import BATCH_SIZE
-from model.errors import ConfigError
-from model.text.custom_words import read_custom_words
 from service.errors import UnknownModelError
 from service.inference.batcher import Batcher
 from service.inference.throughput import Throughput

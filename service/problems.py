@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from model.errors import TextError
+from model import TextError
 from service.errors import ServiceError
 
 MEDIA_TYPE: Final = "application/problem+json"

@@ -14,9 +14,7 @@ from pydantic import (
 from pydantic.functional_validators import AfterValidator, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from model.artifact import Artifact
-from model.classifier import Prediction
-from model.config import LABELS, Label
+from model import LABELS, Artifact, Label, Prediction
 from model.lines import has_lone_surrogate
 from service.problems import FieldError, Problem, field_errors
 from service.settings import MAX_BATCH_ITEMS

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, FilePath, ValidationError, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import model
+from model import ConfigError
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
-from model.errors import ConfigError
 from service.api_keys import read_keys
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"

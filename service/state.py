@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from model.errors import SentimentError
+from model import SentimentError
 from service.api_keys import ApiKeys
 from service.errors import NotReadyError
 from service.inference.batcher import ANYBODY, HANG_SECONDS, Batcher

@@ -2,7 +2,8 @@
 
 import click
 
-from model.errors import SentimentError, printable
+from model import SentimentError
+from model.errors import printable
 from service.commands import artifact, evaluate, predict, serve, train
 from service.process.health import health
 

@@ -75,8 +75,8 @@ def drift_baseline(config: str, model: Path) -> None:
     Training does this by itself; use the command for an older artifact, or for dev texts like
     those that a service will receive.
     """
+    from model import Classifier
     from model import artifact as artifacts
-    from model.classifier import Classifier
     from model.config import load_config
     from model.corpora import load_splits
     from model.drift import summarize_answers

@@ -107,7 +107,7 @@ def _draw(evaluation: "Evaluation", directory: Path) -> None:
 @engine_option
 def release_check(model: Path, engine: EngineChoice) -> None:
     """Run the release check: exit code 0 if the model may be released, else 1."""
-    from model.classifier import Classifier
+    from model import Classifier
     from model.evaluation.release_check import run_release_check
 
     result = run_release_check(Classifier.load(model, engine=engine))

@@ -5,9 +5,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from model import Artifact, ArtifactError
 from model import artifact as artifacts
-from model.artifact import MANIFEST, Artifact
-from model.errors import ArtifactError
+from model.artifact import MANIFEST
 from model.onnx_graph import build_graph
 from model.training.quantisation import quantise
 

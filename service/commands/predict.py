@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from model import DataError
 from model.engines import EngineChoice
-from model.errors import DataError, json_line, printable
+from model.errors import json_line, printable
 from model.lines import LineSplitter
 from service.commands.options import (
     FILE,
@@ -22,8 +23,7 @@ from service.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from model.classifier import Classifier
-    from model.text.custom_words import CustomWords
+    from model import Classifier, CustomWords
 
 # Maximum read from standard input at once.
 _READ_BYTES = 64 * 1024
@@ -65,9 +65,8 @@ def predict(
     Lines of standard input are texts or, if the first one is, JSON objects with a field text. Each
     is answered by one JSON object, a result or an error, as soon as it has been read.
     """
+    from model import Classifier, read_custom_words
     from model.bulk.labelling import SUFFIXES
-    from model.classifier import Classifier
-    from model.text.custom_words import read_custom_words
 
     tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
     if tables and len(texts) > 1:
@@ -99,9 +98,9 @@ def _label(
     force: bool,
     address: str | None,
 ) -> None:
+    from model import Classifier
     from model.bulk.labelling import label_table
     from model.bulk.ray_classifier import RayClassifier, connected
-    from model.classifier import Classifier
 
     log_to_terminal()
     with nullcontext() if address is None else connected(address):

@@ -16,11 +16,18 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from model.classifier import Classifier, Prediction, ProbabilityArray
+from model import (
+    Classifier,
+    Encoding,
+    Explanation,
+    OcclusionPlan,
+    Prediction,
+    TextError,
+    TextLimitError,
+    plan_occlusions,
+)
+from model.classifier import ProbabilityArray
 from model.engines import BATCH_IDS
-from model.errors import TextError, TextLimitError
-from model.explain import Explanation, OcclusionPlan, plan_occlusions
-from model.text.encoding import Encoding
 from model.traced_network import TracedNetwork
 from service.errors import DeadlineError, QueueFullError
 from service.inference.fair_share import FairShare

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from model.classifier import Prediction
-from model.errors import TextError
+from model import Prediction, TextError
 
 # Of one text: a text that cannot be classified fails alone.
 Outcome = Prediction | TextError

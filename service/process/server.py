@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from model.errors import ConfigError
+from model import ConfigError
 from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
 from service.metrics import DIRECTORY_VARIABLE, empty_directory

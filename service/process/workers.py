@@ -20,7 +20,7 @@ from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from types import FrameType
 
-from model.errors import ConfigError
+from model import ConfigError
 from service.inference.batcher import HANG_SECONDS
 from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
 from service.process.logs import configure_logging

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from model.errors import BlankTextError, TextLimitError
-from model.text.sentences import split_sentences
+from model import BlankTextError, TextLimitError, split_sentences
 from service.exchange import exchange_of
 from service.explanation_schemas import AnalyzeResponse, ExplainResponse, SentenceSentiment
 from service.inference.outcome import prediction_of

@@ -1,6 +1,6 @@
 """The result for an item of a batch or a line of a stream, which fails without the others."""
 
-from model.errors import TextError
+from model import TextError
 from service.errors import InvalidBodyError
 from service.inference.outcome import Outcome
 from service.problems import describe_field, problem_of

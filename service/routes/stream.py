@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from model.config import LABELS
+from model import LABELS
 from model.lines import LineError, LineSplitter, parse_json
 from service.errors import InternalError
 from service.exchange import exchange_of

@@ -13,8 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from model.classifier import Prediction
-from model.errors import TextError
+from model import Prediction, TextError
 from service.errors import TooManyItemsError
 from service.exchange import exchange_of
 from service.inference.outcome import prediction_of

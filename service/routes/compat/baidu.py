@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from model.config import Label
+from model import Label
 from service.adapters import Adapter
 from service.errors import UnreadableBodyError
 from service.problems import Problem

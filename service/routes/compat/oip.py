@@ -9,8 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from model.classifier import Prediction
-from model.config import LABELS
+from model import LABELS, Prediction
 from service.adapters import Adapter
 from service.errors import NotReadyError, TooManyItemsError, UnreadableBodyError
 from service.model_registry import LoadedModel

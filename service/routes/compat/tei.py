@@ -9,8 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from model.classifier import Prediction
-from model.config import LABELS, Label
+from model import LABELS, Label, Prediction
 from service.adapters import Adapter
 from service.problems import Problem
 from service.routes.compat.adapter import MAX_INTEGER, Texts, classify, error_responses
