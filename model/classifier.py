@@ -1,8 +1,8 @@
-"""The thin object from a text to an answer."""
+"""The classifier: from a text to its label and probabilities."""
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model import artifact as artifacts
 from model.artifact import Artifact
 from model.config import LABELS, Label
+from model.engine_threads import EngineThreads
 from model.engines import Engine, EngineChoice, available_cpus, group_by_length, start_engine
 from model.errors import BLANK, BlankTextError
 from model.progress import Progress
@@ -21,19 +22,19 @@ from model.text.encoding import Encoding
 
 ProbabilityArray = NDArray[np.float64]
 
-# Texts that are sorted by length together; among so many, lengths lie near each other.
+# Texts that are sorted by length together; among this many, neighbours are of similar length.
 CHUNK_TEXTS = 2048
-# Chunks that are encoded while one runs, so that no processor waits for the encoding.
+# Chunks encoded ahead of the one that runs, so that no processor waits for the encoding.
 _CHUNKS_AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one text.
+    """What the classifier says of one text.
 
-    ``probabilities`` stand in the order of ``LABELS`` and sum to 1; ``uncertain`` is true where
-    the highest of them is below the artifact's threshold, or where no Chinese word was read.
-    ``by_window`` are the (windows, labels) probabilities that they are made of.
+    ``probabilities`` are in the order of ``LABELS`` and sum to 1; ``uncertain`` is true if the
+    highest of them is below the artifact's threshold, or if the text has no Chinese word.
+    ``by_window`` are the (windows, labels) probabilities that they are combined from.
     """
 
     label: Label
@@ -45,7 +46,7 @@ class Prediction:
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> ProbabilityArray:
-    """Calibrated probabilities of shape (texts, labels) (Guo et al., 2017)."""
+    """Return calibrated probabilities of shape (texts, labels) (Guo et al., 2017)."""
     scaled = logits.astype(np.float64) / temperature
     exponentials: ProbabilityArray = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities: ProbabilityArray = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -53,9 +54,9 @@ def softmax(logits: NDArray[np.float32], temperature: float) -> ProbabilityArray
 
 
 def combine(probabilities: ProbabilityArray, lengths: Sequence[int]) -> ProbabilityArray:
-    """A text's (labels,) from its windows' (windows, labels): their mean, weighted by length.
+    """Return a text's (labels,) from its windows' (windows, labels): their mean by length.
 
-    ``lengths`` counts the ids of each window.
+    ``lengths`` are the numbers of ids in each window.
     """
     combined: ProbabilityArray = probabilities[0]
     if len(lengths) > 1:
@@ -64,7 +65,7 @@ def combine(probabilities: ProbabilityArray, lengths: Sequence[int]) -> Probabil
 
 
 class Classifier:
-    """Answers for texts by an artifact and an engine. It may be shared between threads."""
+    """Classifies texts by an artifact and an engine. Threads may share one."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Classifier:
         threads: int | None = None,
         words: CustomWords = NO_CUSTOM_WORDS,
     ) -> None:
-        """``threads`` runs of the engine go on at a time; by default one a processor."""
+        """Use ``threads`` runs of the engine at a time; by default one per processor."""
         self.artifact = artifact
         self.threads = threads or available_cpus()
         self.encoder = artifact.encoder(words)
@@ -88,7 +89,7 @@ class Classifier:
         engine: EngineChoice = "auto",
         words: CustomWords = NO_CUSTOM_WORDS,
     ) -> "Classifier":
-        """A classifier from the artifact in a directory; see ``start_engine``.
+        """Load the artifact in a directory and start the engine; see ``start_engine``.
 
         Raises:
             ArtifactError: the artifact cannot be used.
@@ -98,11 +99,11 @@ class Classifier:
 
     @property
     def engine_name(self) -> str:
-        """The name of the engine that answers."""
+        """The name of the engine in use."""
         return self.engine.name
 
     def encode(self, text: str) -> Encoding:
-        """A text as the network reads it.
+        """Turn a text into the ids that the network reads.
 
         Raises:
             BlankTextError: it leaves nothing to read, as ``is_blank`` has it.
@@ -113,11 +114,11 @@ class Classifier:
         return encoding
 
     def probabilities(self, windows: Sequence[Sequence[int]]) -> ProbabilityArray:
-        """Calibrated probabilities of shape (windows, labels), by one run of the engine."""
+        """Return calibrated probabilities (windows, labels), by one run of the engine."""
         return softmax(self.engine.logits(windows), self.artifact.manifest.temperature)
 
     def decide(self, encoding: Encoding, probabilities: ProbabilityArray) -> Prediction:
-        """The answer for a text from the (windows, labels) probabilities of its windows."""
+        """Combine the (windows, labels) probabilities of a text into its prediction."""
         combined = combine(probabilities, [len(window) for window in encoding.windows])
         by_label = tuple(combined.tolist())
         confidence = max(by_label)
@@ -134,7 +135,7 @@ class Classifier:
     def decide_all(
         self, encodings: Iterable[Encoding], probabilities: ProbabilityArray
     ) -> Iterator[Prediction]:
-        """The answers for texts, whose windows stand one text after the other."""
+        """Yield the predictions for texts whose windows follow one another in ``probabilities``."""
         start = 0
         for encoding in encodings:
             end = start + len(encoding.windows)
@@ -144,55 +145,72 @@ class Classifier:
     def predict(
         self, texts: Iterable[str], progress: Progress | None = None
     ) -> Generator[Prediction, None, None]:
-        """The answers for any number of texts, in their order, in constant memory.
+        """Yield the predictions for any number of texts, in order, in constant memory.
 
-        Texts of near lengths run together, on every processor, while further ones are encoded.
+        Texts of similar length run together, on every processor, while further ones are encoded.
 
         Args:
-            texts: read as answers are asked for, some thousands ahead.
-            progress: counts the texts that have been answered.
+            texts: read as predictions are asked for, some thousands ahead.
+            progress: counts the texts that have been classified.
 
         Raises:
             BlankTextError: one of them is blank.
         """
         remaining = iter(texts)
-        begun: deque[tuple[list[Encoding], _Runs]] = deque()
-        pool = ThreadPoolExecutor(self.threads, "inference")
+        waiting: deque[_Run] = deque()
+        chunks: deque[_Chunk] = deque()
+        threads = EngineThreads(
+            self.threads,
+            take=lambda: waiting.popleft() if waiting else None,
+            perform=lambda run: self.probabilities(run.windows),
+            deliver=_Run.deliver,
+        )
         try:
             while encodings := [self.encode(text) for text in islice(remaining, CHUNK_TEXTS)]:
-                windows = [window for encoding in encodings for window in encoding.windows]
-                begun.append((encodings, self._begin(windows, pool)))
-                if len(begun) > _CHUNKS_AHEAD:
-                    yield from self._finish(*begun.popleft(), progress)
-            while begun:
-                yield from self._finish(*begun.popleft(), progress)
+                chunks.append(_Chunk(encodings))
+                with threads.changed:
+                    waiting += chunks[-1].runs
+                    threads.changed.notify_all()
+                if len(chunks) > _CHUNKS_AHEAD:
+                    yield from self._finish(chunks.popleft(), progress)
+            while chunks:
+                yield from self._finish(chunks.popleft(), progress)
         finally:  # also where nobody wants the rest
-            pool.shutdown(cancel_futures=True)
+            threads.stop()
+            threads.join()
 
-    def _finish(
-        self, encodings: list[Encoding], runs: "_Runs", progress: Progress | None
-    ) -> Iterator[Prediction]:
-        yield from self.decide_all(encodings, runs.result())
+    def _finish(self, chunk: "_Chunk", progress: Progress | None) -> Iterator[Prediction]:
+        yield from self.decide_all(chunk.encodings, chunk.probabilities())
         if progress:
-            progress.step(len(encodings))
-
-    def _begin(self, windows: Sequence[Sequence[int]], pool: Executor) -> "_Runs":
-        groups = group_by_length([len(window) for window in windows])
-        runs = [
-            pool.submit(self.probabilities, [windows[index] for index in group]) for group in groups
-        ]
-        return _Runs(groups, runs)
+            progress.step(len(chunk.encodings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Runs:
-    """Windows under way: ``groups`` are the indices of those that each of ``runs`` reads."""
+class _Run:
+    """Windows that run together, and their probabilities once they have."""
 
-    groups: list[list[int]]
-    runs: list[Future[ProbabilityArray]]
+    def __init__(self, windows: Sequence[Sequence[int]]) -> None:
+        self.windows = windows
+        self.done: Future[ProbabilityArray] = Future()
 
-    def result(self) -> ProbabilityArray:
-        probabilities = np.empty((sum(map(len, self.groups)), len(LABELS)))
-        for group, run in zip(self.groups, self.runs, strict=True):
-            probabilities[group] = run.result()
+    def deliver(self, result: ProbabilityArray | Exception, started: float, ended: float) -> None:
+        if isinstance(result, Exception):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+
+class _Chunk:
+    """Encoded texts, and the runs that their windows are grouped into."""
+
+    def __init__(self, encodings: list[Encoding]) -> None:
+        self.encodings = encodings
+        windows = [window for encoding in encodings for window in encoding.windows]
+        self._groups = group_by_length([len(window) for window in windows])
+        self.runs = [_Run([windows[index] for index in group]) for group in self._groups]
+
+    def probabilities(self) -> ProbabilityArray:
+        """Wait for the (windows, labels) probabilities."""
+        probabilities = np.empty((sum(map(len, self._groups)), len(LABELS)))
+        for group, run in zip(self._groups, self.runs, strict=True):
+            probabilities[group] = run.done.result()
         return probabilities

@@ -131,10 +131,10 @@ def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # A task, not an await: probes are answered while the model loads.
-        loading = asyncio.create_task(service.load())
+        loading = asyncio.create_task(service.models.load())
         yield
         await loading
-        await service.close()
+        await service.models.close()
 
     def is_not_traced(scope: MutableMapping[str, Any]) -> bool:
         return scope["type"] != "http" or not paths.is_traced(request_path(scope))

@@ -366,9 +366,9 @@ class Metrics:
             if by_default:
                 self._drift.add(observation)
 
-    def refresh(self, *, waiting: int, wait_seconds: float, takes_requests: bool) -> None:
+    def refresh(self, *, texts: int, wait_seconds: float, takes_requests: bool) -> None:
         """Sets the gauges; called every second and at a scrape, since nobody counts them up."""
-        self._queue.set(waiting)
+        self._queue.set(texts)
         self._wait.set(wait_seconds)
         self._ready.set(takes_requests)
         self._drift.refresh()

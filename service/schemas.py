@@ -314,10 +314,13 @@ class ModelResponse(ModelVersion):
     limits: Limits
 
 
+Status = Literal["loading", "ready", "saturated", "draining", "failed"]
+
+
 class Health(BaseModel):
     """Whether the service takes requests, and why not."""
 
-    status: Literal["loading", "ready", "saturated", "draining", "failed"]
+    status: Status
     detail: str
     model: ModelVersion | None = None
 

@@ -13,6 +13,7 @@ from model.engines import Logits
 from service.app import create_app
 from service.errors import DeadlineError
 from service.inference.batcher import Batcher
+from service.inference.explainer import Explainer
 from service.settings import load_settings
 from tests.support.artifacts import SHIPPED
 from tests.support.held import HeldEngine, unobserved
@@ -192,18 +193,20 @@ async def test_an_explanation_keeps_its_place_and_one_deadline(
 ) -> None:
     engine = HeldAfter(tiny_classifier.engine)
     classifier = Classifier(tiny_classifier.artifact, engine, threads=1)
-    batcher = Batcher(classifier, load_settings(deadline_seconds=1.0), unobserved)
+    settings = load_settings(deadline_seconds=1.0)
+    batcher = Batcher(classifier, settings, unobserved)
+    explainer = Explainer(classifier, batcher, settings)
     engine.seconds = 0.6
     began = time.monotonic()
-    explaining = asyncio.create_task(batcher.explain("房间很好"))
+    explaining = asyncio.create_task(explainer.explain("房间很好"))
     await asyncio.to_thread(engine.entered.wait, 10)
-    assert batcher.texts == 1
+    assert batcher.admission.texts == 1
     with pytest.raises(DeadlineError):
         await explaining
     assert time.monotonic() - began < 1.5  # one a stage would be 1.6
-    assert batcher.texts == 0
+    assert batcher.admission.texts == 0
     engine.released.set()
-    answer, explanation = await batcher.explain("房间很好")
+    answer, explanation = await explainer.explain("房间很好")
     assert answer.outcomes == [explanation.prediction]
     assert len(explanation.tokens) == 3
     await batcher.close()

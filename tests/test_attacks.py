@@ -232,7 +232,7 @@ async def test_connections_in_use_are_never_evicted(tiny_artifact: Path) -> None
         lines = request(_NDJSON, _CHUNKED, line="POST /v1/predict/stream")
         await stream.send(lines + b"e\r\n" + body + b"\n\r\n")
         await pipeline.send(post(body) * 2 + post(body)[: -len(body)])
-        await until(lambda: service.ready_model().batcher.texts == 3)
+        await until(lambda: service.models.find().batcher.admission.texts == 3)
         for _ in range(20):
             async with connected(target) as flood:
                 assert await flood.statuses(quiet=1, patience=0.05) == ["silent"]

@@ -1,17 +1,16 @@
 """The batcher: bounded in number and in time, and what it drops leaves no trace."""
 
 import asyncio
-import contextlib
 import time
-from functools import partial
 
 import pytest
 
 from model.classifier import Classifier
+from model.engine_threads import HANG_SECONDS
 from model.engines import BATCH_SIZE
 from model.errors import BlankTextError
 from service.errors import DeadlineError, QueueFullError
-from service.inference.batcher import HANG_SECONDS, Batcher
+from service.inference.batcher import Batcher
 from service.inference.outcome import prediction_of
 from service.settings import load_settings
 from tests.support.clock import until
@@ -26,45 +25,15 @@ async def test_a_full_queue_refuses_one_text_and_a_batch_alike(tiny_classifier: 
         asyncio.create_task(batcher.submit(["好"] * texts, client))
         for client, texts in clients.items()
     ]
-    await until(lambda: batcher.saturated)
-    assert batcher.texts == 4
+    await until(lambda: batcher.admission.saturated)
+    assert batcher.admission.texts == 4
     for texts in (["好"], ["好"] * 3):
         with pytest.raises(QueueFullError):
             await batcher.submit(texts, "fourth")
     engine.released.set()
     assert [len((await task).outcomes) for task in tasks] == list(clients.values())
-    assert not batcher.saturated
+    assert not batcher.admission.saturated
     await batcher.submit(["好"] * 4)
-    await batcher.close()
-
-
-async def test_a_client_leaves_places_to_others_and_large_requests_leave_some_to_small_ones(
-    tiny_classifier: Classifier,
-) -> None:
-    classifier, engine = held(tiny_classifier)
-    settings = load_settings(max_queue_texts=256, max_items=64, max_batch_texts=4)
-    batcher = Batcher(classifier, settings, unobserved)
-    tasks = []
-
-    async def fill(client: str, texts: int) -> int:
-        """How many requests of so many texts are admitted."""
-        admitted = 0
-        with contextlib.suppress(QueueFullError):
-            while True:
-                batcher.check_room(client, texts)
-                expected = batcher.texts + texts
-                tasks.append(asyncio.create_task(batcher.submit(["好"] * texts, client)))
-                admitted += 1
-                await until(partial(lambda texts: batcher.texts == texts, expected))
-        return admitted
-
-    assert await fill("greedy", 32) == 3  # each half of what is left of 128
-    assert await fill("greedy", 1) == 32  # the rest
-    assert await fill("other", 1) == 64
-    assert await fill("third", 1) == 32
-    engine.released.set()
-    await asyncio.gather(*tasks)
-    assert batcher.texts == 0
     await batcher.close()
 
 
@@ -88,11 +57,11 @@ async def test_a_caller_that_goes_away_frees_its_place(tiny_classifier: Classifi
     running = asyncio.create_task(batcher.submit(["好"], "one"))
     await asyncio.to_thread(engine.entered.wait, 10)
     waiting = asyncio.create_task(batcher.submit(["好"], "another"))
-    await until(lambda: batcher.texts == 2)
-    assert batcher.saturated
+    await until(lambda: batcher.admission.texts == 2)
+    assert batcher.admission.saturated
     waiting.cancel()
-    await until(lambda: batcher.texts == 1)
-    assert not batcher.saturated
+    await until(lambda: batcher.admission.texts == 1)
+    assert not batcher.admission.saturated
     engine.released.set()
     await running
     await batcher.close()
@@ -107,7 +76,7 @@ async def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Cl
     await asyncio.to_thread(engine.entered.wait, 10)
     texts = [["差"], ["\n", "房间很好"], ["好"], ["好"], ["好"] * 9]
     waiting = [asyncio.create_task(batcher.submit(some)) for some in texts]
-    await until(lambda: batcher.texts == 1 + sum(map(len, texts)))
+    await until(lambda: batcher.admission.texts == 1 + sum(map(len, texts)))
     engine.released.set()
     answers = [await task for task in (first, *waiting)]
     assert runs == [1, 4, 1, 4, 4]
@@ -115,60 +84,6 @@ async def test_requests_that_wait_run_together_up_to_a_limit(tiny_classifier: Cl
     assert prediction_of(answers[1].outcomes[0]).label == alone.label
     assert isinstance(answers[2].outcomes[0], BlankTextError)
     assert prediction_of(answers[2].outcomes[1]).encoding.characters == 4
-    await batcher.close()
-
-
-async def test_short_texts_do_not_run_beside_long_ones(tiny_classifier: Classifier) -> None:
-    classifier, engine = held(tiny_classifier)
-    runs: list[int] = []
-    batcher = Batcher(classifier, load_settings(), runs.append)
-    first = asyncio.create_task(batcher.submit(["好"]))
-    await asyncio.to_thread(engine.entered.wait, 10)
-    texts = ["好", "房间很好" * 20, "差", "早餐很差" * 20, "好"]
-    waiting = [asyncio.create_task(batcher.submit([text])) for text in texts]
-    await until(lambda: batcher.texts == 1 + len(texts))
-    engine.released.set()
-    answers = [await task for task in (first, *waiting)]
-    assert runs == [1, 3, 2]
-    characters = [prediction_of(answer.outcomes[0]).encoding.characters for answer in answers]
-    assert characters == [1, 1, 80, 1, 80, 1]
-    await batcher.close()
-
-
-async def test_nobody_waits_for_the_whole_of_a_long_request(tiny_classifier: Classifier) -> None:
-    classifier, engine = held(tiny_classifier)
-    runs: list[int] = []
-    batcher = Batcher(classifier, load_settings(max_batch_texts=4), runs.append)
-    long = asyncio.create_task(batcher.submit(["房间很好" * 20] * 12))
-    await asyncio.to_thread(engine.entered.wait, 10)
-    short = asyncio.create_task(batcher.submit(["好"]))
-    await until(lambda: batcher.texts == 13)
-    engine.released.set()
-    await asyncio.gather(long, short)
-    assert runs == [4, 1, 4, 4]
-    await batcher.close()
-
-
-async def test_nor_beside_streams_and_the_long_request_goes_on(tiny_classifier: Classifier) -> None:
-    classifier, engine = held(tiny_classifier)
-    ended: list[str] = []
-    batcher = Batcher(classifier, load_settings(max_batch_texts=4), unobserved)
-
-    async def ask(name: str, text: str, count: int) -> None:
-        submit = batcher.submit_bulk if name == "stream" else batcher.submit
-        await submit([text] * count)
-        ended.append(name)
-
-    # Lengths are unlike, so that no run has texts of two of them.
-    asking = [asyncio.create_task(ask("long", "房间很好" * 20, 12))]
-    await asyncio.to_thread(engine.entered.wait, 10)
-    asking += [asyncio.create_task(ask("stream", "房间很好" * 5, 4)) for _ in range(12)]
-    asking += [asyncio.create_task(ask(str(number), "好" * number, 1)) for number in (1, 9, 40)]
-    await until(lambda: batcher.texts == 12 + 12 * 4 + 3)
-    engine.released.set()
-    await asyncio.gather(*asking)
-    requests = [name for name in ended if name != "stream"]
-    assert requests == ["1", "9", "long", "40"]  # a run of each in turn
     await batcher.close()
 
 
@@ -203,7 +118,7 @@ async def test_an_inference_that_hangs_is_noticed_and_keeps_nobody_from_ending(
     assert not batcher.hangs
     later = time.monotonic() + HANG_SECONDS + 1
     with monkeypatch.context() as patched:
-        patched.setattr("service.inference.batcher.time.monotonic", lambda: later)
+        patched.setattr("time.monotonic", lambda: later)
         assert batcher.hangs
     await batcher.close()
     engine.released.set()

@@ -10,7 +10,7 @@ def fill(share: FairShare, client: str, amount: int, limit: int, small: int = 0)
     """How often the client gets so much."""
     times = 0
     while share.admits(client, amount, limit, small):
-        share.take(client, amount)
+        share.acquire(client, amount)
         times += 1
     return times
 
@@ -45,6 +45,6 @@ def test_what_is_free_is_never_kept_from_a_newcomer(
     share = FairShare()
     for client, amount in requests:
         if share.admits(client, amount, limit, small=100):
-            share.take(client, amount)
+            share.acquire(client, amount)
         assert share.total <= limit
     assert share.total == limit or share.admits("newcomer", 1, limit)

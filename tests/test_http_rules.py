@@ -489,17 +489,17 @@ async def test_work_for_a_client_that_left_is_dropped(
         listening(app) as target,
         connected(target) as connection,
     ):
-        batcher = service.ready_model().batcher
+        batcher = service.models.find().batcher
         await connection.send(to_model("/v1/predict", TEXT))
         await asyncio.to_thread(engine.entered.wait, 10)
         async with connected(target) as second:
             await second.send(to_model("/v1/predict", TEXT))
-            await until(lambda: batcher.texts == 2)
+            await until(lambda: batcher.admission.texts == 2)
             await leave(second)
-            await until(lambda: batcher.texts == 1)
+            await until(lambda: batcher.admission.texts == 1)
         engine.released.set()
         assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200")
-        await until(lambda: batcher.texts == 0)
+        await until(lambda: batcher.admission.texts == 0)
         assert engine.runs == 1
 
 

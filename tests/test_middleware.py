@@ -63,11 +63,11 @@ async def test_a_client_that_goes_away_frees_its_place_before_the_deadline(
         running = asyncio.create_task(post(app, body_then(stays)))
         await asyncio.to_thread(engine.entered.wait, 10)
         waiting = asyncio.create_task(post(app, body_then(left)))
-        model = service.ready_model()
-        await until(lambda: model.batcher.saturated)
+        model = service.models.find()
+        await until(lambda: model.batcher.admission.saturated)
         left.set()
         assert await asyncio.wait_for(waiting, 60) == 499
-        await until(lambda: not model.batcher.saturated)
+        await until(lambda: not model.batcher.admission.saturated)
         engine.released.set()
         assert await running == 200
         assert engine.runs == 1

@@ -15,11 +15,13 @@ from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 from model.classifier import Classifier
+from model.engine_threads import HANG_SECONDS
 from model.errors import ConfigError
 from service.app import create_app
 from service.commands import main
 from service.errors import DeadlineError
-from service.inference.batcher import HANG_SECONDS, Batcher
+from service.inference.batcher import Batcher
+from service.inference.explainer import Explainer
 from service.routes.stream import MEDIA_TYPES
 from service.routes.stream import PATH as STREAM
 from service.settings import load_settings
@@ -82,8 +84,8 @@ def test_a_stream_meets_the_queue_of_the_model_that_it_names(
     client: TestClient, service: Service
 ) -> None:
     content, path = json.dumps(TEXT), f"{STREAM}?model=custom@2.0.0"
-    queue = service.ready_model("custom@2.0.0").batcher
-    with queue._places.holding("somebody", service.settings.max_queue_texts):
+    queue = service.models.find("custom@2.0.0").batcher
+    with queue.admission.holding("somebody", service.settings.max_queue_texts):
         assert_problem(client.post(path, content=content, headers=NDJSON), 429)
         assert client.post(STREAM, content=content, headers=NDJSON).status_code == 200
 
@@ -181,17 +183,17 @@ async def test_what_asks_to_reload_during_a_load_is_not_lost(
     link.symlink_to(versions[0])
 
     service = Service(load_settings(model=link))
-    loading = asyncio.create_task(service.load())
+    loading = asyncio.create_task(service.models.load())
     await asyncio.sleep(0)
     for _ in range(3):
-        service.reload_soon()
+        service.models.reload_soon()
     link.unlink()
     link.symlink_to(versions[1])
-    service.reload_soon()
+    service.models.reload_soon()
     await loading
-    await asyncio.gather(*service._reloads)
-    assert service.ready_model().reference.version == "2.0.0"
-    await service.close()
+    await asyncio.gather(*service.models._reloads)
+    assert service.models.find().version.version == "2.0.0"
+    await service.models.close()
 
 
 async def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_with(
@@ -209,7 +211,8 @@ async def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_wi
     await asyncio.wait_for(retiring, 60)
 
     batcher = Batcher(classifier, load_settings(), lambda windows: None)
-    explaining = asyncio.create_task(batcher.explain("房间很好"))
+    explainer = Explainer(classifier, batcher, load_settings())
+    explaining = asyncio.create_task(explainer.explain("房间很好"))
     await asyncio.sleep(0)
     retiring = asyncio.create_task(batcher.retire())
     _, explanation = await asyncio.wait_for(explaining, 60)
@@ -221,13 +224,13 @@ async def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
     tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service(load_settings(model=tiny_artifact, threads=1, deadline_seconds=0.2))
-    await service.load()
-    model = service.ready_model()
+    await service.models.load()
+    model = service.models.find()
     engine = hold(service)
     with pytest.raises(DeadlineError):
         await model.batcher.submit(["好"])
-    reloading = asyncio.create_task(service.reload())
-    await until(lambda: service.ready_model() is not model)
+    reloading = asyncio.create_task(service.models.reload())
+    await until(lambda: service.models.find() is not model)
     await asyncio.sleep(1)  # longer than closing waits for its threads
     assert not service.hangs
     later = time.monotonic() + HANG_SECONDS + 1
@@ -238,8 +241,8 @@ async def test_an_inference_that_hangs_is_seen_after_another_model_took_over(
         assert service.status == "failed"
     engine.released.set()
     await asyncio.wait_for(reloading, 60)
-    assert not service._retiring
-    await service.close()
+    assert not service.models._retiring
+    await service.models.close()
 
 
 def test_a_model_whose_files_are_gone_answers_and_explains(

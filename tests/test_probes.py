@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from model.engine_threads import HANG_SECONDS
 from service.edge.hosts import Hosts
-from service.inference.batcher import HANG_SECONDS
 from service.process.probes import ProbeServer
 from service.process.server import listening_socket
 from service.settings import load_settings

@@ -86,10 +86,10 @@ def break_soon():
     logging.getLogger("test").warning("broken")
 
 class Service(server.Service):
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **named):
         global service
         service = self
-        super().__init__(*arguments)
+        super().__init__(*arguments, **named)
         threading.Thread(target=break_soon, daemon=True).start()
 
 server.Service = Service

@@ -22,6 +22,7 @@ from starlette.types import Message, Receive
 
 from bench.serving.servers import kibibytes
 from service.app import create_app
+from service.inference.streams import Streams
 from service.routes.stream import MAX_LINE_BYTES, MEDIA_TYPES
 from service.settings import load_settings
 from tests.support.asgi import body_then, part, post, sends
@@ -205,13 +206,13 @@ async def test_streams_leave_room_and_turns_to_single_requests(
         streams = [
             asyncio.create_task(stream(app, sends(part(LINE * 1000, more=False)))) for _ in range(2)
         ]
-        batcher = service.ready_model().batcher
-        await until(lambda: batcher.texts == 128)
+        batcher = service.models.find().batcher
+        await until(lambda: batcher.admission.texts == 128)
         await asyncio.sleep(0.1)  # in which they would take more
-        assert batcher.texts == 128
+        assert batcher.admission.texts == 128
         assert service.status == "ready"
         single = asyncio.create_task(post(app, body_then(asyncio.Event())))
-        await until(lambda: batcher.texts == 129)
+        await until(lambda: batcher.admission.texts == 129)
         engine.released.set()
         assert await single == 200
         # One run of a stream was under way, and perhaps one more went first.
@@ -225,9 +226,9 @@ async def test_a_client_that_goes_away_frees_its_places(tiny_artifact: Path) -> 
         gone = sends(part(LINE * 100), {"type": "http.disconnect"})
         status, lines = await asyncio.wait_for(stream(app, gone), 60)
         assert (status, lines) == (200, [])
-        await until(lambda: not service.ready_model().batcher.texts)
+        await until(lambda: not service.models.find().batcher.admission.texts)
         assert engine.runs == 0
-        assert not service._reading
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
 async def test_a_client_that_stops_sending_gets_what_it_sent_answered(tiny_artifact: Path) -> None:
@@ -250,11 +251,11 @@ async def test_a_stream_that_begins_as_the_service_ends_has_its_summary(
         engine.released.set()
         answered = set()
         for turns in range(20):  # of the event loop, before it ends
-            service._streams_end = False
+            service.streams = Streams()
             beginning = asyncio.create_task(stream(app, sends(part(LINE))))
             for _ in range(turns):
                 await asyncio.sleep(0)
-            service.end_streams()
+            service.streams.end()
             _, lines = await asyncio.wait_for(beginning, 60)
             assert lines[-2]["error"]["status"] == 503
             assert lines[-1]["summary"]["answered"] == len(lines) - 2

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from model.engine_threads import HANG_SECONDS
 from model.engines import available_cpus
-from service.inference.batcher import HANG_SECONDS
 from service.process import workers
 from service.process.workers import SharedHeartbeat, Supervisor
 from service.settings import load_settings

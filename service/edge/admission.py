@@ -62,7 +62,7 @@ class AdmissionLayer:
             if self._service.keys and self._paths.needs_key(exchange.method, exchange.path):
                 self._check_key(self._service.keys, exchange, scope)
             if exchange.model_route:
-                self._service.check_room(exchange.client)
+                self._service.models.check_room(exchange.client)
             size = self._body_size(exchange)
             if exchange.model_route:
                 is_stream = exchange.path in self._paths.streams
@@ -127,7 +127,7 @@ class _InflightBodies:
         self._all = FairShare()
         self._streams = FairShare()  # those among them that are streams, which last
 
-    def take(self, client: str, size: int, held: int, *, is_stream: bool) -> None:
+    def acquire(self, client: str, size: int, held: int, *, is_stream: bool) -> None:
         """Add ``size`` bytes to a body that has ``held``.
 
         Raises:
@@ -146,15 +146,15 @@ class _InflightBodies:
             and not self._streams.admits(client, size, self._limit // 2, small=size)
         ):
             raise InflightBodiesFullError("too many streams are open; try again soon")
-        self._all.take(client, size)
+        self._all.acquire(client, size)
         if is_stream:
-            self._streams.take(client, size)
+            self._streams.acquire(client, size)
 
-    def give_back(self, client: str, size: int, *, is_stream: bool) -> None:
+    def release(self, client: str, size: int, *, is_stream: bool) -> None:
         """Take the bytes of a body out again."""
-        self._all.give_back(client, size)
+        self._all.release(client, size)
         if is_stream:
-            self._streams.give_back(client, size)
+            self._streams.release(client, size)
 
 
 class _InflightBody:
@@ -170,8 +170,8 @@ class _InflightBody:
         self._held = 0
 
     def grow(self, size: int) -> None:
-        """Take the room for ``size`` bytes more; see ``_InflightBodies.take``."""
-        self._bodies.take(self._client, size, self._held, is_stream=self._is_stream)
+        """Take the room for ``size`` bytes more; see ``_InflightBodies.acquire``."""
+        self._bodies.acquire(self._client, size, self._held, is_stream=self._is_stream)
         self._held += size
 
     async def receive(self) -> Message:
@@ -181,7 +181,7 @@ class _InflightBody:
 
     def release(self) -> None:
         """Leave the room to others."""
-        self._bodies.give_back(self._client, self._held, is_stream=self._is_stream)
+        self._bodies.release(self._client, self._held, is_stream=self._is_stream)
 
 
 def _given_key(exchange: Exchange, scope: Scope) -> bytes | None:

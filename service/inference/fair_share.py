@@ -10,8 +10,8 @@ class FairShare:
     """What clients hold of something bounded: places in a queue, bytes, work.
 
     A client may hold half of what the others leave free (dynamic thresholds: Choudhury and Hahne,
-    1998), so whatever one holds, there is room for the next. Beside what its client holds
-    already, one request gets half of the rest, so large ones leave room for small ones.
+    1998), so that however much one holds, there is room for the next. Beside what its client
+    already holds, one request gets half of the rest, so that large ones leave room for small ones.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class FairShare:
         self._held: Counter[str] = Counter()
 
     def admits(self, client: str, amount: int, limit: float, small: int = 0) -> bool:
-        """Whether the client may hold ``amount`` more, with ``limit`` for all clients together.
+        """Return whether the client may hold ``amount`` more, with ``limit`` for all together.
 
         An amount up to ``small`` may be the last that its client is entitled to.
         """
@@ -29,13 +29,13 @@ class FairShare:
         room = math.ceil((limit - (self.total - held)) / 2) - held
         return amount <= (room / 2 if held and amount > small else room)
 
-    def take(self, client: str, amount: int) -> None:
-        """The client holds ``amount`` more."""
+    def acquire(self, client: str, amount: int) -> None:
+        """Let the client hold ``amount`` more."""
         self.total += amount
         self._held[client] += amount
 
-    def give_back(self, client: str, amount: int) -> None:
-        """The client holds ``amount`` less."""
+    def release(self, client: str, amount: int) -> None:
+        """Take ``amount`` back from the client."""
         self.total -= amount
         self._held[client] -= amount
         if not self._held[client]:
@@ -43,9 +43,9 @@ class FairShare:
 
     @contextmanager
     def holding(self, client: str, amount: int) -> Iterator[None]:
-        """Within it, the client holds ``amount`` more."""
-        self.take(client, amount)
+        """Let the client hold ``amount`` more within a ``with`` block."""
+        self.acquire(client, amount)
         try:
             yield
         finally:
-            self.give_back(client, amount)
+            self.release(client, amount)

@@ -6,6 +6,7 @@ from ray import serve
 from starlette.types import ASGIApp
 
 from service.app import create_app
+from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
 from service.settings import load_settings
 from service.state import Service
@@ -22,7 +23,7 @@ class Replica:
         """
         settings = load_settings()
         configure_logging(settings.log_level)
-        self._service = Service(settings)
+        self._service = Service(settings, after_load=tune_garbage_collection)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._service.settings, self._service)

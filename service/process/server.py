@@ -21,6 +21,7 @@ from model import ConfigError
 from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
 from service.metrics import DIRECTORY_VARIABLE, empty_directory
+from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
@@ -95,7 +96,9 @@ class Server(uvicorn.Server):
         The last is done by the kernel, since the event loop does not see whether sent bytes arrive.
         """
         # Install the handler first, so that a SIGHUP during loading triggers another reload.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGHUP, self._service.models.reload_soon
+        )
         await super().startup(
             [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
         )
@@ -108,7 +111,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer requests in flight, and of each stream the lines received so far."""
-        self._service.end_streams()
+        self._service.streams.end()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -257,7 +260,7 @@ def serve(settings: Settings) -> None:
         ConfigError: a port is not available, or the metrics directory cannot be written.
     """
     prepare_process(settings)
-    service = Service(settings)
+    service = Service(settings, after_load=tune_garbage_collection)
     probes = probe_server(settings, service)
     listening = listen(settings)
     logger.info("Service running on http://%s", socket_address(listening))

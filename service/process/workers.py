@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 
 from model import ConfigError
-from service.inference.batcher import HANG_SECONDS
+from model.engine_threads import HANG_SECONDS
 from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
+from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
 from service.process.server import (
     build_server,
@@ -264,7 +265,7 @@ def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedH
             error.strerror,
         )
         sys.exit(1)
-    service = Service(settings, heartbeat=heartbeat)
+    service = Service(settings, heartbeat=heartbeat, after_load=tune_garbage_collection)
     build_server(settings, service).run(sockets=[listening])
 
 

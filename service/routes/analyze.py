@@ -24,7 +24,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     text is not a vote of its sentences, since one sentence may reverse what another says.
     """
     service = service_of(request)
-    model = service.ready_model(body.model)
+    model = service.models.find(body.model)
     text = body.text
     settings = service.settings
     # The batcher refuses a text over the limit; it is not split first.
@@ -41,7 +41,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     of_text, *of_sentences = answer.outcomes
     return AnalyzeResponse(
         **sentiment_fields(prediction_of(of_text)),
-        model=model.reference,
+        model=model.version,
         sentences=[
             SentenceSentiment.of(text, sentence, prediction_of(outcome))
             for sentence, outcome in zip(sentences, of_sentences, strict=True)
@@ -54,7 +54,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 @router.post("/explain", responses=PROBLEMS)
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
     """Say why: what each gate did at each token, and what each token adds to each label."""
-    model = service_of(request).ready_model(body.model)
-    answer, explanation = await model.batcher.explain(body.text, exchange_of(request).client)
+    model = service_of(request).models.find(body.model)
+    answer, explanation = await model.explainer.explain(body.text, exchange_of(request).client)
     report(answer, model, request, response)
-    return ExplainResponse.of(body.text, explanation, model.reference)
+    return ExplainResponse.of(body.text, explanation, model.version)

@@ -52,11 +52,11 @@ async def metrics(request: Request, service: CurrentService) -> Response:
 @router.get("/v1/model", responses=responses(401, 413, 429, 500, 503))
 async def model(service: CurrentService) -> ModelResponse:
     """Describe the default model with its card, the other models, and every limit in force."""
-    loaded = service.ready_model()
+    loaded = service.models.find()
     artifact = loaded.classifier.artifact
     manifest, settings = artifact.manifest, service.settings
     return ModelResponse(
-        **loaded.reference.model_dump(),
+        **loaded.version.model_dump(),
         labels=list(manifest.labels),
         engine=loaded.classifier.engine_name,
         temperature=manifest.temperature,
@@ -67,6 +67,6 @@ async def model(service: CurrentService) -> ModelResponse:
         metrics=manifest.metrics,
         card=artifact.card,
         words=Words.model_validate(loaded.classifier.words, from_attributes=True),
-        models=[each.reference for each in service.models or ()],
+        models=[each.version for each in service.models],
         limits=Limits.model_validate(settings, from_attributes=True),
     )

@@ -27,11 +27,11 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonMo
 @router.post("", responses=PROBLEMS)
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
     """Say whether one text is positive, neutral or negative."""
-    model = service_of(request).ready_model(body.model)
+    model = service_of(request).models.find(body.model)
     answer = await model.batcher.submit([body.text], exchange_of(request).client)
     report(answer, model, request, response)
     (outcome,) = answer.outcomes
-    return PredictResponse(**sentiment_fields(prediction_of(outcome)), model=model.reference)
+    return PredictResponse(**sentiment_fields(prediction_of(outcome)), model=model.version)
 
 
 @router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)
@@ -41,7 +41,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     limit = service.settings.max_items
     if len(body.items) > limit:
         raise TooManyItemsError(f"{len(body.items)} items were sent; the limit is {limit}")
-    model = service.ready_model(body.model)
+    model = service.models.find(body.model)
     items: list[BatchItem | InvalidItem] = list(body.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
     answer = await model.batcher.submit(texts, exchange_of(request).client)
@@ -51,4 +51,4 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
         item_result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid_result(item)
         for item in items
     ]
-    return BatchResponse(results=results, model=model.reference)
+    return BatchResponse(results=results, model=model.version)

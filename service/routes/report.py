@@ -16,4 +16,4 @@ def report(answer: BatchOutcome, model: LoadedModel, request: Request, response:
     )
     exchange_of(request).stage_milliseconds = milliseconds
     service = service_of(request)
-    service.metrics.observe_outcomes(answer, by_default=service.is_default(model))
+    service.metrics.observe_outcomes(answer, by_default=service.models.is_default(model))

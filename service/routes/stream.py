@@ -91,9 +91,16 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
 
     async def _stream(self, receive: Receive, send: Send) -> None:
         reading = asyncio.create_task(self._read(receive))
+        # A task that is cancelled before it starts never runs its finally clause.
+        reading.add_done_callback(lambda _: self._under_way.put_nowait(None))
+        streams_ended = self._service.streams.ended
+        if streams_ended.is_set():
+            self._stop_reading(reading)
+        ending = asyncio.create_task(streams_ended.wait())
         writing: asyncio.Task[None] | None = None
         try:
-            # Who waits for 100 Continue is to get it, by the first reading, before the head.
+            # Let the reader call receive() first, so that a client waiting for 100 Continue gets
+            # it before the response starts.
             await asyncio.sleep(0)
             await send(
                 {
@@ -103,7 +110,9 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 }
             )
             writing = asyncio.create_task(self._write(send))
-            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, writing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done() and not reading.done():
+                self._stop_reading(reading)
             if self._gone:
                 return
             await writing
@@ -111,35 +120,33 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 await _throw_away(receive)
             await send(_part(""))
         finally:
-            for task in (reading, writing, *self._tasks):
+            for task in (reading, ending, writing, *self._tasks):
                 if task:
                     task.cancel()
 
+    def _stop_reading(self, reading: asyncio.Task[None]) -> None:
+        detail = "the service is shutting down; send again the lines that have no answer"
+        self._broken_off = problem(503, detail)
+        reading.cancel()
+
     async def _read(self, receive: Receive) -> None:
         try:
-            # From in here: a task that is cancelled before its first step says nothing to anybody.
-            with self._service.reading():
-                async for chunk in self._chunks(receive):
-                    await self._places.acquire()
-                    answering = asyncio.create_task(self._answer(chunk))
-                    self._tasks.add(answering)
-                    answering.add_done_callback(self._tasks.discard)
-                    self._under_way.put_nowait(answering)
-                    # All streams together read a chunk a turn of the event loop: what is wrong
-                    # with a line is soon said, and requests would wait for all who send nothing
-                    # else.
-                    async with self._service.stream_turn:
-                        await asyncio.sleep(0)
+            async for chunk in self._chunks(receive):
+                await self._places.acquire()
+                answering = asyncio.create_task(self._answer(chunk))
+                self._tasks.add(answering)
+                answering.add_done_callback(self._tasks.discard)
+                self._under_way.put_nowait(answering)
+                # All streams together read a chunk per turn of the event loop. An error in a line
+                # costs little to find, so that streams of nothing but errors would otherwise keep
+                # requests waiting.
+                async with self._service.streams.turn:
+                    await asyncio.sleep(0)
         except ClientDisconnect:
             self._gone = True
         except TimeoutError:
             seconds = self._service.settings.stream_idle_seconds
             self._broken_off = problem(408, f"nothing came for {seconds:g} s")
-        except asyncio.CancelledError:
-            detail = "the service is shutting down; send again the lines that have no answer"
-            self._broken_off = problem(503, detail)
-        finally:
-            self._under_way.put_nowait(None)
 
     async def _chunks(self, receive: Receive) -> AsyncIterator[list[BatchItem | BatchFailure]]:
         """Lines that have come together, and not more than are answered together."""
@@ -180,7 +187,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 else self._failure(item)
                 for item in chunk
             )
-        by_default = self._service.is_default(self._model)
+        by_default = self._service.models.is_default(self._model)
         self._service.metrics.observe_outcomes(answer, by_default=by_default)
         outcomes = iter(answer.outcomes)
         lines = []
@@ -213,7 +220,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             failed=self._failed,
             labels=dict(self._labels),
         )
-        end = _line(StreamEnd(summary=summary, model=self._model.reference))
+        end = _line(StreamEnd(summary=summary, model=self._model.version))
         if self._broken_off:
             end = _line(BatchFailure(error=self._broken_off)) + end
         await send(_part(end, more=True))
@@ -280,7 +287,7 @@ async def predict_stream(
     """
     check_media_type(request, _MEDIA_TYPE, *MEDIA_TYPES)
     service = service_of(request)
-    loaded = service.ready_model(model)
+    loaded = service.models.find(model)
     client = exchange_of(request).client
-    loaded.batcher.check_room(client)
+    loaded.batcher.admission.check_room(client)
     return StreamResponse(service, loaded, client)

@@ -38,7 +38,7 @@ class HeldEngine:
 
 def hold(service: Service) -> HeldEngine:
     """Hold the engine of the default model."""
-    classifier = service.ready_model().classifier
+    classifier = service.models.find().classifier
     classifier.engine = engine = HeldEngine(classifier.engine)
     return engine
 
@@ -55,13 +55,13 @@ async def held_app(
     service = Service(
         load_settings(model=artifact, **{"deadline_seconds": 60, "threads": 1, **settings})
     )
-    await service.load()
+    await service.models.load()
     engine = hold(service)
     try:
         yield create_app(service.settings, service), service, engine
     finally:
         engine.released.set()
-        await service.ready_model().batcher.close()
+        await service.models.find().batcher.close()
 
 
 @contextmanager

@@ -143,7 +143,7 @@ async def sentiment_classify(
 ) -> BaiduResponse:
     """Say whether a text is positive, neutral or negative. Errors have status 200 too."""
     text = _text(await request.body(), charset)
-    model = service_of(request).ready_model()
+    model = service_of(request).models.find()
     (prediction,) = await classify(model, [text], "text", request, response)
     positive, negative = binary_probabilities(prediction)
     item = BaiduItem(

@@ -63,7 +63,7 @@ def _error(problem: Problem) -> Response:
 
 
 def _model(service: Service, name: str, version: str | None) -> LoadedModel:
-    return service.ready_model(name if version is None else f"{name}@{version}")
+    return service.models.find(name if version is None else f"{name}@{version}")
 
 
 def _json_length(request: Request, size: int) -> int:
@@ -146,8 +146,8 @@ async def _infer(name: str, version: str | None, request: Request, response: Res
         outputs.append(output)
         binary_data += packed
     answer = InferResponse(
-        model_name=model.reference.name,
-        model_version=model.reference.version,
+        model_name=model.version.name,
+        model_version=model.version.version,
         id=body.id,
         outputs=outputs,
     )
@@ -235,8 +235,8 @@ async def ready(service: CurrentService) -> Ready:
 def _metadata(service: Service, name: str, version: str | None) -> ModelMetadata:
     model = _model(service, name, version)
     return ModelMetadata(
-        name=model.reference.name,
-        versions=[model.reference.version],
+        name=model.version.name,
+        versions=[model.version.version],
         platform=f"zh-sentiment_{model.classifier.engine_name}",
         inputs=[TensorMetadata(name="text", datatype="BYTES", shape=[-1])],
         outputs=[
@@ -249,7 +249,7 @@ def _metadata(service: Service, name: str, version: str | None) -> ModelMetadata
 def _model_ready(service: Service, name: str, version: str | None) -> ModelReady:
     model = _model(service, name, version)
     _check_ready(service)
-    return ModelReady(name=model.reference.name)
+    return ModelReady(name=model.version.name)
 
 
 # Without such ranges the framework would document its own 422.

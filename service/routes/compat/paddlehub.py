@@ -66,7 +66,7 @@ def _error(problem: Problem) -> Response:
 @router.post("/senta_bilstm", responses=error_responses(SentaError, *STATUSES))
 async def predict(body: SentaRequest, request: Request, response: Response) -> SentaResponse:
     """Say whether texts are positive or negative, as PaddleHub's senta modules do."""
-    model = service_of(request).ready_model()
+    model = service_of(request).models.find()
     predictions = await classify(model, body.texts, "texts", request, response)
     results = []
     for text, prediction in zip(body.texts, predictions, strict=True):

@@ -131,7 +131,7 @@ def _ranked(prediction: Prediction, *, raw: bool, top: int | None = None) -> lis
 
 async def _classify(body: TeiRequest, request: Request, response: Response) -> list[Prediction]:
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-    model = service_of(request).ready_model()
+    model = service_of(request).models.find()
     return await classify(model, texts, "inputs", request, response)
 
 
@@ -158,12 +158,12 @@ async def predict_for_hub(
 @metadata_router.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
 async def info(service: CurrentService) -> TeiInfo:
     """Describe the model being served, and the limits in force."""
-    loaded = service.ready_model()
+    loaded = service.models.find()
     settings = service.settings
     labels = loaded.classifier.artifact.manifest.labels
     return TeiInfo(
-        model_id=loaded.reference.name,
-        model_sha=loaded.reference.digest,
+        model_id=loaded.version.name,
+        model_sha=loaded.version.digest,
         model_dtype="int8" if loaded.classifier.engine_name == "onnx" else "float32",
         model_type=TeiModelType(
             classifier=TeiClassifier(
