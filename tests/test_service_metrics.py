@@ -16,9 +16,9 @@ from fastapi.testclient import TestClient
 from prometheus_client.mmap_dict import MmapedDict
 
 from model import artifact as artifacts
-from service import metrics
+from service import metrics, worker_metrics
 from service.app import create_app
-from service.metrics import MIN_RECENT_TEXTS
+from service.drift import MIN_RECENT_TEXTS
 from service.settings import load_settings
 from tests.support.http import JSON, wait_ready
 from tests.support.metrics import Samples, samples, scrape
@@ -143,9 +143,9 @@ _WORKER = """
 import os, sys
 from pathlib import Path
 from fastapi.testclient import TestClient
-from service import metrics
+from service import worker_metrics
 if sys.argv[2] == "first":
-    metrics.empty_directory()
+    worker_metrics.empty_directory()
 from service.app import create_app
 from service.settings import load_settings
 from tests.support.http import wait_ready
@@ -154,7 +154,7 @@ with TestClient(create_app(load_settings(model=Path(sys.argv[1])))) as client:
     client.post("/v1/predict", json={"text": "房间很好"})
     print(client.get("/metrics").text)
 if sys.argv[2] == "last":
-    metrics.worker_ended(os.getpid())
+    worker_metrics.worker_ended(os.getpid())
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
     registry = CollectorRegistry()
@@ -197,10 +197,10 @@ def test_a_worker_that_counts_nothing_leaves_nothing_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    metrics.reserve_files(1)
-    metrics.expose_workers("")
-    metrics.worker_ended(1)
-    metrics.expose_workers("")
+    worker_metrics.reserve_files(1)
+    worker_metrics.expose_workers("")
+    worker_metrics.worker_ended(1)
+    worker_metrics.expose_workers("")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,15 +226,15 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def exposed() -> Samples:
-    return samples(metrics.expose_workers("")[0].decode())
+    return samples(worker_metrics.expose_workers("")[0].decode())
 
 
 def test_workers_that_have_ended_cost_no_scrape_a_file(shared: Path) -> None:
     count(shared, 1000, 5)
     for process_id in range(100):
-        metrics.reserve_files(process_id)
+        worker_metrics.reserve_files(process_id)
         count(shared, process_id, 2)
-        metrics.worker_ended(process_id)
+        worker_metrics.worker_ended(process_id)
     found = exposed()
     assert found["m_total,route=/"] == 205
     assert (found["h_bucket,le=1.0"], found["h_count"]) == (205, 306)
@@ -243,7 +243,7 @@ def test_workers_that_have_ended_cost_no_scrape_a_file(shared: Path) -> None:
     assert names == ended | {
         f"{kind}_1000.db" for kind in ("counter", "histogram", "gauge_livesum")
     }
-    metrics.empty_directory()
+    worker_metrics.empty_directory()
     assert not list(shared.iterdir())
 
 
@@ -252,7 +252,7 @@ def test_no_scrape_counts_twice_or_not_at_all_while_a_worker_ends(shared: Path) 
 
     def end_them() -> None:
         for process_id in range(60):
-            metrics.worker_ended(process_id)
+            worker_metrics.worker_ended(process_id)
         ended.set()
 
     for process_id in range(60):
@@ -272,19 +272,19 @@ def test_what_is_half_added_is_told_once_it_is_whole(
 ) -> None:
     count(shared, 1, 7)
     count(shared, 2, 7)  # as if it had been added already
-    (shared / "adding").touch()
+    (shared / "merging").touch()
     waits: list[float] = []
 
     def finish(seconds: float) -> None:
         waits.append(seconds)
         (shared / "counter_2.db").unlink()
-        (shared / "adding").unlink()
+        (shared / "merging").unlink()
 
     monkeypatch.setattr("time.sleep", finish)
     assert exposed()["m_total,route=/"] == 7
     assert len(waits) == 1
     # Whoever was to end it was killed: better told twice than never.
-    (shared / "adding").touch()
+    (shared / "merging").touch()
     monkeypatch.setattr("time.sleep", waits.append)
     assert exposed()["m_total,route=/"] == 7
 
@@ -300,7 +300,7 @@ def test_a_disk_without_room_loses_no_count_of_a_worker_that_ends(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    metrics.worker_ended(1)
+    worker_metrics.worker_ended(1)
     assert "No space left on device" in caplog.text
     assert exposed()["m_total,route=/"] == 3
     assert {file.name for file in shared.iterdir()} == {"counter_1.db", "histogram_1.db"}

@@ -22,7 +22,6 @@ from types import FrameType
 
 from model import ConfigError
 from model.engine_threads import HANG_SECONDS
-from service.metrics import DIRECTORY_VARIABLE, expose_workers, reserve_files, worker_ended
 from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
 from service.process.server import (
@@ -36,6 +35,12 @@ from service.process.server import (
 from service.schemas import Health
 from service.settings import Settings
 from service.state import Service
+from service.worker_metrics import (
+    DIRECTORY_VARIABLE,
+    expose_workers,
+    reserve_files,
+    worker_ended,
+)
 
 logger = logging.getLogger(__name__)
 
