@@ -265,7 +265,7 @@ def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedH
         reserve_files(os.getpid())
     except OSError as error:
         logger.error(
-            "cannot reserve space for a worker's metrics in %s: %s",
+            "no room for a worker's metrics in %s: %s; free some space there",
             os.environ[DIRECTORY_VARIABLE],
             error.strerror,
         )
