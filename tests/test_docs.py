@@ -58,16 +58,34 @@ def test_the_request_of_the_readme_gets_its_reply(name: str) -> None:
     assert answer == expected
 
 
-@pytest.mark.parametrize(
-    "name", [*READMES, "SECURITY.md", *(f"docs/{d.name}" for d in (ROOT / "docs").glob("*.md"))]
-)
+DOCUMENTS = [
+    *READMES,
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{document.name}" for document in (ROOT / "docs").glob("*.md")),
+]
+
+
+def code_of(document: str) -> str:
+    """Return what a document shows as code: blocks and spans, one per line."""
+    return "\n".join(re.findall(r"```.*?```|`[^`]+`", read(document), re.DOTALL))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_and_link_of_a_document_exists(name: str) -> None:
-    text = read(name)
+    code = code_of(name)
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
-    assert set(re.findall(r"\bsentiment ([a-z][a-z-]+)\b", text)) <= set(main.commands)
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+    assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets
+    assert set(re.findall(r"\bsentiment\s([a-z][a-z-]+)\b", code)) <= set(main.commands)
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", read(name)):
         assert ((ROOT / name).parent / link).exists(), link
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_that_a_document_names_exists(name: str) -> None:
+    folders = "bench|deploy|docs|model|requirements|service|tests|tools"
+    for path in re.findall(rf"(?<![\w/.-])(?:{folders})/[\w./*-]*[\w*]", code_of(name)):
+        assert any(ROOT.glob(path)), path
 
 
 def test_the_readmes_show_the_same_figures() -> None:
