@@ -76,7 +76,7 @@ def test_every_command_and_link_of_a_document_exists(name: str) -> None:
     code = code_of(name)
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets
-    assert set(re.findall(r"\bsentiment\s([a-z][a-z-]+)\b", code)) <= set(main.commands)
+    assert set(re.findall(r"\bsentiment ([a-z][a-z-]+)\b", code)) <= set(main.commands)
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", read(name)):
         assert ((ROOT / name).parent / link).exists(), link
 
