@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from model.classifier import Classifier
 from model.config import SourceConfig, UnlabelledConfig, load_config
-from model.evaluation.evaluate import in_chinese
+from model.evaluation.results import in_chinese
 from service.app import create_app
 from service.commands import main
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings

@@ -26,9 +26,10 @@ from model.config import (
 from model.corpora import Example, KindSentence, Splits, load_splits
 from model.engines import Logits
 from model.evaluation.baselines import BASELINES, FastText, SnowNlp, TfidfSvm
-from model.evaluation.evaluate import Answers, Evaluation, KindTest, TestSplit, evaluate, in_chinese
+from model.evaluation.evaluate import evaluate
 from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.evaluation.model_card import write_evaluation
+from model.evaluation.results import Answers, Evaluation, KindTest, TestSplit, in_chinese
 from model.training.model_card import RunSummary, model_card
 from service.commands import main
 from tests.support.artifacts import SHIPPED
@@ -183,7 +184,7 @@ def test_headings_are_there_in_chinese(evaluation: Evaluation) -> None:
 
 def test_the_confidence_against_two_classes_leaves_neutral_aside(evaluation: Evaluation) -> None:
     two = evaluation.splits[1]
-    confidences, right = two.decided()
+    confidences, right = two.decisions()
     positive, _, negative = two.answers.shipped.T
     np.testing.assert_allclose(confidences, np.maximum(positive, negative) / (positive + negative))
     assert right.mean() == two.scored(two.answers.shipped)["accuracy"]

@@ -1,7 +1,9 @@
-"""What our model is measured beside, on the same texts.
+"""The models that ours is compared with, on the same texts.
 
-Simpler models that are trained on the same rows, a package as it comes, an earlier release of ours,
-and the network that ours learned from.
+Simpler models trained on the same rows, a package as it comes, an earlier release of ours, and the
+teacher that ours learned from.
+
+Letters in the shapes: N texts, L labels, F features.
 """
 
 import logging
@@ -28,7 +30,7 @@ Scores = NDArray[np.float64]
 
 
 class Baseline(Protocol):
-    """Another classifier; of the scores (texts, labels) the highest wins."""
+    """Another classifier; the highest of the scores (N, L) of a text is its answer."""
 
     name: str
 
@@ -36,16 +38,16 @@ class Baseline(Protocol):
 
 
 def _counted(texts: Iterable[str], progress: Progress) -> Iterator[str]:
-    """The texts, each a step once it has been read."""
+    """Yield texts, counting a step after each."""
     for text in texts:
         yield text
         progress.step()
 
 
 class OneVsRestSvm:
-    """One linear SVM a label; the highest signed distance wins.
+    """One linear SVM per label; the highest signed distance wins.
 
-    As for the network, rows of two-class sets say nothing about neutral: the machine that tells
+    As for the network, rows of two-class sets say nothing about neutral: the SVM that separates
     neutral from the rest is trained without them.
     """
 
@@ -55,24 +57,24 @@ class OneVsRestSvm:
         sources = {source.name: source for source in config.data.sources}
         labels = np.array([row.label for row in rows])
         could_be_neutral = np.array([not sources[row.source].two_classes for row in rows])
-        self._machines: dict[int, LinearSVC] = {}
+        self._svms: dict[int, LinearSVC] = {}
         for index in range(len(LABELS)):
             chosen = could_be_neutral if index == NEUTRAL else np.ones(len(labels), dtype=bool)
             if (labels[chosen] == index).any():
                 logger.info("linear model: %s from the rest", LABELS[index])
-                machine = LinearSVC(C=cost, random_state=config.seed)
-                self._machines[index] = machine.fit(features[chosen], labels[chosen] == index)
+                svm = LinearSVC(C=cost, random_state=config.seed)
+                self._svms[index] = svm.fit(features[chosen], labels[chosen] == index)
 
     def scores(self, features: csr_matrix) -> Scores:
-        """(texts, labels) signed distances; a label that no row had has the least."""
+        """Return signed distances (N, L) of features (N, F); -inf for a label that no row had."""
         scores = np.full((features.shape[0], len(LABELS)), -np.inf)
-        for index, machine in self._machines.items():
-            scores[:, index] = machine.decision_function(features)
+        for index, svm in self._svms.items():
+            scores[:, index] = svm.decision_function(features)
         return scores
 
 
 class TfidfSvm:
-    """TF-IDF over characters 1-3-grams and ``OneVsRestSvm``, on the same training rows."""
+    """Linear SVMs over TF-IDF of character 1- to 3-grams, on the same training rows."""
 
     name = "linear"
 
@@ -84,18 +86,18 @@ class TfidfSvm:
             texts = _counted((row.text for row in rows), progress)
             features = csr_matrix(self._vectorizer.fit_transform(texts))
         logger.info("linear model: training on %d texts, %d features", *features.shape)
-        self._machines = OneVsRestSvm(features, rows, config)
+        self._svms = OneVsRestSvm(features, rows, config)
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Signed distances."""
-        return self._machines.scores(csr_matrix(self._vectorizer.transform(texts)))
+        """Return signed distances."""
+        return self._svms.scores(csr_matrix(self._vectorizer.transform(texts)))
 
 
 class FastText:
-    """fastText (Joulin et al., 2017) over jieba's words and their pairs, on the same rows.
+    """fastText (Joulin et al., 2017) over jieba's words and word pairs, on the same rows.
 
-    It cannot be told which labels a row could have had, so two-class rows teach it that reviews
-    are never neutral.
+    It has no mask for labels that a row could not have had, so two-class rows teach it that
+    reviews are never neutral.
     """
 
     name = "fastText"
@@ -124,10 +126,10 @@ class FastText:
             )
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Probabilities."""
+        """Return probabilities."""
         scores = np.zeros((len(texts), len(LABELS)))
         for row, words in enumerate(self._words(texts)):
-            # Its own predict() fails under NumPy 2; the function behind it does not.
+            # Its own predict() fails under NumPy 2; the function that it wraps does not.
             for probability, label in self._model.f.predict(
                 f"{words}\n", len(LABELS), 0.0, "strict"
             ):
@@ -142,8 +144,8 @@ class FastText:
 class SnowNlp:
     """SnowNLP as its users install it, with the model that it ships.
 
-    It gives one figure, 0 for negative to 1 for positive, and knows no neutral; the band from 0.4
-    to 0.6, which its users make do with, counts as that.
+    It gives one number from 0 for negative to 1 for positive and has no neutral; 0.4 to 0.6
+    counts as neutral, as is usual among its users.
     """
 
     name = "SnowNLP"
@@ -152,7 +154,7 @@ class SnowNlp:
         del config, rows  # nothing is trained
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Scores that put the band between its two labels."""
+        """Return scores of which neutral's is highest from 0.4 to 0.6."""
         from snownlp import SnowNLP
 
         scores = []
@@ -160,7 +162,7 @@ class SnowNlp:
             for text in texts:
                 try:
                     positive = SnowNLP(text).sentiments
-                except ZeroDivisionError:  # what it says to a text that leaves no word
+                except ZeroDivisionError:  # raised for a text without a word
                     positive = 0.5
                 neutral = 1.0 if 0.4 < positive < 0.6 else 0.0
                 scores.append([positive, neutral, 1 - positive])
@@ -172,7 +174,7 @@ BASELINES = (TfidfSvm, FastText, SnowNlp)
 
 
 class Release:
-    """A release of ours, named by its name and version."""
+    """An earlier release of ours; its name holds the version."""
 
     def __init__(self, classifier: Classifier) -> None:
         manifest = classifier.artifact.manifest
@@ -180,20 +182,20 @@ class Release:
         self._classifier = classifier
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Probabilities."""
+        """Return probabilities."""
         with Progress(self.name, len(texts)) as progress:
             predictions = self._classifier.predict(texts, progress)
             return np.array([prediction.probabilities for prediction in predictions])
 
 
 class Teacher(Protocol):
-    """A network that ours learned from; it shows its own progress."""
+    """A network that ours learned from, which shows its own progress."""
 
     def logits(self, texts: Sequence[str]) -> Logits: ...  # noqa: D102
 
 
 class TeacherBaseline:
-    """The fine-tuned teacher, which is larger than what it taught."""
+    """The fine-tuned teacher, a larger network than ours."""
 
     name = "teacher"
 
@@ -201,5 +203,5 @@ class TeacherBaseline:
         self._teacher = teacher
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Logits."""
+        """Return logits."""
         return self._teacher.logits(texts).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The blocks of Markdown documents that commands write their figures into."""
+"""Blocks of Markdown documents that commands write their figures into."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ _BEGIN = re.compile(r"^<!-- ([\w-]+):begin -->$", re.MULTILINE)
 
 
 def replace_block(name: str, content: str, path: Path) -> None:
-    """Puts text between ``<!-- name:begin -->`` and ``<!-- name:end -->`` of a document.
+    """Replace what is between ``<!-- name:begin -->`` and ``<!-- name:end -->`` in a document.
 
     Raises:
-        ValueError: it has no block of that name.
+        ValueError: the document has no block of that name.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
@@ -21,5 +21,5 @@ def replace_block(name: str, content: str, path: Path) -> None:
 
 
 def block_names(path: Path) -> list[str]:
-    """The names of a document's blocks, in its order."""
+    """Return the names of a document's blocks, in order."""
     return _BEGIN.findall(path.read_text(encoding="utf-8"))

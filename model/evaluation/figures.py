@@ -1,4 +1,4 @@
-"""Pictures of what an evaluation found."""
+"""Pictures of an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,32 +10,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from model.config import LABELS
-from model.evaluation.evaluate import ALL, TestSplit
+from model.evaluation.results import ALL, TestSplit
 from model.scores import calibration_bins, calibration_error, predicted_labels
 
-_FEWEST_TEXTS = 20  # that a point of a curve stands for
-_TEXTS_FOR_ALL_BINS = 1000
-_LARGE_PANELS = 9  # further ones make all of them small
+_MIN_POINT_TEXTS = 20
+_MIN_TEXTS_FOR_ALL_BINS = 1000
+_MAX_LARGE_PANELS = 9  # more than that are drawn small
 
 
 def draw_reliability(splits: Sequence[TestSplit], path: Path) -> None:
-    """Draws accuracy over confidence, a panel a test split or a part of one.
+    """Draw accuracy over confidence, one panel per test split or part of one.
 
-    A larger dot stands for more texts. Of few texts, which would leave next to none to a bin, bins
-    are wider.
+    A larger dot means more texts. For few texts the bins are wider, so that none is nearly empty.
     """
     figure, panels, size = _panels(len(splits), "confidence", "accuracy")
     for axis, split in zip(panels, splits, strict=False):
-        confidences, right = split.decided()
-        bins = 15 if len(right) >= _TEXTS_FOR_ALL_BINS else 5
-        counts, means, accuracies = zip(*calibration_bins(confidences, right, bins), strict=True)
+        confidences, correct = split.decisions()
+        bins = 15 if len(correct) >= _MIN_TEXTS_FOR_ALL_BINS else 5
+        counts, means, accuracies = zip(*calibration_bins(confidences, correct, bins), strict=True)
         axis.plot([0, 1], [0, 1], ":", color="grey")
         axis.plot(means, accuracies, color="C0", linewidth=0.8)
-        areas = [size**2 * (0.03 + 3 * count / len(right)) for count in counts]
+        areas = [size**2 * (0.03 + 3 * count / len(correct)) for count in counts]
         axis.scatter(means, accuracies, s=areas, clip_on=False, zorder=3)
-        error = calibration_error(confidences, right)
+        error = calibration_error(confidences, correct)
         axis.text(
-            0.96, 0.05, f"{len(right):,} texts\nerror {error:.3f}", ha="right", va="bottom",
+            0.96, 0.05, f"{len(correct):,} texts\nerror {error:.3f}", ha="right", va="bottom",
             size=size, transform=axis.transAxes,
         )  # fmt: skip
         axis.set_title(split.name, size=size)
@@ -44,14 +43,14 @@ def draw_reliability(splits: Sequence[TestSplit], path: Path) -> None:
 
 
 def draw_confusion(splits: Sequence[TestSplit], path: Path) -> None:
-    """Draws what each label of a test split was answered with, in percent of its row.
+    """Draw the confusion of labels and answers, in percent of each label.
 
-    A panel is a split or a part of one; the row of a label that it lacks is blank.
+    One panel per test split or part of one; the row of a label that it lacks is blank.
     """
     figure, panels, size = _panels(len(splits), "answer", "label")
     for axis, split in zip(panels, splits, strict=False):
         names = [name for name in LABELS if not (split.source.two_classes and name == "neutral")]
-        # The full answer stands there, so a two-class split may have a column neutral.
+        # The full answer is drawn, so even a two-class split has a column for neutral.
         table = np.zeros((len(names), len(LABELS)))
         for label, answer in zip(split.labels, split.answers.shipped.argmax(axis=1), strict=True):
             table[names.index(LABELS[label]), answer] += 1
@@ -70,16 +69,16 @@ def draw_confusion(splits: Sequence[TestSplit], path: Path) -> None:
 
 
 def group_pictures(split: TestSplit) -> tuple[str, str]:
-    """The file names of a split's pictures by group: of confusion and of reliability.
+    """Return the names of a split's pictures by group: confusion, then reliability.
 
-    Letters alone, as those of an artifact's pictures are.
+    They are of letters alone, as an artifact requires.
     """
     letters = "".join(letter for letter in split.name.lower() if "a" <= letter <= "z")
     return f"{letters}confusion.png", f"{letters}reliability.png"
 
 
 def draw_groups(split: TestSplit, directory: Path) -> None:
-    """Draws the pictures of a split by group into a directory, all its texts in the last panel."""
+    """Draw the pictures of a split by group into a directory, the whole split last."""
     parts = [*split.parts(), replace(split, name=ALL)]
     confusion, reliability = group_pictures(split)
     draw_confusion(parts, directory / confusion)
@@ -87,18 +86,18 @@ def draw_groups(split: TestSplit, directory: Path) -> None:
 
 
 def draw_lengths(splits: Sequence[TestSplit], path: Path) -> None:
-    """Draws accuracy by the length of the text, a line a test split."""
+    """Draw accuracy by the length of the text, one line per test split."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
     bounds = [0, 8, 16, 32, 64, 128, 256, 512, 10**9]
     names = [f"{low + 1}-{high}" for low, high in pairwise(bounds[:-1])] + [f"> {bounds[-2]}"]
     for split in splits:
         lengths = np.array([len(example.text) for example in split.examples])
-        right = predicted_labels(split.answers.shipped, split.source.two_classes) == split.labels
+        correct = predicted_labels(split.answers.shipped, split.source.two_classes) == split.labels
         points = [
-            (place, 100 * right[inside].mean())
+            (place, 100 * correct[inside].mean())
             for place, (low, high) in enumerate(pairwise(bounds))
-            if (inside := (lengths > low) & (lengths <= high)).sum() >= _FEWEST_TEXTS
+            if (inside := (lengths > low) & (lengths <= high)).sum() >= _MIN_POINT_TEXTS
         ]
         if points:
             axis.plot(*zip(*points, strict=True), "o-", label=split.name)
@@ -109,8 +108,8 @@ def draw_lengths(splits: Sequence[TestSplit], path: Path) -> None:
 
 
 def _panels(count: int, x: str, y: str) -> tuple[Figure, list[Axes], int]:
-    """A figure, its panels and their size of letters: three in a row, or six small ones of many."""
-    small = count > _LARGE_PANELS
+    """Return a figure, its panels and their font size: three per row, or six if there are many."""
+    small = count > _MAX_LARGE_PANELS
     columns, height, size = (6, 1.8, 7) if small else (3, 3.4, 10)
     rows = -(-count // columns)
     figure = Figure(figsize=(11, height * rows), layout="constrained")
@@ -119,7 +118,7 @@ def _panels(count: int, x: str, y: str) -> tuple[Figure, list[Axes], int]:
         panel.tick_params(labelsize=size - 1)
         if place >= count:
             panel.set_axis_off()
-        elif small:  # labels stand at the edges of the picture alone
+        elif small:  # only the outer panels have tick labels
             below = place + columns < count
             panel.tick_params(labelleft=place % columns == 0, labelbottom=not below)
     figure.supxlabel(x, size=size + 1)

@@ -1,7 +1,7 @@
-"""The release check: sentences of our own that a model must get right, in groups by what they try.
+"""The release check: sentences that a model must get right, in groups by what they test.
 
-After CheckList (Ribeiro et al., 2020): what a mean over a test split hides, a group shows. None of
-them is among our own training sentences.
+Behavioural tests in the manner of CheckList (Ribeiro et al., 2020): a group shows what the mean
+over a test split hides. None of the sentences is among the synthetic training sentences.
 """
 
 import csv
@@ -14,13 +14,13 @@ from model.config import LABELS
 
 FILE = Path(__file__).with_suffix(".csv")
 
-MIN_SHARE = 0.95  # the share that must be right for a release
-MIN_GROUP_SHARE = 0.85  # lower, since one failure is a tenth of a small group
+MIN_SHARE = 0.95  # of all sentences, for a release
+MIN_GROUP_SHARE = 0.85  # of each group; lower, since one failure is a tenth of a small group
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCheckSentence:
-    """A text, the label that a reader gives it, and what it tries."""
+    """A text, the label that a reader gives it, and the group that says what it tests."""
 
     group: str
     text: str
@@ -34,7 +34,7 @@ class ReleaseCheckResult:
     answers: list[tuple[ReleaseCheckSentence, Prediction]]
 
     def shares(self) -> dict[str, tuple[int, int]]:
-        """Counts, for each group, the sentences that the model got right and all of them."""
+        """Count, for each group, the sentences that the model got right and all of them."""
         shares: dict[str, tuple[int, int]] = {}
         for sentence, prediction in self.answers:
             right, count = shares.get(sentence.group, (0, 0))
@@ -48,16 +48,16 @@ class ReleaseCheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether a model that answers so may be released."""
+        """Whether the model may be released."""
         groups = self.shares().values()
         return self.share >= MIN_SHARE and all(r >= MIN_GROUP_SHARE * count for r, count in groups)
 
     def failures(self) -> list[tuple[ReleaseCheckSentence, Prediction]]:
-        """The sentences that the model got wrong, with its answers."""
+        """Return the sentences that the model got wrong, with its answers."""
         return [(s, p) for s, p in self.answers if p.label != s.label]
 
     def report(self) -> str:
-        """One line for each group, then one for each failure with its probabilities."""
+        """Return one line per group, then one per failure with its probabilities."""
         lines = [
             f"{name:28} {right:3} of {count}" for name, (right, count) in self.shares().items()
         ]
@@ -72,7 +72,7 @@ class ReleaseCheckResult:
 
 
 def release_check_sentences() -> list[ReleaseCheckSentence]:
-    """The sentences, in the order of the file."""
+    """Read the sentences, in the order of the file."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return [ReleaseCheckSentence(**row) for row in csv.DictReader(file)]
 
@@ -80,7 +80,7 @@ def release_check_sentences() -> list[ReleaseCheckSentence]:
 def run_release_check(
     classifier: Classifier, sentences: Sequence[ReleaseCheckSentence] = ()
 ) -> ReleaseCheckResult:
-    """Classifies the sentences, by default all of the release check."""
+    """Classify sentences, by default all of the release check."""
     sentences = sentences or release_check_sentences()
     predictions = classifier.predict(sentence.text for sentence in sentences)
     return ReleaseCheckResult(list(zip(sentences, predictions, strict=True)))

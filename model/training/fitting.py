@@ -11,6 +11,7 @@ from torch import Tensor
 
 from model.config import LABELS, DistilConfig, FinetuneConfig, SourceConfig
 from model.corpora import UNLABELLED, Example
+from model.engines import Logits
 from model.network import SentimentNetwork
 from model.training.curves import draw_curves
 from model.training.distil import cached_logits, soft_labels, teach
@@ -106,31 +107,49 @@ def _with_soft_labels(
     The soft labels are the average of the teachers' answers and of those of networks of our own;
     rows of sets that are not distilled have none.
     """
-    config, train = prepared.config, prepared.train
     drawn = encode(
         prepared.encoder,
-        _draw(prepared.unlabelled, settings.unlabelled, config.seed),
+        _draw(prepared.unlabelled, settings.unlabelled, prepared.config.seed),
         {
             _DRAWN_SOURCE: SourceConfig(
                 name=_DRAWN_SOURCE, train=(), weight=settings.unlabelled_weight
             )
         },
     )
-    rows = train + drawn
+    rows = prepared.train + drawn
     asked = [
         index
         for index, row in enumerate(rows.examples)
         if not settings.sources or row.source in (*settings.sources, _DRAWN_SOURCE)
     ]
-    texts = [rows.examples[index].text for index in asked]
-    ids = [rows.ids[index] for index in asked]
+    answers = _answers(prepared, settings, rows.select(asked), reader, run, compute)
+    soft = np.full((len(rows), len(LABELS)), np.nan, dtype=np.float32)
+    soft[asked] = soft_labels(answers, settings.temperature)
+    return rows.with_soft(soft)
+
+
+def _answers(
+    prepared: Prepared,
+    settings: DistilConfig,
+    asked: Rows,
+    reader: dict[str, Tensor],
+    run: Path,
+    compute: Compute,
+) -> list[Logits]:
+    """Return the logits (N, L) that each network among the teachers gives for N rows.
+
+    First those of our own, then the pre-trained encoders, each of which is trained here unless
+    ``run`` holds it.
+    """
+    config, train = prepared.config, prepared.train
     answers = []
     for number in range(1, settings.networks + 1):
         seed = config.seed + 100 * number
         seeded = config.finetune.model_copy(update={"seed": seed})
         directory = run / "networks" / str(seed)
         network, _ = _finetuned(prepared, train, seeded, reader, directory, compute)
-        answers.append(logits_of(network, ids, compute.device))
+        answers.append(logits_of(network, asked.ids, compute.device))
+    texts = [example.text for example in asked.examples]
     for teacher in settings.teachers:
         taught = teach(
             teacher,
@@ -143,9 +162,7 @@ def _with_soft_labels(
         )
         path = run / "teachers" / teacher.name / "logits.npz"
         answers.append(cached_logits(path, texts, taught.to(compute.device).logits))
-    soft = np.full((len(rows), len(LABELS)), np.nan, dtype=np.float32)
-    soft[asked] = soft_labels(answers, settings.temperature)
-    return rows.with_soft(soft)
+    return answers
 
 
 def _draw(texts: list[str], count: int, seed: int) -> list[Example]:

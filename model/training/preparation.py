@@ -98,17 +98,7 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
         encoder = _new_encoder(config, stopwords, texts, run)
     sources = {source.name: source for source in config.data.sources}
     labelled = encode(encoder, splits.train, sources)
-    left_out = config.finetune.leave_out
-    train = _without(labelled, left_out)
-    for examples, source in synthetic:
-        train += encode(encoder, examples, {source.name: source})
-    logger.info("%d rows to fine-tune on, %d read", len(train), len(labelled))
-    dev = [example for example in splits.dev if example.source not in left_out]
-    if not any(chooses(row, config.finetune.choose_by) for row in dev):
-        raise DataError(
-            "no dev row is left to choose the best epoch by; mend choose_by, leave_out "
-            "or calibrate_on"
-        )
+    train = _finetuning_rows(labelled, synthetic, config, encoder)
     return Prepared(
         config=config,
         start=start,
@@ -118,7 +108,7 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
         unlabelled=unlabelled,
         pieces=_pieces(encoder, unlabelled, labelled.ids, config, run),
         train=train,
-        dev=encode(encoder, dev, sources),
+        dev=encode(encoder, _dev(config, splits), sources),
     )
 
 
@@ -164,8 +154,31 @@ def _synthetic(config: RunConfig) -> list[tuple[list[Example], SourceConfig]]:
     return sets
 
 
-def _without(rows: Rows, left_out: Sequence[str]) -> Rows:
-    return rows.select([i for i, row in enumerate(rows.examples) if row.source not in left_out])
+def _finetuning_rows(
+    labelled: Rows,
+    synthetic: list[tuple[list[Example], SourceConfig]],
+    config: RunConfig,
+    encoder: Encoder,
+) -> Rows:
+    """Return the labelled rows without the sets left out, and the synthetic ones after them."""
+    left_out = config.finetune.leave_out
+    kept = [i for i, row in enumerate(labelled.examples) if row.source not in left_out]
+    rows = labelled.select(kept)
+    for examples, source in synthetic:
+        rows += encode(encoder, examples, {source.name: source})
+    logger.info("fine-tuning on %d rows; %d were read", len(rows), len(labelled))
+    return rows
+
+
+def _dev(config: RunConfig, splits: Splits) -> list[Example]:
+    settings = config.finetune
+    dev = [example for example in splits.dev if example.source not in settings.leave_out]
+    if not any(chooses(row, settings.choose_by) for row in dev):
+        raise DataError(
+            "no dev row is left to choose the best epoch by; mend choose_by, leave_out or "
+            "calibrate_on"
+        )
+    return dev
 
 
 def _new_encoder(

@@ -18,7 +18,7 @@ from service.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from model.evaluation.evaluate import Evaluation
+    from model.evaluation.results import Evaluation
 
 
 @click.command()
