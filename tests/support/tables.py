@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from click.testing import CliRunner, Result
 
+from model.bulk.table import ADDED_COLUMNS
 from service.commands import main
 
 
@@ -43,3 +45,22 @@ KINDS: dict[str, Callable[[Path, Sequence[str]], None]] = {
 def many_texts() -> list[str]:
     """Return texts that contain their number; one of every hundred is blank."""
     return [" " if number % 100 == 7 else f"房间很好，早餐很差，{number}" for number in range(ROWS)]
+
+
+def added(line: str, delimiter: str = ",") -> tuple[str, list[str]]:
+    """Split a line of an output into the row as it was and the columns that were added."""
+    kept = line.rsplit(delimiter, len(ADDED_COLUMNS))
+    return kept[0], kept[1:]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def bad_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def options(table: Path, artifact: Path, *more: str) -> tuple[object, ...]:
+    return table, "--model", artifact, *more
