@@ -149,7 +149,7 @@ def test_the_commands_explain_themselves() -> None:
 def test_each_threat_names_tests_that_exist() -> None:
     tests = {
         name
-        for path in (ROOT / "tests").glob("test_*.py")
+        for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
     }
     rows = re.findall(r"^\| (?!attacker and attack).*$", read("docs/security.md"), re.MULTILINE)

@@ -1,0 +1,241 @@
+"""One text: its label, sentences and tokens, and what is said of a problem."""
+
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import (
+    Route,
+    expect,
+)
+
+from tests.support.page import (
+    Opener,
+    as_csv,
+    drop,
+    hold,
+    problem,
+    release,
+    submit,
+    write_half_a_character,
+)
+from tests.support.process import served
+
+pytestmark = pytest.mark.process
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "confidence"),
+    [("en-GB", "Positive", "confidence"), ("zh-CN", "正面", "置信度")],
+)
+def test_a_text_that_is_typed_gets_its_label(
+    opened: Opener, language: str, label: str, confidence: str
+) -> None:
+    page = opened(locale=language)
+    submit(page, "這家餐廳的服務真的很貼心😊 下次一定再來！")
+    expect(page.locator("#answer strong")).to_have_text(label)
+    expect(page.locator("#answer .confidence")).to_contain_text(confidence)
+    expect(page.locator("#answer .bars > div")).to_have_count(3)
+    expect(page.locator("#announcer")).to_contain_text(label)
+    expect(page.locator("html")).to_have_attribute("lang", {"en-GB": "en"}.get(language, language))
+
+
+def test_the_first_example_is_answered_and_explained_at_once(opened: Opener, address: str) -> None:
+    page = opened()
+    text = page.input_value("#single-text")
+    expect(page.locator("#answer strong")).to_have_text("Negative")
+    answer = httpx2.post(f"{address}/v1/analyze", json={"text": text}).json()
+    sentences = page.locator(".sentence")
+    expect(sentences).to_have_count(len(answer["sentences"]))
+    for shown, sentence in zip(sentences.all(), answer["sentences"], strict=True):
+        assert sentence["text"] in shown.inner_text()
+        assert shown.get_attribute("data-label") == sentence["label"]
+        assert sentence["label"].title() in (shown.get_attribute("aria-label") or "")
+    explanation = httpx2.post(f"{address}/v1/explain", json={"text": text}).json()
+    tokens = page.locator(".tokens .token")
+    expect(tokens).to_have_count(len(explanation["tokens"]))
+    for shown, token in zip(tokens.all(), explanation["tokens"], strict=True):
+        classes = (shown.get_attribute("class") or "").split()
+        assert ("dropped" in classes, "unknown" in classes) == (token["dropped"], token["unknown"])
+    read = [token for token in explanation["tokens"] if token["gates"]]
+    assert 0 < len(read) < len(explanation["tokens"])
+    expect(page.locator(".heat td")).to_have_count(8 * len(read))
+    expect(page.locator("#model")).to_contain_text(answer["model"]["name"])
+
+
+def test_the_gates_explain_themselves_to_the_pointer_and_to_the_keyboard(opened: Opener) -> None:
+    page = opened()
+    submit(page, "不好吃")
+    cells = page.locator(".heat tr.forget td")
+    expect(cells).to_have_count(4)  # two tokens, two directions
+    words = cells.first.get_attribute("aria-label") or ""
+    assert words.startswith("Forwards, the forget gate of “不” is 0.")
+    assert words.endswith("of the memory is kept.")
+    cells.first.hover()
+    expect(page.locator("#tip")).to_have_text(words)
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()
+    page.locator(".heat td").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(cells.first).to_be_focused()
+    expect(page.locator("#tip")).to_have_text(words)
+    page.keyboard.press("ArrowRight")
+    expect(cells.nth(1)).to_be_focused()
+    # One stop for the Tab key, however many cells there are.
+    assert page.locator('.heat td[tabindex="0"]').count() == 1
+
+
+def test_an_uncertain_answer_says_so(opened: Opener) -> None:
+    page = opened()
+    submit(page, "hello 123")
+    expect(page.locator("#answer .uncertain")).to_be_visible()
+
+
+def test_a_text_too_long_to_explain_still_gets_label_and_sentences(opened: Opener) -> None:
+    page = opened()
+    submit(page, "房间干净，前台也很热情。就是早餐太差。" * 100)
+    expect(page.locator("#single-result")).to_contain_text("too long to be explained")
+    expect(page.locator("#answer strong")).to_be_visible()
+    expect(page.locator(".sentence")).to_have_count(200)
+    expect(page.locator(".heat")).to_have_count(0)
+    submit(page, "好。" * 3000)
+    expect(page.locator("#single-result")).to_contain_text("too many sentences")
+    expect(page.locator("#answer strong")).to_be_visible()
+
+
+def test_a_text_of_which_nothing_is_read_says_so(opened: Opener) -> None:
+    nothing = json.dumps({"tokens": [], "reference": {"difference": 0}})
+    page = opened()
+    page.route("**/v1/explain", lambda route: route.fulfill(body=nothing))
+    submit(page, "👍")
+    expect(page.locator("#single-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator(".heat")).to_have_count(0)
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator("#compare-result .legend")).to_have_count(0)
+
+
+def test_what_comes_later_leaves_the_focus_where_it_is(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/explain", held))
+    sentence = page.locator(".sentence").first
+    sentence.focus()
+    release(page, held)
+    expect(page.locator(".heat")).to_be_visible()
+    expect(sentence).to_be_focused()
+
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result .label strong")).to_have_count(2)
+    tokens = page.locator("#compare-result .tokens")
+    release(page, held)
+    tokens.locator(".token").first.focus()
+    release(page, held)
+    expect(tokens).to_have_count(2)
+    expect(page.locator("#compare-result .token:focus")).to_have_count(1)
+
+
+def test_texts_never_become_html(opened: Opener) -> None:
+    page = opened()
+    expect(page.locator(".heat")).to_be_visible()
+    images = page.locator("img").count()
+    hostile = "<img src=x onerror=document.title=1> 房间很好 <script>document.title=1</script>"
+    submit(page, hostile)
+    expect(page.locator("#single-result .sentence").first).to_contain_text("房间很好")
+    page.click("#tab-bulk")
+    drop(page, "<img src=x>.csv", as_csv([["<img src=x>", "text"], ["<b>", hostile]]).encode())
+    expect(page.locator("#bulk-count")).to_have_text("1 text")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-download")).to_be_visible()
+    expect(page.locator("#bulk-result")).to_contain_text("<img src=x onerror")
+    assert page.locator("img").count() == images
+    assert page.title() == "Chinese sentiment"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "sentence"),
+    [
+        (" \n", "en-GB", "There is nothing to read here. Please write a text."),
+        (" \n", "zh-CN", "这里没有可读的内容，请输入文本。"),
+        ("好" * 10_001, "en-GB", "at most 10,000 characters"),
+        ("好" * 10_001, "zh-CN", "一次最多读取 10,000 字"),
+    ],
+)
+def test_a_text_that_cannot_be_read_gets_a_sentence(
+    opened: Opener, text: str, language: str, sentence: str
+) -> None:
+    page = opened(locale=language)
+    expect(page.locator("#single-count")).to_contain_text("10,000")
+    submit(page, text)
+    expect(page.get_by_role("alert")).to_contain_text(sentence)
+    expect(page.locator("#answer")).to_have_count(0)
+
+
+def test_an_early_refusal_gets_its_number_once_the_limit_is_known(opened: Opener) -> None:
+    held: list[Route] = []
+    page = opened(before=lambda page: hold(page, "**/v1/model", held))
+    expect(page.locator(".heat")).to_be_visible()
+    submit(page, "好" * 10_001)
+    expect(page.get_by_role("alert")).to_have_text("This text is too long. Please shorten it.")
+    release(page, held)
+    expect(page.get_by_role("alert")).to_contain_text("at most 10,000 characters")
+
+
+def test_half_a_character_is_not_taken_for_a_blank_text(opened: Opener) -> None:
+    page = opened()
+    write_half_a_character(page, "#single-text")
+    page.click("#single-form [type=submit]")
+    expect(page.get_by_role("alert")).to_contain_text("half of a character")
+    page.click("#tab-bulk")
+    write_half_a_character(page, "#bulk-lines")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-result .rows")).to_contain_text("half of a character")
+
+
+def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
+    refused_with = [503]  # until the page has said so, however slow this machine is
+
+    def refuse(route: Route) -> None:
+        if refused_with:
+            problem(route, refused_with[0], **{"retry-after": "1"})
+        else:
+            route.fallback()
+
+    page = opened(before=lambda page: page.route("**/v1/predict", refuse))
+    waiting = page.locator("#single-waiting[role=status]")
+    expect(waiting).to_have_text("The model is still loading; the answer will come by itself …")
+    refused_with[:] = [429]
+    expect(waiting).to_have_text("The service is busy; asking again in 1 s …")
+    refused_with.clear()
+    expect(page.locator("#answer strong")).to_have_text("Negative")
+    expect(waiting).to_have_text("")
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (None, "The service cannot be reached."),
+        (408, "The text did not arrive in time."),
+        (500, "The service failed. Its log says more"),
+        (502, "The service cannot be reached."),  # a proxy says so
+        (504, "The answer took too long."),
+    ],
+)
+def test_a_service_that_fails_is_told_in_words(
+    opened: Opener, status: int | None, sentence: str
+) -> None:
+    page = opened()
+    expect(page.locator("#answer")).to_be_visible()
+    page.route("**/v1/predict", lambda route: problem(route, status) if status else route.abort())
+    submit(page, "好")
+    expect(page.get_by_role("alert")).to_contain_text(sentence)
+    assert "raw words" not in page.inner_text("body")
+
+
+def test_a_model_that_cannot_be_loaded_is_not_waited_for(opened: Opener, tmp_path: Path) -> None:
+    with served(tmp_path, tmp_path / "log") as (_, address):
+        page = opened(address)
+        expect(page.get_by_role("alert")).to_contain_text("The model could not be loaded.")

@@ -1,0 +1,167 @@
+"""The page as a whole, and /docs: accessibility, languages, size, policy."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fastapi.testclient import TestClient
+from playwright.sync_api import (
+    Page,
+    Route,
+    ViewportSize,
+    expect,
+)
+
+from service.app import create_app
+from service.settings import load_settings
+from tests.support.page import Opener, drop
+
+pytestmark = pytest.mark.process
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+TABS = ["single", "compare", "bulk"]
+MOST_BYTES = 300_000
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation(opened: Opener, theme: str, language: str) -> None:
+    page = opened(locale=language, color_scheme=theme, reduced_motion="reduce")
+    expect(page.locator(".heat")).to_be_visible()
+    found = {"single": Axe().run(page)}
+    page.click("#tab-compare")
+    expect(page.locator("#compare-result .tokens")).to_have_count(2)
+    found["compare"] = Axe().run(page)
+    page.click("#tab-bulk")
+    page.fill("#bulk-lines", "很好吃\n不好吃")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-download")).to_be_visible()
+    found["bulk"] = Axe().run(page)
+    drop(page, "a.csv", "text\n好".encode())
+    expect(page.locator("#bulk-column")).to_be_visible()
+    found["file"] = Axe().run(page)
+    violations = [
+        (tab, violation["id"], [node["html"] for node in violation["nodes"]])
+        for tab, results in found.items()
+        for violation in results.response["violations"]
+    ]
+    assert violations == []
+
+
+def test_the_language_and_the_theme_are_remembered(opened: Opener) -> None:
+    page = opened(color_scheme="light")
+    expect(page.locator("#answer")).to_be_visible()
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.click("#theme")
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.click("#language")
+    expect(page.locator("#answer strong")).to_have_text("负面")
+    page.reload()
+    expect(page.locator("#answer strong")).to_have_text("负面")
+    expect(page.locator("h1")).to_have_text("中文情感分析")
+    assert page.evaluate(ground) == dark
+
+
+def test_the_page_works_where_nothing_can_be_remembered(opened: Opener) -> None:
+    forbidden = """Object.defineProperty(globalThis, "localStorage", {
+        get() { throw new DOMException("no", "SecurityError"); }
+    })"""
+    page = opened(before=lambda page: page.add_init_script(forbidden))
+    page.click("#language")
+    expect(page.locator("#answer strong")).to_have_text("负面")
+
+
+def test_the_page_is_used_by_keyboard_alone(opened: Opener) -> None:
+    page = opened()
+    expect(page.locator(".heat")).to_be_visible()
+    page.focus("#tab-single")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#tab-compare")).to_be_focused()
+    expect(page.locator("#compare")).to_be_visible()
+    expect(page.locator("#single")).to_be_hidden()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    expect(page.locator("#single-text")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("太棒了")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#answer strong")).to_have_text("Positive")
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_nothing_is_wider_than_a_phone(opened: Opener, language: str) -> None:
+    page = opened(locale=language, viewport=PHONE)
+    expect(page.locator(".heat")).to_be_visible()
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        if tab == "bulk":
+            page.fill("#bulk-lines", "很好吃\n" + "不好吃" * 100)
+            page.click("#bulk-start")
+            expect(page.locator("#bulk-download")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], tab
+
+
+def test_the_first_view_is_small_and_from_here_alone(opened: Opener, address: str) -> None:
+    loaded: list[tuple[str, int]] = []
+
+    def note(page: Page) -> None:
+        page.on("response", lambda response: loaded.append((response.url, len(response.body()))))
+
+    page = opened(before=note)
+    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#model")).not_to_be_empty()
+    assert {url.removeprefix(address)[0] for url, _ in loaded} == {"/"}
+    assert not [url for url, _ in loaded if "/vendor/" in url]
+    assert 0 < sum(size for _, size in loaded) < MOST_BYTES
+
+
+def test_the_page_stands_behind_a_path_prefix(opened: Opener, address: str) -> None:
+    def strip(route: Route) -> None:
+        path = route.request.url.removeprefix("http://proxy.test/api")
+        assert path.startswith("/"), route.request.url
+        route.fulfill(response=route.fetch(url=address + path))
+
+    def proxy(page: Page) -> None:
+        page.route("http://proxy.test/**", strip)
+
+    page = opened("http://proxy.test/api/", before=proxy)
+    expect(page.locator(".heat")).to_be_visible()
+    page.click("#tab-bulk")
+    page.fill("#bulk-lines", "很好吃")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-download")).to_be_visible()
+
+
+def test_the_docs_page_works_under_its_policy(opened: Opener) -> None:
+    page = opened("/docs")
+    expect(
+        page.locator("#operations-prediction-predict_batch_v1_predict_batch_post")
+    ).to_be_visible()
+    page.click("#operations-prediction-predict_v1_predict_post button")
+    page.click("text=Try it out")
+    page.click("button.execute")
+    expect(page.locator(".live-responses-table")).to_contain_text('"label"')
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/web/page/main.js"])
+def test_the_pages_let_nothing_but_their_own_files_run(path: str) -> None:
+    client = TestClient(create_app(load_settings()))
+    answer = client.get(path)
+    assert answer.status_code == 200
+    policy = dict(
+        directive.strip().split(" ", 1)
+        for directive in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in str(policy)
+    # Swagger UI turns strings into HTML.
+    strict = {"require-trusted-types-for": "'script'", "trusted-types": "libraries"}
+    assert {name: policy.get(name) for name in strict} == (
+        dict.fromkeys(strict) if path == "/docs" else strict
+    )
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+    again = client.get(path, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
