@@ -74,7 +74,7 @@ def test_every_input_column_comes_back_letter_for_letter(opened: Opener) -> None
     assert header[:6] == [*names, "predicted_predicted_label", "confidence"]
     assert [row[:4] for row in results] == rows
     assert [row[4] for row in results] == ["positive", "negative", ""]
-    assert results[2][-1] == "There is nothing to read here. Please write a text."
+    assert results[2][-1] == "There is nothing to read here. Please enter a text."
     expect(page.locator("#bulk-result")).to_contain_text("4 rows have a cell that begins with")
     page.check("#bulk-escape")
     page.click("#language")
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_text_gets_a_sentence(opened: Opener) -> None:
     drop(page, "a.csv", b"\x81\xff\x00")
     expect(page.get_by_role("alert")).to_contain_text("This file cannot be read.")
     drop(page, "a.csv", b"")
-    expect(page.get_by_role("alert")).to_contain_text("There is no text in this file.")
+    expect(page.get_by_role("alert")).to_contain_text("This file contains no text.")
 
 
 def test_a_file_that_failed_can_be_mended_and_chosen_again(opened: Opener) -> None:

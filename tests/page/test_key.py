@@ -16,7 +16,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(
 ) -> None:
     address, key = guarded
     page = opened(f"{address}/")
-    field = page.get_by_label("Key")
+    field = page.get_by_label("API key")
     expect(field).to_be_focused()
     expect(page.locator("#key-refused")).to_be_hidden()
     assert Axe().run(page).response["violations"] == []
@@ -25,7 +25,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(
     expect(field).to_be_visible()
     field.fill("somebody-else's")
     field.press("Enter")
-    expect(page.locator("#key-refused")).to_have_text("This key is not known, or has expired.")
+    expect(page.locator("#key-refused")).to_have_text("This key is unknown or has expired.")
     expect(field).to_have_value("")
     field.fill(f" {key} ")
     field.press("Enter")
@@ -37,7 +37,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(
     expect(page.locator("#answer strong")).to_be_visible()
     expect(field).to_be_hidden()
     assert key not in page.evaluate("JSON.stringify(localStorage)")
-    expect(opened(f"{address}/").get_by_label("Key")).to_be_visible()
+    expect(opened(f"{address}/").get_by_label("API key")).to_be_visible()
 
 
 def test_texts_that_wait_for_a_key_are_all_answered_once_it_is_there(
@@ -46,8 +46,8 @@ def test_texts_that_wait_for_a_key_are_all_answered_once_it_is_there(
     address, key = guarded
     page = opened(f"{address}/", locale="zh-CN")
     page.click("#tab-compare")
-    expect(page.get_by_label("密钥")).to_be_visible()
-    page.get_by_label("密钥").fill(key)
+    expect(page.get_by_label("API 密钥")).to_be_visible()
+    page.get_by_label("API 密钥").fill(key)
     page.click("#key-form [type=submit]")
     expect(page.locator("#compare-result .label strong")).to_have_text(["正面", "负面"])
     page.click("#tab-single")

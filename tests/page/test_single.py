@@ -95,7 +95,7 @@ def test_an_uncertain_answer_says_so(opened: Opener) -> None:
 def test_a_text_too_long_to_explain_still_gets_label_and_sentences(opened: Opener) -> None:
     page = opened()
     submit(page, "房间干净，前台也很热情。就是早餐太差。" * 100)
-    expect(page.locator("#single-result")).to_contain_text("too long to be explained")
+    expect(page.locator("#single-result")).to_contain_text("too long to explain")
     expect(page.locator("#answer strong")).to_be_visible()
     expect(page.locator(".sentence")).to_have_count(200)
     expect(page.locator(".heat")).to_have_count(0)
@@ -109,10 +109,10 @@ def test_a_text_of_which_nothing_is_read_says_so(opened: Opener) -> None:
     page = opened()
     page.route("**/v1/explain", lambda route: route.fulfill(body=nothing))
     submit(page, "👍")
-    expect(page.locator("#single-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator("#single-result")).to_contain_text("No word of this text was read")
     expect(page.locator(".heat")).to_have_count(0)
     page.click("#tab-compare")
-    expect(page.locator("#compare-result")).to_contain_text("Nothing in this text was read")
+    expect(page.locator("#compare-result")).to_contain_text("No word of this text was read")
     expect(page.locator("#compare-result .legend")).to_have_count(0)
 
 
@@ -158,7 +158,7 @@ def test_texts_never_become_html(opened: Opener) -> None:
 @pytest.mark.parametrize(
     ("text", "language", "sentence"),
     [
-        (" \n", "en-GB", "There is nothing to read here. Please write a text."),
+        (" \n", "en-GB", "There is nothing to read here. Please enter a text."),
         (" \n", "zh-CN", "这里没有可读的内容，请输入文本。"),
         ("好" * 10_001, "en-GB", "at most 10,000 characters"),
         ("好" * 10_001, "zh-CN", "一次最多读取 10,000 字"),
@@ -188,11 +188,11 @@ def test_half_a_character_is_not_taken_for_a_blank_text(opened: Opener) -> None:
     page = opened()
     write_half_a_character(page, "#single-text")
     page.click("#single-form [type=submit]")
-    expect(page.get_by_role("alert")).to_contain_text("half of a character")
+    expect(page.get_by_role("alert")).to_contain_text("half a character")
     page.click("#tab-bulk")
     write_half_a_character(page, "#bulk-lines")
     page.click("#bulk-start")
-    expect(page.locator("#bulk-result .rows")).to_contain_text("half of a character")
+    expect(page.locator("#bulk-result .rows")).to_contain_text("half a character")
 
 
 def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
@@ -206,7 +206,7 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
 
     page = opened(before=lambda page: page.route("**/v1/predict", refuse))
     waiting = page.locator("#single-waiting[role=status]")
-    expect(waiting).to_have_text("The model is still loading; the answer will come by itself …")
+    expect(waiting).to_have_text("The model is still loading; the answer will appear by itself …")
     refused_with[:] = [429]
     expect(waiting).to_have_text("The service is busy; asking again in 1 s …")
     refused_with.clear()
@@ -219,7 +219,7 @@ def test_a_service_that_loads_or_is_busy_is_asked_again(opened: Opener) -> None:
     [
         (None, "The service cannot be reached."),
         (408, "The text did not arrive in time."),
-        (500, "The service failed. Its log says more"),
+        (500, "The service failed; see its log"),
         (502, "The service cannot be reached."),  # a proxy says so
         (504, "The answer took too long."),
     ],

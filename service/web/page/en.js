@@ -16,12 +16,12 @@ export const en = {
   tabSingle: "One text",
   tabCompare: "Compare two",
   tabBulk: "Many texts",
-  privacy: "Texts go to this service alone; the page keeps none.",
+  privacy: "Texts are sent only to this service, and the page does not store them.",
   modelLine: (m) => `${m.name} ${m.version} · ${m.engine} · ${m.digest.slice(0, 8)}`,
 
-  keyLabel: "Key",
-  keyHint: "This service asks for a key. It stays in this tab, until you close it.",
-  keyRefused: "This key is not known, or has expired.",
+  keyLabel: "API key",
+  keyHint: "This service requires an API key. It is kept in this tab until you close it.",
+  keyRefused: "This key is unknown or has expired.",
   keyButton: "Use this key",
 
   yourText: "Text in Chinese",
@@ -40,7 +40,7 @@ export const en = {
   negative: "Negative",
   confidenceOf: (p) => `confidence ${p}`,
   verdict: (label, p) => `${label}, confidence ${p}.`,
-  uncertain: "Too little to rely on: a person should have a look.",
+  uncertain: "Low confidence: have a person check this.",
   facts: (f) =>
     [
       some(f.characters, "character"),
@@ -53,12 +53,12 @@ export const en = {
 
   sentences: "Sentences",
   sentencesCaption:
-    "Each sentence read by itself. The label above is read from the whole text, not voted by its sentences.",
+    "Each sentence is classified on its own. The label above comes from the whole text; it is not a vote of the sentences.",
   sentenceTip: (text, label, p, unsure) =>
-    `“${text}” – ${label}, confidence ${p}${unsure ? ", which is not much" : ""}.`,
-  tokens: "Why: words and what they contribute",
+    `“${text}” – ${label}, confidence ${p}${unsure ? ", which is low" : ""}.`,
+  tokens: "Why: what each word adds",
   tokensCaption:
-    "Colour and shape say towards which label a word pulls, the number by how many points: the label's probability with the word less without it.",
+    "Colour and shape show which label a word supports; the number shows by how many points: the label's probability with the word minus that without it.",
   legend: "Legend",
   legendDropped: "stopword, not read",
   legendUnknown: "unknown word, read by its characters",
@@ -66,25 +66,25 @@ export const en = {
   tokenTip: (token, parts) => `“${token}” adds ${parts}.`,
   part: (points, label) => `${points} points to ${label.toLowerCase()}`,
   droppedTip: (token) => `“${token}” is a stopword: the network never sees it.`,
-  unknownTip: "The vocabulary lacks it, so it is read by its characters.",
+  unknownTip: "It is not in the vocabulary, so it is read by its characters.",
   readAs: (normalized) => `Read as “${normalized}”.`,
   reference: (d) =>
     `The weights in full precision give the same probabilities to within ${d}.`,
-  nothingRead: "Nothing in this text was read, so there is no word to explain.",
+  nothingRead: "No word of this text was read, so there is nothing to explain.",
   tooLongToExplain:
-    "This text is too long to be explained word by word; the label is of the whole text.",
+    "This text is too long to explain word by word; the label is for the whole text.",
   tooLongToAnalyse:
-    "This text has too many sentences to read each by itself; the label is of the whole text.",
+    "This text has too many sentences to classify each one; the label is for the whole text.",
 
   gates: "Inside the network: the gates",
   gatesCaption:
-    "The LSTM reads the text once forwards and once backwards. For each word: how far its three gates were open, in per cent, and how much of what it wrote is left in the end. The stronger the colour, the higher the number. Stopwords are not read. Hover over a cell, or walk with the arrow keys.",
+    "The LSTM reads the text once forwards and once backwards. For each word, the table shows how far its three gates were open, in percent, and how much of what it wrote is left at the end. The stronger the colour, the higher the number. Stopwords are not read. Hover over a cell or move with the arrow keys for details.",
   forward: "Forwards",
   backward: "Backwards",
   input: "Input gate",
   forget: "Forget gate",
   output: "Output gate",
-  retained: "Left in the end",
+  retained: "Left at the end",
   gateTip: (direction, gate, token, value, level) => {
     const words = {
       input: `${level} of the word is written into the memory`,
@@ -94,7 +94,7 @@ export const en = {
     return `${direction}, the ${gate} gate of “${token}” is ${value} on average: ${words[gate]}.`;
   },
   retainedTip: (direction, token, value, level) =>
-    `${direction}, ${value} of what “${token}” wrote into the memory is left in the end: ${level}.`,
+    `${direction}, ${value} of what “${token}” wrote into the memory is left at the end: ${level}.`,
   levels: ["almost nothing", "a little", "about half", "most", "nearly all"],
 
   compareHint: "One word can turn a text around. Write two texts and see what changes.",
@@ -108,9 +108,9 @@ export const en = {
   changeSentence: (a, b) =>
     a === b ? `Both texts are ${a.toLowerCase()}.` : `From ${a.toLowerCase()} to ${b.toLowerCase()}.`,
 
-  bulkLines: "Texts, one a line",
+  bulkLines: "Texts, one per line",
   bulkDrop: "Drop a CSV file here, or choose one",
-  bulkExample: "Fill in some lines",
+  bulkExample: "Fill in sample lines",
   bulkCount: textsOf,
   bulkStart: "Analyse all",
   chosenFile: (name, n) => `${name}: ${some(n, "row")}`,
@@ -140,9 +140,9 @@ export const en = {
   error: "Error",
   download: "Download CSV",
   formulas: (n) =>
-    `${n === 1 ? "One row has" : `${n} rows have`} a cell that begins with = + - or @, which a spreadsheet may run as a formula. The file keeps every cell letter for letter, unless you put an apostrophe before them.`,
-  escapeFormulas: "Put an apostrophe before them",
-  emptyFile: "There is no text in this file.",
+    `${n === 1 ? "One row has" : `${n} rows have`} a cell that begins with = + - or @, which a spreadsheet may run as a formula. The file keeps every cell unchanged unless you put an apostrophe in front.`,
+  escapeFormulas: "Put an apostrophe in front",
+  emptyFile: "This file contains no text.",
   unreadableFile: "This file cannot be read. Is it a CSV or text file?",
   nothingToDo: "There is no text yet: paste some lines or choose a CSV file.",
 
@@ -153,19 +153,19 @@ export const en = {
       limit
         ? `This text is too long: at most ${limit} characters can be read at once. Please shorten it.`
         : "This text is too long. Please shorten it.",
-    422: () => "There is nothing to read here. Please write a text.",
+    422: () => "There is nothing to read here. Please enter a text.",
     429: () => "The service is very busy. Please try again in a moment.",
     503: () => "The model is not ready yet. Please try again in a moment.",
     504: () => "The answer took too long. Please try again, perhaps with a shorter text.",
-    500: (_, id) => `The service failed. Its log says more${id ? ` (request ${id})` : ""}.`,
+    500: (_, id) => `The service failed; see its log${id ? ` (request ${id})` : ""}.`,
     halfCharacter: () =>
-      "This text holds half of a character, which cannot be read. Please remove it.",
+      "This text contains half a character, which cannot be read. Please remove it.",
     broken: () =>
-      "The model could not be loaded. Whoever runs this service finds the reason in its log.",
-    library: () => "A part of the page could not be loaded. Please try again.",
+      "The model could not be loaded. The operator of this service can find the reason in its log.",
+    library: () => "Part of the page could not be loaded. Please try again.",
   },
   waiting: {
     429: (s) => `The service is busy; asking again in ${s} s …`,
-    503: () => "The model is still loading; the answer will come by itself …",
+    503: () => "The model is still loading; the answer will appear by itself …",
   },
 };

@@ -18,15 +18,15 @@ export const zh = {
   privacy: "文本只发送到本服务，页面不保存。",
   modelLine: en.modelLine,
 
-  keyLabel: "密钥",
-  keyHint: "本服务需要密钥。密钥只保存在此标签页中，关闭即失效。",
+  keyLabel: "API 密钥",
+  keyHint: "本服务需要 API 密钥。密钥只保存在此标签页中，关闭后即清除。",
   keyRefused: "密钥无效或已过期。",
   keyButton: "使用此密钥",
 
   yourText: "中文文本",
   analyse: "分析",
   examples: "示例",
-  exampleMixed: "褒贬都有",
+  exampleMixed: "有褒有贬",
   exampleComplaint: "投诉",
   exampleFact: "事实陈述",
   exampleTraditional: "繁体与表情",
@@ -44,8 +44,8 @@ export const zh = {
     [
       `${f.characters} 字`,
       `读入 ${f.tokens} 个词`,
-      f.unknown ? `其中 ${f.unknown} 个未登录词` : "没有未登录词",
-      f.windows > 1 ? `分 ${f.windows} 段读取` : "",
+      f.unknown ? `其中 ${f.unknown} 个未登录词` : "无未登录词",
+      f.windows > 1 ? `分 ${f.windows} 个窗口读取` : "",
     ]
       .filter(Boolean)
       .join(" · "),
@@ -56,7 +56,7 @@ export const zh = {
     `“${text}”：${label}，置信度 ${p}${unsure ? "，偏低" : ""}。`,
   tokens: "为什么：每个词的贡献",
   tokensCaption:
-    "颜色和符号表示这个词把结果推向哪个标签，数字是推动的百分点：有这个词时该标签的概率，减去没有它时的概率。",
+    "颜色和符号表示这个词支持哪个标签，数字是它贡献的百分点，即有这个词时该标签的概率减去没有它时的概率。",
   legend: "图例",
   legendDropped: "停用词，不读取",
   legendUnknown: "未登录词，按字读取",
@@ -73,7 +73,7 @@ export const zh = {
 
   gates: "网络内部：门的开合",
   gatesCaption:
-    "LSTM 从前往后、从后往前各读一遍。表中是每个词的三个门平均打开的百分比，以及它写入的内容最后还剩多少。颜色越浓，数值越高。停用词不读取。指向单元格，或用方向键移动，可看说明。",
+    "LSTM 从前往后、从后往前各读一遍。表中列出每个词的三个门平均打开的百分比，以及该词写入的内容最后还留存多少。颜色越深，数值越高。停用词不读取。将鼠标悬停在单元格上，或用方向键移动，可查看说明。",
   forward: "从前往后",
   backward: "从后往前",
   input: "输入门",
@@ -92,7 +92,7 @@ export const zh = {
     `${direction}读，“${token}”写入记忆的内容最后还剩 ${value}：${level}留存。`,
   levels: ["几乎不", "少量", "约一半", "大部分", "几乎全部"],
 
-  compareHint: "一个字就能让意思反过来。写下两条文本，看看有什么变化。",
+  compareHint: "一字之差，意思可能完全相反。写下两条文本，看看有什么变化。",
   firstText: "第一条",
   secondText: "第二条",
   compareButton: "对比",
@@ -126,14 +126,14 @@ export const zh = {
   share: "占比",
   number: "条数",
   results: "结果",
-  onlyFirst: (shown, all) => `表中只列出前 ${shown} 行，共 ${all} 行；下载的文件是完整的。`,
+  onlyFirst: (shown, all) => `共 ${all} 行，表中只列出前 ${shown} 行；下载的文件包含全部。`,
   row: "行",
   text: "文本",
   confidence: "置信度",
   error: "错误",
   download: "下载 CSV",
   formulas: (n) =>
-    `有 ${n} 行含有以 = + - 或 @ 开头的单元格，电子表格可能把它当作公式执行。文件会逐字保留原文，除非选择在前面加撇号。`,
+    `有 ${n} 行含有以 = + - 或 @ 开头的单元格，电子表格软件可能把它当作公式执行。文件会原样保留每个单元格，除非选择在前面加撇号。`,
   escapeFormulas: "在这些单元格前加撇号",
   emptyFile: "这个文件里没有文本。",
   unreadableFile: "无法读取这个文件。它是 CSV 或文本文件吗？",
@@ -150,7 +150,7 @@ export const zh = {
     504: () => "等待结果超时，请重试，或缩短文本。",
     500: (_, id) => `服务出错，详情见服务日志${id ? `（请求 ${id}）` : ""}。`,
     halfCharacter: () => "文本中有残缺的字符，无法读取，请将其删去。",
-    broken: () => "模型无法加载，请联系服务的管理者，原因见服务日志。",
+    broken: () => "模型无法加载，请联系服务管理员，原因见服务日志。",
     library: () => "页面的一部分无法加载，请重试。",
   },
   waiting: {
