@@ -6,8 +6,8 @@ from ray import serve
 from starlette.types import ASGIApp
 
 from service.app import create_app
-from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
+from service.process.runtime import tune_garbage_collection
 from service.settings import load_settings
 from service.state import Service
 

@@ -20,10 +20,10 @@ import uvicorn
 from model import ConfigError
 from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
-from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
+from service.process.runtime import tune_garbage_collection
 from service.settings import Settings, unknown_variables
 from service.state import Service
 from service.worker_metrics import DIRECTORY_VARIABLE, empty_directory

@@ -22,8 +22,8 @@ from types import FrameType
 
 from model import ConfigError
 from model.engine_threads import HANG_SECONDS
-from service.process.garbage_collection import tune_garbage_collection
 from service.process.logs import configure_logging
+from service.process.runtime import tune_garbage_collection
 from service.process.server import (
     build_server,
     listen,
