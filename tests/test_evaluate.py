@@ -40,7 +40,7 @@ needs_baselines = pytest.mark.skipif(
     reason="fastText and SnowNLP are not installed: make .venv/baselines.installed",
 )
 
-# Where blame stands as praise, a model that reads rightly gives the opposite.
+# The last is mislabelled, so a model that is right gives the opposite.
 KINDS = [
     ("facts", "电影在三楼", "neutral"),
     ("praise", "房间非常满意", "positive|neutral"),
@@ -102,7 +102,7 @@ def one_hot(labels: Sequence[int]) -> NDArray[np.float64]:
 
 
 def test_a_row_for_each_group_and_few_texts_together() -> None:
-    """Group a is answered rightly and certainly, the rest as the opposite and uncertainly."""
+    """Group a is answered correctly and with certainty, the rest with the opposite and without."""
     groups = ["a"] * 30 + ["b"] * 14 + ["c"] * 10
     split = TestSplit(
         "made",

@@ -17,17 +17,19 @@ from model.config import (
     DataConfig,
     FinetuneConfig,
     NetworkConfig,
+    RunConfig,
     SourceConfig,
     load_config,
 )
 from model.corpora import Example
-from model.errors import ConfigError
+from model.errors import ConfigError, DataError
 from model.network import SentimentNetwork
 from model.progress import Progress
 from model.training import finetune as finetuning
 from model.training import fitting, optimization, preparation
 from model.training.calibration import calibrate, fit_temperature
 from model.training.finetune import dev_scores, smoothed_loss
+from model.training.preparation import prepare
 from model.training.rows import Rows
 from model.training.run import train
 from model.training.templates import TEMPLATE_SOURCE
@@ -49,7 +51,7 @@ def test_a_run_leaves_curves_and_history(tiny_artifact: Path) -> None:
     assert '"dev"' in (run / "history.json").read_text()
 
 
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
+def test_an_interrupted_run_resumes_and_ends_with_the_same_weights(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimization, "CHECKPOINT_STEPS", 3)
@@ -81,7 +83,7 @@ CPU = torch.device("cpu")
 
 
 class SeenEnoughError(Exception):
-    """Ends a run behind what a test looks at."""
+    """Ends a run after what a test looks at."""
 
 
 def stop(*_: object) -> None:
@@ -101,7 +103,7 @@ def test_the_best_epoch_is_kept_not_the_last(
     assert [path.name for path in kept] == ["best.safetensors"]
 
 
-def test_other_fine_tuning_settings_begin_anew_behind_the_same_pre_training(
+def test_other_fine_tuning_settings_restart_it_after_the_same_pre_training(
     corpus: Path, tmp_path: Path
 ) -> None:
     config = small_config(corpus)
@@ -116,7 +118,7 @@ def test_other_fine_tuning_settings_begin_anew_behind_the_same_pre_training(
         np.testing.assert_array_equal(tensor, again.weights[name], err_msg=name)
 
 
-def test_another_seed_fine_tunes_anew_behind_the_same_pre_training(
+def test_another_seed_fine_tunes_again_after_the_same_pre_training(
     corpus: Path, tmp_path: Path
 ) -> None:
     config = small_config(corpus)
@@ -129,6 +131,29 @@ def test_another_seed_fine_tunes_anew_behind_the_same_pre_training(
     assert first.vocabulary.words == second.vocabulary.words
     assert not np.array_equal(first.weights["output.weight"], second.weights["output.weight"])
     assert "seed 18" in second.card
+
+
+@pytest.mark.parametrize("setting", ["leave_out", "choose_by"])
+def test_a_setting_that_names_an_unknown_set_is_refused(
+    corpus: Path, tmp_path: Path, setting: str
+) -> None:
+    finetune = FinetuneConfig.model_validate({setting: ["reviews", "review"]})
+    config = small_config(corpus).model_copy(update={"finetune": finetune})
+    with pytest.raises(ConfigError, match=f"{setting} names the set review; known are reviews"):
+        prepare(config, corpus.parent, tmp_path)
+
+
+def test_distillation_from_an_unknown_set_is_refused(corpus: Path, tmp_path: Path) -> None:
+    teacher = {"name": "wise", "directory": "x", "sources": ["curated", "review"]}
+    for distil in ({"sources": ["review"]}, {"teachers": [teacher]}):
+        config = RunConfig.model_validate(small_config(corpus).model_dump() | {"distil": distil})
+        with pytest.raises(ConfigError, match="names the set review; known are curated, reviews"):
+            prepare(config, corpus.parent, tmp_path)
+
+
+def test_the_model_that_ships_names_known_sets(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the blocklist"):  # it is read after names are checked
+        prepare(load_config("zh-general"), tmp_path, tmp_path)
 
 
 def test_a_set_left_out_is_not_fine_tuned_on(corpus: Path, tmp_path: Path) -> None:
@@ -150,7 +175,7 @@ def test_a_set_left_out_is_not_fine_tuned_on(corpus: Path, tmp_path: Path) -> No
     assert "| reviews | 0 " not in card
 
 
-def test_our_own_sentences_are_fine_tuned_on_where_the_configuration_says_so(
+def test_synthetic_sentences_are_fine_tuned_on_if_the_configuration_says_so(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [Example("没有不满意的地方", 0, TEMPLATE_SOURCE)] * 3
@@ -162,7 +187,7 @@ def test_our_own_sentences_are_fine_tuned_on_where_the_configuration_says_so(
     assert f"| {TEMPLATE_SOURCE} | 3 (3, 0, 0) | 0 |" in artifact.card
 
 
-def test_training_goes_on_from_an_artifact(
+def test_training_starts_from_an_artifact(
     tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few rows of another topic are learnt, neutral stays where they have none."""

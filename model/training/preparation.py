@@ -113,11 +113,21 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
 
 
 def _check_names(config: RunConfig) -> None:
-    known = {source.name for source in config.data.sources}
-    for setting in ("leave_out", "choose_by"):
-        if unknown := set(getattr(config.finetune, setting)) - known:
+    """Raise ConfigError if a setting names a set that there is not."""
+    read = {source.name for source in config.data.sources}
+    trained_on = read | {TEMPLATE_SOURCE, CURATED_SOURCE}
+    settings = config.finetune
+    named = [("leave_out", settings.leave_out, read), ("choose_by", settings.choose_by, read)]
+    if config.distil:
+        named.append(("distil.sources", config.distil.sources, trained_on))
+        named += [
+            (f"sources of teacher {teacher.name}", teacher.sources, trained_on)
+            for teacher in config.distil.teachers
+        ]
+    for setting, names, known in named:
+        if unknown := set(names) - known:
             raise ConfigError(
-                f"{setting} names {min(unknown)}, which is no set of the configuration"
+                f"{setting} names the set {min(unknown)}; known are {', '.join(sorted(known))}"
             )
 
 
