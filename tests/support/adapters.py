@@ -4,6 +4,7 @@ import json
 from typing import Any, NamedTuple, get_args
 
 import pytest
+from fastapi.testclient import TestClient
 
 from service.app import ADAPTERS, create_api
 from service.settings import AdapterName, load_settings
@@ -107,3 +108,11 @@ def whole_document(**settings: Any) -> dict[str, Any]:
     """Return the OpenAPI document with every adapter."""
     service = Service(load_settings(**settings))
     return create_api(service, tuple(ADAPTERS.values())).openapi()
+
+
+BAD, PLAIN = "早餐很差", "电影在三楼"
+
+
+def probabilities(client: TestClient, text: str) -> list[float]:
+    answer = client.post("/v1/predict", json={"text": text}).json()
+    return list(answer["probabilities"].values())

@@ -10,6 +10,14 @@ from tests.support.clock import wait_for
 
 JSON = {"content-type": "application/json"}
 
+# What every answer tells a browser.
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
 
 def assert_problem(response: Any, status: int, detail: str = "") -> dict[str, Any]:
     """Check a problem body and return it."""
@@ -53,3 +61,10 @@ def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def assert_secure(answer: Any, cache: str = "no-store") -> None:
+    assert {name: answer.headers.get(name) for name in SECURITY} == SECURITY
+    assert answer.headers["cache-control"] == cache
+    for name in (*SECURITY, "cache-control", "x-request-id"):
+        assert len(answer.headers.get_list(name)) == 1
