@@ -1,9 +1,9 @@
 """The network: word embeddings, two LSTMs that read the text from either end, one linear layer.
 
 An LSTM (Hochreiter and Schmidhuber, 1997; forget gate after Gers et al., 2000) reads word by word
-and carries a memory along. Its input gate decides what of a word enters that memory, its forget
-gate what of it stays, its output gate what of it shows. That is how a 不 early in a sentence can
-still count at its end; docs/why-lstm.md measures how much better than a plain RNN does it.
+and carries a memory along. Its input gate decides how much of a word enters that memory, its forget
+gate how much of the memory stays, its output gate how much of it shows. That is how a 不 early in a
+sentence can still count at its end; docs/why-lstm.md compares it with a plain RNN.
 
 Letters in the shapes: B texts, T tokens of the longest, E embedding size, H hidden size, L labels.
 """
@@ -20,13 +20,13 @@ from model.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 
 def reverse_inside_length(states: Tensor, lengths: Tensor) -> Tensor:
-    """Each sequence backwards inside its own length; the padding stays behind it.
+    """Reverse each sequence inside its own length; its padding stays at the end.
 
     Packing would do the same, but leaves the CPU's fast LSTM kernel and costs 2.5 times as much.
 
     Args:
         states: (B, T, ...) right-padded sequences.
-        lengths: (B,) how many steps of each are real.
+        lengths: (B,) number of real steps of each.
     """
     steps = torch.arange(states.size(1), device=states.device)  # (T,)
     mirrored = lengths[:, None] - 1 - steps  # (B, T)
@@ -35,14 +35,14 @@ def reverse_inside_length(states: Tensor, lengths: Tensor) -> Tensor:
 
 
 class LockedDropout(nn.Module):
-    """Dropout that drops the same features at every step (Gal and Ghahramani, 2016)."""
+    """Drops the same features at every step (Gal and Ghahramani, 2016)."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
     def forward(self, states: Tensor) -> Tensor:
-        """(B, T, E) to (B, T, E)."""
+        """Map (B, T, E) to (B, T, E)."""
         if not self.training or self.probability == 0:
             return states
         mask = states.new_empty(states.size(0), 1, states.size(2))
@@ -56,7 +56,7 @@ class BidirectionalReader(nn.Module):
     def __init__(self, vocabulary_size: int, config: NetworkConfig) -> None:
         super().__init__()
         size, hidden = config.embedding_size, config.hidden_size
-        # Sparse gradients: a batch holds a few thousand of the words, not all of them.
+        # Sparse gradients: a batch holds a few thousand words, not all of them.
         self.embedding = nn.Embedding(vocabulary_size, size, padding_idx=PADDING_ID, sparse=True)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
         with torch.no_grad():
@@ -66,11 +66,11 @@ class BidirectionalReader(nn.Module):
         self.backward_lstm = nn.LSTM(size, hidden, batch_first=True)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The states of both directions, each at the place of the word just read.
+        """Return the states of both directions, each at the word just read.
 
         Args:
             ids: (B, T) right-padded word ids.
-            lengths: (B,) how many ids of each text are real.
+            lengths: (B,) number of real ids of each text.
 
         Returns:
             (B, T, H) forward and (B, T, H) backward states.
@@ -78,7 +78,7 @@ class BidirectionalReader(nn.Module):
         return self.read(self.embedding(ids), lengths)
 
     def read(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``forward``, from word vectors (B, T, E) instead of ids."""
+        """Do as ``forward``, from word vectors (B, T, E) instead of ids."""
         vectors = self.input_dropout(vectors)
         forward_states, _ = self.forward_lstm(vectors)  # (B, T, H)
         mirrored, _ = self.backward_lstm(reverse_inside_length(vectors, lengths))  # (B, T, H)
@@ -86,10 +86,10 @@ class BidirectionalReader(nn.Module):
 
 
 class SentimentNetwork(nn.Module):
-    """Reads a batch of texts and gives one logit a label.
+    """Maps a batch of texts to one logit per label.
 
-    The states of every word are pooled three ways: by attention (Yang et al., 2016), by maximum
-    and by mean. No padding reaches a state or a pool, so a text alone and in a batch is the same.
+    The states of all words are pooled in three ways: by attention (Yang et al., 2016), maximum and
+    mean. No padding reaches a state or a pool, so a text gets the same logits alone and in a batch.
     """
 
     def __init__(self, vocabulary_size: int, labels: int, config: NetworkConfig) -> None:
@@ -101,17 +101,17 @@ class SentimentNetwork(nn.Module):
         self.output = nn.Linear(3 * width, labels)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of shape (B, L).
+        """Return logits (B, L).
 
         Args:
             ids: (B, T) right-padded word ids.
-            lengths: (B,) how many ids of each text are real, each at least 1.
+            lengths: (B,) number of real ids of each text, at least 1.
         """
         forward_states, backward_states = self.reader(ids, lengths)
         return self.classify(forward_states, backward_states, lengths)
 
     def classify(self, forward_states: Tensor, backward_states: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of shape (B, L) from the reader's (B, T, H) states."""
+        """Return logits (B, L) from the reader's (B, T, H) states."""
         states = torch.cat([forward_states, backward_states], dim=2)  # (B, T, 2H)
         steps = torch.arange(states.size(1), device=states.device)
         padding = (steps >= lengths[:, None])[:, :, None]  # (B, T, 1)
@@ -126,10 +126,10 @@ class SentimentNetwork(nn.Module):
 
 
 class WordVectors(nn.Module):
-    """A vector a word: one of its own and the mean of its characters' (Chen et al., 2015).
+    """One vector per word: its own plus the mean of its characters' (Chen et al., 2015).
 
-    So a rare word starts from what its characters mean in the frequent ones, and an emoji or an
-    emoticon from those of its name.
+    A rare word so starts from what its characters mean in frequent words, and an emoji or emoticon
+    from the characters of its name.
     """
 
     _MAX_CHARACTERS = 6
@@ -143,9 +143,9 @@ class WordVectors(nn.Module):
         for index, word in enumerate(spelled, start=UNKNOWN_ID + 1):
             for place, character in enumerate(word[: self._MAX_CHARACTERS]):
                 characters[index, place] = rows[character]
-        self.spelling: Tensor  # (V, C) rows of the characters of each word, 0 behind its last
+        self.spelling: Tensor  # (V, C) rows of each word's characters, 0 after the last
         self.register_buffer("spelling", characters, persistent=False)
-        # Sparse gradients: a batch holds a few thousand of the words, not all of them.
+        # Sparse gradients: a batch holds a few thousand words, not all of them.
         self.words = nn.Embedding(len(words), size, padding_idx=PADDING_ID, sparse=True)
         self.characters = nn.Embedding(len(known) + 1, size, padding_idx=0, sparse=True)
         for embedding in (self.words, self.characters):
@@ -154,7 +154,7 @@ class WordVectors(nn.Module):
                 embedding.weight[0].zero_()
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(N,) ids to (N, E)."""
+        """Map (N,) ids to (N, E)."""
         spelling = self.spelling[ids]  # (N, C)
         lengths = (spelling > 0).sum(dim=1, keepdim=True).clamp_min(1)  # (N, 1)
         of_characters = self.characters(spelling).sum(dim=1) / lengths  # (N, E)
@@ -165,16 +165,16 @@ class WordVectors(nn.Module):
 class LanguageModel(nn.Module):
     """Predicts the next word from the left and the previous one from the right.
 
-    Its reader is the classifier's: pre-trained here on text without labels, it starts there with
-    an idea of the language (Dai and Le, 2015; Howard and Ruder, 2018). Input and output vectors
-    are the same (Press and Wolf, 2017); states of another size are projected to theirs.
+    Its reader is then the classifier's: pre-trained on unlabelled text, it starts with an idea of
+    the language (Dai and Le, 2015; Howard and Ruder, 2018). Input and output vectors are the same
+    (Press and Wolf, 2017); states of another size are projected to theirs.
     """
 
     def __init__(self, words: Sequence[str], config: NetworkConfig) -> None:
         super().__init__()
         self.vectors = WordVectors(words, config.embedding_size)
         self.reader = BidirectionalReader(len(words), config)
-        self.reader.embedding.requires_grad_(False)  # `vectors` stand in for it
+        self.reader.embedding.requires_grad_(False)  # replaced by `vectors`
         self.bias = nn.Embedding(len(words), 1, sparse=True)
         nn.init.zeros_(self.bias.weight)
         self.state_dropout = LockedDropout(config.input_dropout)
@@ -187,18 +187,18 @@ class LanguageModel(nn.Module):
     def forward(
         self, ids: Tensor, lengths: Tensor, samples: Tensor, log_expected: Tensor
     ) -> Tensor:
-        """The mean loss over all words that have a neighbour to be predicted from.
+        """Return the mean loss over all words that have a neighbour to be predicted from.
 
         Sampled softmax with shared samples and the logQ correction (Bengio and Senécal, 2008;
         Jean et al., 2015): each word competes with ``samples`` instead of the whole vocabulary.
 
         Args:
             ids: (B, T) right-padded word ids.
-            lengths: (B,) how many ids of each text are real.
+            lengths: (B,) number of real ids of each text.
             samples: (S,) distinct ids.
-            log_expected: (V,) log of how likely each word is among the samples.
+            log_expected: (V,) log probability of each word being among the samples.
         """
-        # Each word's vector is made once, however often the batch holds the word.
+        # Compute each distinct word's vector once, however often it occurs in the batch.
         distinct, places = torch.cat([ids.flatten(), samples]).unique(return_inverse=True)
         vectors = self.vectors(distinct)  # (U, E)
         places, sample_places = places[: ids.numel()].view_as(ids), places[ids.numel() :]
@@ -234,7 +234,7 @@ class LanguageModel(nn.Module):
         return loss
 
     def trained_reader(self) -> dict[str, Tensor]:
-        """The reader's weights, each word's vector the sum that was trained."""
+        """Return the reader's weights, with each word's trained sum as its vector."""
         with torch.no_grad():
             ids = torch.arange(self.vectors.words.num_embeddings, device=self.bias.weight.device)
             table = torch.cat([self.vectors(part) for part in ids.split(4096)])
