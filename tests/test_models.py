@@ -50,8 +50,8 @@ def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Se
         (None, "custom 0.1.0"),
         ("custom", "custom 0.1.0"),
         ("custom@2.0.0", "custom 2.0.0"),
-        ("zh-general", "zh-general 2.0.0"),
-        ("zh-general@2.0.0", "zh-general 2.0.0"),
+        ("zh-general", "zh-general 2.1.0"),
+        ("zh-general@2.1.0", "zh-general 2.1.0"),
     ],
 )
 @pytest.mark.parametrize("path", ["predict", "predict/batch", "analyze", "explain"])
@@ -94,7 +94,7 @@ def test_the_models_are_listed_the_default_first(client: TestClient) -> None:
     body = client.get("/v1/model").json()
     assert body["name"] == "custom"
     listed = [f"{model['name']} {model['version']}" for model in body["models"]]
-    assert listed == ["custom 0.1.0", "zh-general 2.0.0", "custom 2.0.0"]
+    assert listed == ["custom 0.1.0", "zh-general 2.1.0", "custom 2.0.0"]
     info = [name for name in samples(client.get("/metrics").text) if "build_info" in name]
     assert len(info) == 3
 
@@ -105,12 +105,12 @@ def test_the_same_model_twice_is_refused(
     monkeypatch.setenv("SENTIMENT_MODELS", f" {SHIPPED}, {tiny_artifact},")
     result = CliRunner().invoke(main, ["serve", "--check"])
     assert result.exit_code == 2
-    assert "zh-general@2.0.0, as another directory" in result.output
+    assert "zh-general@2.1.0, as another directory" in result.output
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
     assert result.exit_code == 2
     monkeypatch.setenv("SENTIMENT_MODELS", str(SHIPPED))
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
-    assert result.stdout == "the settings fit, and custom 0.1.0, zh-general 2.0.0 can be served\n"
+    assert result.stdout == "the settings fit, and custom 0.1.0, zh-general 2.1.0 can be served\n"
 
 
 @pytest.mark.process
