@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import service.problems
+import service.error_handlers
 import service.schemas
 from bench.fuzz import POSTS
 from service.app import create_app
@@ -200,7 +200,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(errors))
         return field_errors(errors)
 
-    for module in (service.problems, service.schemas):
+    for module in (service.error_handlers, service.schemas):
         monkeypatch.setattr(module, "field_errors", count)
     return counts
 
