@@ -5,7 +5,7 @@
 
 multilingual-e5-small (Wang et al., 2024; MIT licence): 12 layers of 384 features, pre-trained on a
 billion pairs of texts in a hundred languages. `[distil]` in a configuration names DIRECTORY; any
-other encoder in this form stands there as well.
+other encoder in this form can be used instead.
 """
 
 import argparse

@@ -60,7 +60,7 @@ class Line:
 
 
 def of_length(length: int, texts: list[str]) -> list[list[str]]:
-    """Batches of a single text, each cut from real ones put one behind the other."""
+    """Batches of a single text, each cut from real texts joined together."""
     characters = "".join(texts)
     step = (len(characters) - length) // TEXTS_OF_A_LENGTH
     starts = range(0, step * TEXTS_OF_A_LENGTH, step)

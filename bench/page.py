@@ -21,7 +21,7 @@ from bench.document import FIGURES, machine
 ADDRESS = "http://127.0.0.1:8000"
 VIEWS = 15
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-gpu", "--disable-background-networking"]
-# Milliseconds from navigation until the label stands in the page.
+# Milliseconds from navigation until the label is on the page.
 NOTE_FIRST_LABEL = """new MutationObserver((_, observer) => {
     if (!document.querySelector("#answer strong")) return;
     globalThis.firstLabel = performance.now();

@@ -83,7 +83,7 @@ class Soak:
 
     @property
     def ends(self) -> tuple[list[Sample], list[Sample]]:
-        """The samples of a minute behind the warm-up, and of the last minute."""
+        """Return the samples of the first minute after the warm-up, and of the last minute."""
         span = min(60.0, self.seconds / 6)
         first = [s for s in self.samples if self.warm_up <= s.second < self.warm_up + span]
         return first, [s for s in self.samples if s.second > self.seconds - span]
@@ -102,7 +102,7 @@ class Soak:
 
     @property
     def slope(self) -> float:
-        """Of the straight line through resident memory behind the warm-up, in MB an hour."""
+        """Return the slope of resident memory after the warm-up, in MB per hour."""
         warm = [sample for sample in self.samples if sample.second >= self.warm_up]
         slope, _ = np.polyfit([s.second / 3600 for s in warm], [s.megabytes for s in warm], 1)
         return float(slope)

@@ -176,7 +176,7 @@ def save(artifact: Artifact, directory: Path) -> None:
 def load(directory: Path) -> Artifact:
     """Read the artifact in a directory and check all of it.
 
-    Whoever can write into the directory can write matching hashes, so hashes find damage, not
+    Anyone who can write into the directory can write matching hashes, so hashes find damage, not
     malice. What they cover is checked too: every number of the manifest, and the names, types,
     shapes and values of the weights. Nothing outside the directory is read.
 

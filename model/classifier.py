@@ -175,7 +175,7 @@ class Classifier:
                     yield from self._finish(chunks.popleft(), progress)
             while chunks:
                 yield from self._finish(chunks.popleft(), progress)
-        finally:  # also where nobody wants the rest
+        finally:  # also if the caller abandons the rest
             threads.stop()
             threads.join()
 

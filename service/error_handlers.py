@@ -46,7 +46,7 @@ def error_response(
 
 
 def internal_error_response(request: Request) -> Response:
-    """Return the response to an error that nobody foresaw, which tells nothing of it."""
+    """Return the response to an unexpected error, without any detail of it."""
     return error_response(request, InternalError())
 
 

@@ -43,7 +43,7 @@ class Exchange:
     def client(self) -> str:
         """Whose request it is: the name of its API key, or its address where none is required.
 
-        Of an IPv6 address only the /64 network counts: whoever has one address of it has them all.
+        Of an IPv6 address only the /64 network counts, since a client usually has all of it.
         """
         if self.key_name:
             return self.key_name

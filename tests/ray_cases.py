@@ -158,7 +158,7 @@ def serve(directory: Path) -> object:
 
 
 def without_the_token(directory: Path) -> object:
-    """How Ray starts without a token, and what whoever has another, or none, is told."""
+    """How Ray starts without a token, and the errors for another token or none."""
     sourced = ". deploy/ray/ray.env; exec ray start --head"
     alone = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}
     started = subprocess.run(

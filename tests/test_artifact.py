@@ -36,7 +36,7 @@ def copy(tiny_artifact: Path, tmp_path: Path) -> Path:
 
 
 def write(directory: Path, name: str, content: bytes) -> None:
-    """Writes a file and its hash, as whoever can write one of them can."""
+    """Writes a file and its hash, as an attacker who can write one of them can."""
     (directory / name).write_bytes(content)
     path = directory / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -35,7 +35,7 @@ _BOUNDS = {
 
 
 def requests(document: Schema) -> Iterator[tuple[str, Schema]]:
-    """The schema of each parameter and body that a client may send, and where it stands."""
+    """The schema of each parameter and body that a client may send, and where it is."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             place = f"{method.upper()} {path}"
@@ -154,7 +154,7 @@ ROUTES: dict[str, Any] = {
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where a value stands in a body."""
+    """Where a value is in a body."""
     yield at
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -36,10 +36,10 @@ def test_a_long_text_is_read_in_windows_that_end_behind_sentences() -> None:
 
 
 def test_the_last_sentence_end_of_the_second_half_wins() -> None:
-    # Sentences end behind 2, 5, 7 and 9 ids; a window takes 8.
+    # Sentences end after 2, 5, 7 and 9 ids; a window takes 8.
     encoding = ENCODER.encode("好。菜好。好。菜。菜菜菜")
     assert [len(window) for window in encoding.windows] == [7, 5]
-    # The only end is behind 2 ids, in the first half: a window of 8 whole tokens is better.
+    # The only end is after 2 ids, in the first half: a window of 8 whole tokens is better.
     assert [len(w) for w in ENCODER.encode("好。" + "菜好" * 5).windows] == [8, 4]
 
 

@@ -27,7 +27,7 @@ def _ray_can_run() -> None:
 
 
 def run(case: str, directory: Path) -> Any:
-    """What a case of tests/ray_cases.py prints behind all that Ray does."""
+    """What a case of tests/ray_cases.py prints after all that Ray does."""
     ended = subprocess.run(
         apart("tests.ray_cases", case, str(directory)),
         capture_output=True,

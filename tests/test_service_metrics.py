@@ -283,7 +283,7 @@ def test_what_is_half_added_is_told_once_it_is_whole(
     monkeypatch.setattr("time.sleep", finish)
     assert exposed()["m_total,route=/"] == 7
     assert len(waits) == 1
-    # Whoever was to end it was killed: better told twice than never.
+    # The process that merges was killed: better counted twice than never.
     (shared / "merging").touch()
     monkeypatch.setattr("time.sleep", waits.append)
     assert exposed()["m_total,route=/"] == 7

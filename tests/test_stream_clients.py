@@ -184,7 +184,7 @@ def endless() -> Iterator[bytes]:
 
 @pytest.mark.process
 def answers_as_ever(address: str, log: Path, process: subprocess.Popen[bytes]) -> None:
-    """Behind one stream that was broken off: nothing waits, nothing went wrong, and it ends."""
+    """After one stream was broken off: nothing waits, nothing went wrong, and the service ends."""
     wait_for(lambda: waiting_texts(address) == 0)
     wait_for(lambda: log.read_text(encoding="utf-8").count(PATH) == 1)
     wait_for(lambda: httpx2.post(f"{address}/v1/predict", json={"text": TEXT}).status_code == 200)
@@ -233,7 +233,7 @@ def test_a_slow_reader_holds_up_itself_alone(tiny_artifact: Path, tmp_path: Path
         held = resident_megabytes(process.pid)
         time.sleep(1)
         assert resident_megabytes(process.pid) - held < 5
-        # It was not forgotten: it goes on as soon as it reads.
+        # It was not forgotten: it resumes as soon as it reads.
         for _ in range(100 * before + 1000):
             assert "label" in next(lines)
         assert slow.sent > before

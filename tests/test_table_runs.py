@@ -83,7 +83,7 @@ NOT_OURS: dict[str, Callable[[Path, Path], object]] = {
 
 
 def state(folder: Path) -> dict[str, tuple[object, ...]]:
-    """What stands in a folder."""
+    """The files of a folder and their contents."""
     return {
         path.name: (
             path.lstat().st_ino,

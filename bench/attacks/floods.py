@@ -1,6 +1,6 @@
 """Clients that wear a service out: by many connections, by endless input, by slowness.
 
-Each goes on until it is told to end, and counts the statuses that it got.
+Each runs until it is told to stop, and counts the statuses that it got.
 """
 
 import asyncio
@@ -204,7 +204,7 @@ ATTACKS = (
     # Much of it is read and answered: more clients would be an overload by valid requests.
     replace(_group("hostile texts"), clients=1),
     _drips("slow heads", b"GET /livez HTTP/1.1\r\nX: ", b"a", "408"),
-    _drips("slow heads behind a request", _GET + b"GET /livez HTTP/1.1\r\nX: ", b"a", "200 408"),
+    _drips("slow heads after a request", _GET + b"GET /livez HTTP/1.1\r\nX: ", b"a", "200 408"),
     _drips(
         "slow bodies", request(_JSON, "Content-Length: 100000", body=b"{"), b" ", "408 429 closed"
     ),
@@ -221,7 +221,7 @@ ATTACKS = (
     ),
     _endlessly("endless heads", b"GET /livez HTTP/1.1\r\nX: ", b"a" * _PART, "431 closed"),
     _endlessly(
-        "endless heads behind a request",
+        "endless heads after a request",
         _GET + b"GET /livez HTTP/1.1\r\nX: ",
         b"a" * _PART,
         "200 431 closed",
@@ -266,15 +266,15 @@ ATTACKS = (
     Attack("pipelines of 60", _pipelined_deep, frozenset({"200", "429"}), 1),
     Attack("5,000 idle connections", _idle, frozenset({CLOSED}), 5000),
     Attack("connections reset at once", _reset, frozenset({"reset"}), 50),
-    Attack("reset behind a request", _leaves(_POST), frozenset({"reset"}), 20),
+    Attack("reset after a request", _leaves(_POST), frozenset({"reset"}), 20),
     Attack(
         "reset within a body",
         _leaves(request(_JSON, "Content-Length: 1000", body=b"{")),
         frozenset({"reset"}),
         20,
     ),
-    Attack("streams that nobody reads", _stream_unread, frozenset({"unread"}), 4),
-    Attack("pages that nobody reads", _pages_unread, frozenset({"unread"}), 20),
+    Attack("unread streams", _stream_unread, frozenset({"unread"}), 4),
+    Attack("unread pages", _pages_unread, frozenset({"unread"}), 20),
 )
 
 

@@ -84,12 +84,12 @@ def _chunks() -> dict[str, tuple[bytes, str]]:
         "size with 0x": (chunked(b"0x5\r\nhello\r\n0\r\n\r\n"), "400"),
         "size beyond 64 bits": (chunked(b"F" * 17 + b"\r\n" + _TEXT), "400"),
         "size with a space": (chunked(b" 5\r\nhello\r\n0\r\n\r\n"), "400"),
-        "junk behind a chunk": (chunked(b"5\r\nhelloJUNK\r\n0\r\n\r\n"), "400"),
+        "junk after a chunk": (chunked(b"5\r\nhelloJUNK\r\n0\r\n\r\n"), "400"),
         "line feeds alone": (chunked(b"5\nhello\n0\n\n"), "400"),
         "an extension": (chunked(whole.replace(b"\r", b";a=b\r", 1) + b"0\r\n\r\n"), "200"),
         "a trailer": (chunked(whole + b"0\r\nX-Request-ID: trailer\r\n\r\n"), "200"),
         # The second is no request.
-        "junk behind the last chunk": (chunked(whole + b"0\r\n\r\njunk\r\n\r\n"), "200 400"),
+        "junk after the last chunk": (chunked(whole + b"0\r\n\r\njunk\r\n\r\n"), "200 400"),
         "over the limit": (
             chunked((b"%x\r\n" % _MEBIBYTE + b" " * _MEBIBYTE + b"\r\n") * 3 + b"0\r\n\r\n"),
             "413 closed",
@@ -111,7 +111,7 @@ def _smuggling() -> dict[str, tuple[bytes, str]]:
         "identity, then chunked": (smuggled("Transfer-Encoding: identity", _CHUNKED), "400"),
         "chunked is not last": (smuggled("Transfer-Encoding: chunked, gzip"), "400"),
         "unknown encoding and length": (smuggled("Transfer-Encoding: xchunked", length), "400"),
-        "chunked behind a tab": (smuggled("Transfer-Encoding:\x0bchunked", length), "400"),
+        "chunked after a tab": (smuggled("Transfer-Encoding:\x0bchunked", length), "400"),
         "space before the colon": (smuggled("Transfer-Encoding : chunked", length), "400"),
         "space before the name": (smuggled(" Transfer-Encoding: chunked", length), "400"),
         "folded": (smuggled("X: a\r\n Transfer-Encoding: chunked", length), "400"),
@@ -134,7 +134,7 @@ def _heads() -> dict[str, tuple[bytes, str]]:
         "a header of a megabyte": (get("/livez", "X: " + "a" * _MEBIBYTE), "431 closed"),
         "a name of a megabyte": (get("/livez", "a" * _MEBIBYTE + ": x"), "431 closed"),
         "a hundred thousand headers": (get("/livez", *["X: a"] * 100_000), "431 closed"),
-        "behind another request": (
+        "after another request": (
             request(line="GET /livez") + get("/livez", "X: " + "a" * _MEBIBYTE),
             "200 431 closed",
         ),
@@ -325,7 +325,7 @@ def _waiting() -> dict[str, tuple[bytes, str]]:
     length = f"Content-Length: {len(_TEXT) + 1}"
     return {
         "a head without an end": (b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nX: ", "408"),
-        "a head behind a request": (
+        "a head after a request": (
             request(line="GET /livez") + b"GET /livez HTTP/1.1\r\nX: ",
             "200 408",
         ),

@@ -39,7 +39,7 @@ class Connection:
         return not self.writer.is_closing()
 
     async def statuses(self, patience: float = PATIENCE, quiet: float = 0.2) -> list[str]:
-        """Those of all answers, until the service closes or, behind the first, is quiet.
+        """Those of all answers, until the service closes or, after the first, is quiet.
 
         ``closed`` stands for a connection that ends without any, ``silent`` for one that does
         neither for so many seconds.

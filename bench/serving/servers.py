@@ -185,7 +185,7 @@ class Server:
         return Counts(descriptors, threads)
 
     def wait_idle(self) -> None:
-        """Returns once it no longer works on what earlier requests left behind."""
+        """Returns once it no longer works on what earlier requests left to do."""
         before = self._processor_seconds()
         while True:
             time.sleep(0.25)
@@ -232,7 +232,7 @@ class Server:
 
 
 def _stat(process: Path) -> list[str]:
-    """The fields of a process's ``stat`` behind its name: state, parent, group, session, ..."""
+    """The fields of a process's ``stat`` after its name: state, parent, group, session, ..."""
     return (process / "stat").read_text().rsplit(")", 1)[1].split()
 
 

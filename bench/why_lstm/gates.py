@@ -95,7 +95,7 @@ def sentiment_words(
 
 
 def counted(rows: Rows, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """(V,) how often each word of the vocabulary stands in rows."""
+    """Return (V,) how often each word of the vocabulary occurs in rows."""
     return np.bincount(np.concatenate(rows.ids), minlength=len(vocabulary))
 
 

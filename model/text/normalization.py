@@ -87,7 +87,7 @@ def _decode_references(text: str) -> tuple[str, list[int], list[int]]:
 
 
 def _referenced_text(piece: str) -> str | None:
-    """Return what a character reference stands for, or ``None`` if HTML knows no such one."""
+    """Return what a character reference stands for, or ``None`` if HTML does not define it."""
     if piece.startswith("&#"):
         # A reference to no character becomes white space.
         return html.unescape(piece).replace("\ufffd", "") or " "

@@ -69,7 +69,7 @@ class Hosts:
         if not (
             name in self._names
             or name.endswith(self._ends)
-            # Nobody else can have these names resolve to something of their own.
+            # Others cannot make these names resolve to an address of their own.
             or is_loopback(name)
             or name.strip("[]") == address
         ):

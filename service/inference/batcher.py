@@ -171,7 +171,7 @@ class Batcher:
         try:
             await request.done
         finally:
-            if request.missing:  # too late, nobody wants it any more, or a run of it failed
+            if request.missing:  # too late, abandoned by its client, or a run of it failed
                 with self._threads.changed:
                     self._queue.discard(request, bulk=bulk)
         return request

@@ -47,7 +47,7 @@ _CHUNK_BYTES = 64 * 1024
 _CHUNKS = 8
 # Bytes of a body that are held at once: a line may end a chunk that was almost full.
 MAX_BYTES_HELD = _CHUNKS * (_CHUNK_BYTES + MAX_LINE_BYTES)
-# Behind the end of a stream that breaks off, what still comes is thrown away for so long: closing
+# After a stream is broken off, input is discarded for this long before closing: closing
 # on it would reset the connection, perhaps before its client has read the end.
 _LINGER_SECONDS = 1.0
 
@@ -63,7 +63,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     """Answers the lines of a body while they come.
 
     One task reads lines, in chunks, and has each answered by a task of its own; another sends the
-    answers in order. With ``_CHUNKS`` under way nothing more is read, and the client has to wait:
+    answers in order. With ``_CHUNKS`` in flight nothing more is read, and the client has to wait:
     for the engine, or for itself to read.
     """
 
@@ -77,7 +77,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         self._model = model
         self._client = client
         self._places = asyncio.Semaphore(_CHUNKS)
-        self._under_way: asyncio.Queue[asyncio.Task[str] | None] = asyncio.Queue()
+        self._in_flight: asyncio.Queue[asyncio.Task[str] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[str]] = set()
         self._labels = Counter(dict.fromkeys(LABELS, 0))
         self._failed = 0
@@ -92,7 +92,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     async def _stream(self, receive: Receive, send: Send) -> None:
         reading = asyncio.create_task(self._read(receive))
         # A task that is cancelled before it starts never runs its finally clause.
-        reading.add_done_callback(lambda _: self._under_way.put_nowait(None))
+        reading.add_done_callback(lambda _: self._in_flight.put_nowait(None))
         streams_ended = self._service.streams.ended
         if streams_ended.is_set():
             self._stop_reading(reading)
@@ -136,7 +136,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                 answering = asyncio.create_task(self._answer(chunk))
                 self._tasks.add(answering)
                 answering.add_done_callback(self._tasks.discard)
-                self._under_way.put_nowait(answering)
+                self._in_flight.put_nowait(answering)
                 # All streams together read a chunk per turn of the event loop. An error in a line
                 # costs little to find, so that streams of nothing but errors would otherwise keep
                 # requests waiting.
@@ -151,7 +151,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     async def _chunks(self, receive: Receive) -> AsyncIterator[list[BatchItem | BatchFailure]]:
         """Lines that have come together, and not more than are answered together."""
         settings = self._service.settings
-        most = min(_CHUNK_LINES, settings.max_queue_texts)
+        max_lines = min(_CHUNK_LINES, settings.max_queue_texts)
         lines = LineSplitter(MAX_LINE_BYTES)
         more = True
         while more:
@@ -167,7 +167,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
                     continue
                 chunk.append(_parse(line))
                 size += len(line or b"")
-                if len(chunk) == most or size >= _CHUNK_BYTES:
+                if len(chunk) == max_lines or size >= _CHUNK_BYTES:
                     yield chunk
                     chunk, size = [], 0
             if chunk:
@@ -208,7 +208,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
         return _line(failure)
 
     async def _write(self, send: Send) -> None:
-        while answering := await self._under_way.get():
+        while answering := await self._in_flight.get():
             await send(_part(await answering, more=True))
             self._places.release()
             # Others come between; and whether the connection is lost shows only a turn later.
