@@ -91,11 +91,7 @@ class TracedNetwork:
     """The network of an artifact in float32. Threads may share one."""
 
     def __init__(self, weights: Weights) -> None:
-        """Take some tens of megabytes; the embeddings stay in half precision.
-
-        Raises:
-            ArtifactError: the weights cannot be read.
-        """
+        """Take some tens of megabytes; the embeddings stay in half precision."""
         self._embedding = weights[EMBEDDING]
         self._forward = _cell(weights, "forward")
         self._backward = _cell(weights, "backward")

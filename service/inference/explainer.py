@@ -1,20 +1,15 @@
 """Explanations of texts, beside the requests that the engine serves."""
 
 import asyncio
-import logging
 from functools import cached_property
 
 from model.classifier import Classifier, Prediction
-from model.errors import ArtifactError
 from model.explain import Explanation, OcclusionPlan, plan_occlusions
 from model.traced_network import TracedNetwork, WindowTrace
-from service.errors import NotReadyError
 from service.inference.admission import ANYBODY
 from service.inference.batcher import Batcher
 from service.inference.outcome import BatchOutcome, prediction_of
 from service.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -36,19 +31,14 @@ class Explainer:
             TextLimitError: the text, or what its tokens are read as, is over its limit.
             QueueFullError: the queue has no room for it, or it takes too long to read.
             DeadlineError: the outcome and the explanation took too long.
-            NotReadyError: the artifact's files have been replaced, and no other has been loaded.
         """
         batcher = self._batcher
         async with batcher.admitted(client, 1) as deadline:
             outcome = await batcher.classify([text], client, deadline)
             prediction = prediction_of(outcome.outcomes[0])
-            try:
-                plan, network = await batcher.encoding.run(
-                    client, lambda: (self._plan(text, prediction), self._network)
-                )
-            except ArtifactError as error:
-                logger.error("the weights cannot be read, so nothing is explained: %s", error)
-                raise NotReadyError("the model's weights are no longer on the disk") from None
+            plan, network = await batcher.encoding.run(
+                client, lambda: (self._plan(text, prediction), self._network)
+            )
             ids = sum(map(len, plan.windows))
             batcher.admission.check_time(client, ids, deadline - self._loop.time(), bulk=True)
             tracing = asyncio.create_task(
