@@ -12,6 +12,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +22,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.config import LABELS, SourceConfig, TeacherConfig
-from model.corpora import Example, near_length_batches
+from model.corpora import Example
 from model.engines import Logits
 from model.errors import ConfigError
 from model.progress import Progress
 from model.training.finetune import smoothed_loss
-from model.training.optimization import TrainingLoop, save_weights
+from model.training.optimization import TrainingLoop, epoch_batches, save_weights
 from model.training.rows import SoftLabels, allowed_labels, row_weights
 from model.training.run_directory import read_settings, write_settings
 
@@ -234,14 +235,7 @@ def _batches(
     pieces: Sequence[Sequence[int]], epochs: int, batch_size: int, seed: int
 ) -> list[list[int]]:
     """Return the indices of the texts of each step, all epochs in a row."""
-    lengths = [len(text) for text in pieces]
-    return [
-        batch
-        for epoch in range(epochs)
-        for batch in near_length_batches(
-            lengths, np.random.default_rng((seed, epoch)), size=batch_size
-        )
-    ]
+    return [*chain.from_iterable(epoch_batches(pieces, epochs, seed, size=batch_size))]
 
 
 def _adapt(

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.config import LABELS, DistilConfig, FinetuneConfig, RunConfig, SourceConfig
-from model.corpora import UNLABELLED, Example, near_length_batches
+from model.corpora import UNLABELLED, Example
 from model.engines import Logits, group_by_length
 from model.network import SentimentNetwork
 from model.scores import accuracy_and_macro_f1, predicted_labels
@@ -27,6 +27,7 @@ from model.training.optimization import (
     History,
     Sequences,
     TrainingLoop,
+    epoch_batches,
     pad_tensors,
     save_weights,
 )
@@ -56,7 +57,9 @@ def finetune(
         The loss, the dev score and the time taken of each epoch.
     """
     settings = config.finetune
-    epochs = _epochs(train, settings.epochs, settings.batch_size, config.finetuning_seed)
+    epochs = epoch_batches(
+        train.ids, settings.epochs, config.finetuning_seed, size=settings.batch_size
+    )
     epoch_ends = {end: epoch for epoch, end in enumerate(accumulate(map(len, epochs)), start=1)}
     loop = TrainingLoop(
         "fine-tuning",
@@ -86,15 +89,6 @@ def finetune(
             history = json.dumps(loop.history, indent=2) + "\n"
             (directory / "history.json").write_text(history, encoding="utf-8")
     return loop.history
-
-
-def _epochs(train: Rows, epochs: int, batch_size: int, seed: int) -> list[list[list[int]]]:
-    """Return the batches of each epoch, as indices of rows."""
-    lengths = [len(ids) for ids in train.ids]
-    return [
-        near_length_batches(lengths, np.random.default_rng((seed, epoch)), size=batch_size)
-        for epoch in range(epochs)
-    ]
 
 
 def _optimizers(network: SentimentNetwork, settings: FinetuneConfig) -> list[torch.optim.Optimizer]:

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from model.corpora import near_length_batches
 from model.engines import pad
 from model.progress import Progress
 
@@ -185,6 +186,20 @@ class TrainingLoop:
         self._done, self.history = progress["done"], progress["history"]
         self._loss, self._losses = progress["loss"], progress["losses"]
         self._seconds = progress["seconds"]
+
+
+def epoch_batches(
+    sequences: Sequence[Sized], epochs: int, seed: int, *, size: int, tokens: int | None = None
+) -> list[list[list[int]]]:
+    """Return the batches of each epoch, as indices of sequences; the same for the same seed.
+
+    ``size`` and ``tokens`` are those of ``near_length_batches``.
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    return [
+        near_length_batches(lengths, np.random.default_rng((seed, epoch)), size=size, tokens=tokens)
+        for epoch in range(epochs)
+    ]
 
 
 def pad_tensors(

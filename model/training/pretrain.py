@@ -4,16 +4,23 @@ Letters in the shapes: B pieces of text, T ids of the longest, V words, S sample
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import PretrainConfig, RunConfig
-from model.corpora import near_length_batches
+from model.config import RunConfig
 from model.network import LanguageModel
-from model.training.optimization import Compute, History, Sequences, TrainingLoop, pad_tensors
+from model.training.optimization import (
+    Compute,
+    History,
+    Sequences,
+    TrainingLoop,
+    epoch_batches,
+    pad_tensors,
+)
 
 _WARMUP_SHARE = 0.02
 _RECORD_STEPS = 500
@@ -43,7 +50,14 @@ def pretrain(
     noise = _noise(sequences, len(words)).to(device)  # (V,)
     samples = min(settings.samples, int((noise > 0).sum()))  # S
     log_expected = _log_expected(noise, samples)  # (V,)
-    batches = _batches(sequences, settings, config.seed)
+    epochs = epoch_batches(
+        sequences,
+        settings.epochs,
+        config.seed,
+        size=settings.batch_tokens // 32,
+        tokens=settings.batch_tokens,
+    )
+    batches = [*chain.from_iterable(epochs)]
     loop = TrainingLoop(
         "pre-training",
         model,
@@ -102,18 +116,3 @@ def _log_expected(noise: Tensor, samples: int) -> Tensor:
     """
     expected = -torch.expm1(samples * torch.log1p(-noise))
     return expected.clamp_min(1e-12).log().float()
-
-
-def _batches(sequences: Sequences, settings: PretrainConfig, seed: int) -> list[list[int]]:
-    """Return the indices of the sequences of each step, all epochs in a row."""
-    lengths = [len(sequence) for sequence in sequences]
-    return [
-        batch
-        for epoch in range(settings.epochs)
-        for batch in near_length_batches(
-            lengths,
-            np.random.default_rng((seed, epoch)),
-            size=settings.batch_tokens // 32,
-            tokens=settings.batch_tokens,
-        )
-    ]
