@@ -58,7 +58,7 @@ _HEAD_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.MISDI
 DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
 
 
-class _Api(FastAPI):
+class Api(FastAPI):
     """Adds to its OpenAPI document what the framework cannot know.
 
     These are the operations that may need an API key, which the layers around it ask for, and the
@@ -69,7 +69,7 @@ class _Api(FastAPI):
         super().__init__(**arguments)
         self.state.service = service
         self._settings = service.settings
-        self._paths = paths
+        self.paths = paths
 
     def openapi(self) -> dict[str, Any]:
         """See ``FastAPI.openapi``."""
@@ -82,7 +82,7 @@ class _Api(FastAPI):
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
                     _add_head_errors(method, operation["responses"])
-                    if self._paths.needs_key(method.upper(), path):
+                    if self.paths.needs_key(method.upper(), path):
                         # Or none, unless SENTIMENT_API_KEYS_FILE is set.
                         operation["security"] = [{"key": []}, {}]
         return super().openapi()
@@ -124,7 +124,7 @@ def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
             _complete(inner, schemas, settings)
 
 
-def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> FastAPI:
+def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> Api:
     """Return the FastAPI application around a service, which its lifespan loads and closes."""
     paths = _paths(adapters)
 
@@ -139,7 +139,7 @@ def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> FastAPI:
     def is_not_traced(scope: MutableMapping[str, Any]) -> bool:
         return scope["type"] != "http" or not paths.is_traced(request_path(scope))
 
-    api = _Api(
+    api = Api(
         service,
         paths,
         title="zh-sentiment",
@@ -173,8 +173,8 @@ def create_app(
     service = service or Service(settings)
     hosts = hosts or Hosts(settings.allowed_hosts or (ANY,))
     adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
-    paths = _paths(adapters)
-    app: ASGIApp = AdmissionLayer(create_api(service, adapters), service, hosts, paths)
+    api = create_api(service, adapters)
+    app: ASGIApp = AdmissionLayer(api, service, hosts, api.paths)
     if settings.cors_origins:
         # Around refusals too, or a browser would not show them; a preflight needs no API key.
         app = CORSMiddleware(
@@ -184,7 +184,7 @@ def create_app(
             allow_headers=("Authorization", "X-Request-ID", "Traceparent"),
             expose_headers=EXPOSED_HEADERS,
         )
-    return RequestLayer(app, service, paths, adapters)
+    return RequestLayer(app, service, api.paths, adapters)
 
 
 def openapi_document() -> dict[str, Any]:
