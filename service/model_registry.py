@@ -60,7 +60,7 @@ class ModelRegistry:
         return iter(self._models)
 
     def find(self, name: str | None = None) -> LoadedModel:
-        """Return the model of a name, or of a name and version as in ``zh-general@2.0.0``.
+        """Return the model of a name, or of a name and version as in ``zh-general@2.1.0``.
 
         Without a name it is the default. Models are found while the service drains, too: a client
         that still sends is still answered.

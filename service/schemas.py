@@ -73,7 +73,7 @@ ModelName = Annotated[
     Field(
         max_length=256,
         description="A model by its name, or name and version; by default, the first one.",
-        examples=["zh-general", "zh-general@2.0.0"],
+        examples=["zh-general", "zh-general@2.1.0"],
     ),
 ]
 
