@@ -22,6 +22,8 @@ MAX_BATCH_ITEMS = 1024
 # Adapters for the protocols of other services: service/routes/compat/.
 AdapterName = Literal["paddlehub", "baidu", "tei", "oip"]
 
+LogFormat = Literal["auto", "json", "text"]
+
 
 def _separated(value: object) -> object:
     """Split a comma-separated string; leave anything else to the field."""
@@ -213,6 +215,10 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"],
         Field(description="Lowest level that is logged."),
     ] = "info"
+    log_format: Annotated[
+        LogFormat,
+        Field(description="`json`, `text`, or `auto`: text on a terminal, JSON elsewhere."),
+    ] = "auto"
 
     @property
     def threads_per_worker(self) -> int:

@@ -22,7 +22,7 @@ class Replica:
             ConfigError: a setting is invalid.
         """
         settings = load_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         self._service = Service(settings, after_load=tune_garbage_collection)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

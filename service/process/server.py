@@ -20,7 +20,7 @@ import uvicorn
 from model import ConfigError
 from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
-from service.process.logs import configure_logging
+from service.process.logs import configure_logging, logs_text
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
 from service.process.runtime import tune_garbage_collection
@@ -189,7 +189,7 @@ def prepare_process(settings: Settings) -> None:
     Raises:
         ConfigError: the metrics directory cannot be written.
     """
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     if not settings.api_keys_file and not is_loopback(settings.host):
         logger.warning(
             "listening on %s without authentication; set SENTIMENT_API_KEYS_FILE to require API "
@@ -248,6 +248,16 @@ def socket_address(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def announce(what: str, address: str, settings: Settings) -> None:
+    """Log where the service listens; on a terminal, as what to open in a browser."""
+    if logs_text(settings.log_format):
+        for everywhere, here in (("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")):
+            address = address.replace(everywhere, here)
+        logger.info("Open http://%s (Ctrl-C stops the service)", address)
+    else:
+        logger.info("%s running on http://%s", what, address)
+
+
 def _hosts(settings: Settings) -> Hosts:
     """Return the accepted host names: by default any, unless the service is on loopback only."""
     return Hosts(settings.allowed_hosts or (() if is_loopback(settings.host) else (ANY,)))
@@ -263,7 +273,7 @@ def serve(settings: Settings) -> None:
     service = Service(settings, after_load=tune_garbage_collection)
     probes = probe_server(settings, service)
     listening = listen(settings)
-    logger.info("Service running on http://%s", socket_address(listening))
+    announce("Service", socket_address(listening), settings)
     build_server(settings, service).run(sockets=[listening])
     if probes:
         probes.close()

@@ -25,6 +25,7 @@ from model.engine_threads import HANG_SECONDS
 from service.process.logs import configure_logging
 from service.process.runtime import tune_garbage_collection
 from service.process.server import (
+    announce,
     build_server,
     listen,
     prepare_process,
@@ -120,7 +121,7 @@ class Supervisor:
             signal.signal(number, self._forward_stop)
         signal.signal(signal.SIGHUP, self._forward_reload)
         probes = probe_server(self._settings, self)
-        logger.info("Workers running on http://%s", self.address)
+        announce("Workers", self.address, self._settings)
         self._start_missing()
         stopped: set[SpawnProcess] = set()
         while self._workers or not self._draining:
@@ -260,7 +261,7 @@ def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedH
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are models to reload
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     threading.Thread(target=_exit_with_supervisor, daemon=True).start()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         reserve_files(os.getpid())
     except OSError as error:

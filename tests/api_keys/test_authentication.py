@@ -288,7 +288,7 @@ def test_metrics_can_be_on_the_probe_port_alone(
 def test_a_service_that_is_open_to_everybody_says_so_once(
     host: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.process.server.configure_logging", lambda level: None)
+    monkeypatch.setattr("service.process.server.configure_logging", lambda *_: None)
     prepare_process(load_settings(host=host))
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == warnings
