@@ -32,7 +32,7 @@ from model.classifier import Classifier
 from model.config import LABELS, load_config
 from model.corpora import load_test
 from model.engines import BATCH_SIZE, TorchEngine
-from model.explain import OcclusionPlan
+from model.explain import OcclusionPlan, log_odds
 from model.progress import Progress
 from model.text.vocabulary import UNKNOWN_ID
 from model.traced_network import TracedNetwork
@@ -85,7 +85,7 @@ class Methods:
         return {
             "leaving out": whole - probabilities(self._classifier, without)[:, label],
             "integrated gradients": self._integrated_gradients(ids, label),
-            "attention": self._traced.trace(ids).attention.astype(np.float64),
+            "attention": self._traced.trace([ids])[0].attention.astype(np.float64),
             "random": self._random.random(len(ids)),
         }
 
@@ -140,7 +140,9 @@ def agreement(classifier: Classifier, texts: Sequence[str]) -> str:
             (answer,) = reader.predict([text])
             plan = OcclusionPlan(reader, text, answer)
             omitted = probabilities(reader, plan.windows)
-            found.append(plan.attributions(omitted)[:, label])
+            found.append(
+                (log_odds(np.array(answer.probabilities)) - log_odds(plan.without(omitted)))[label]
+            )
         differences.append(np.abs(found[0] - found[1]))
         same += int(found[0].argmax() == found[1].argmax())
     every = np.concatenate(differences)

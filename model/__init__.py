@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TextError,
         TextLimitError,
     )
-    from model.explain import Explanation, OcclusionPlan, plan_occlusions
+    from model.explain import Explanation, OcclusionPlan
     from model.text.custom_words import CustomWords, read_custom_words
     from model.text.encoding import Encoding
     from model.text.sentences import Sentence, split_sentences
@@ -43,7 +43,6 @@ __all__ = [
     "SentimentError",
     "TextError",
     "TextLimitError",
-    "plan_occlusions",
     "read_custom_words",
     "split_sentences",
 ]
@@ -66,7 +65,6 @@ _MODULE_OF = {
     "SentimentError": "model.errors",
     "TextError": "model.errors",
     "TextLimitError": "model.errors",
-    "plan_occlusions": "model.explain",
     "read_custom_words": "model.text.custom_words",
     "split_sentences": "model.text.sentences",
 }

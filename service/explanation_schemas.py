@@ -1,11 +1,11 @@
 """The wire format of ``/v1/analyze`` and ``/v1/explain``."""
 
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import BaseModel, Field
 
 from model import Explanation, Label, Prediction, Sentence
-from model.explain import ExplainedToken, Gates
+from model.explain import ExplainedUnit, Gates, UnitKind
 from service.schemas import (
     ModelVersion,
     PredictResponse,
@@ -16,8 +16,6 @@ from service.schemas import (
     label_fields,
     sentiment_fields,
 )
-
-Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
 class SentenceSentiment(BaseModel):
@@ -52,9 +50,9 @@ class AnalyzeResponse(PredictResponse):
 
 
 class GateMeans(BaseModel):
-    """The mean activation of each gate of one LSTM at a token, from 0 (shut) to 1 (open)."""
+    """The mean activation of each gate of one LSTM at a unit, from 0 (shut) to 1 (open)."""
 
-    input: Ratio = Field(description="How much of the token enters the memory.")
+    input: Ratio = Field(description="How much of the unit enters the memory.")
     forget: Ratio = Field(description="How much of the memory stays.")
     output: Ratio = Field(description="How much of the memory shows.")
 
@@ -76,57 +74,67 @@ class BidirectionalGates(BaseModel):
 
 
 class BidirectionalRetention(BaseModel):
-    """How much of what a token wrote into each memory is left at the states that are pooled."""
+    """How much of what a unit wrote into each memory is left at the states that are pooled."""
 
     forward: Ratio
     backward: Ratio
 
 
 class Attribution(BaseModel):
-    """A label's probability with the token less that without it; they sum to 0."""
+    """The log-odds, log(p / (1 - p)), of each label with the unit less those without it."""
 
-    positive: Difference
-    neutral: Difference
-    negative: Difference
+    positive: float
+    neutral: float
+    negative: float
 
 
-class TokenExplanation(BaseModel):
-    """A token, and what it did."""
+class UnitExplanation(BaseModel):
+    """A part of the text, and what it did: a token or, in a long text, a clause."""
 
     text: str = Field(description="The slice of the text that offset and length give.")
     offset: int = Field(description="In code points; tokens of one code point share it.")
     length: int = Field(description="In code points.")
-    normalized: str = Field(description="The form that was looked up in the vocabulary.")
+    normalized: str = Field(
+        description="The form that was looked up in the vocabulary; of a clause, those of its "
+        "tokens, with spaces between them."
+    )
     dropped: bool = Field(description="A stopword, which the network never sees.")
-    unknown: bool = Field(description="Read, though the vocabulary lacks it.")
-    gates: BidirectionalGates | None = Field(description="Null for a dropped token.")
-    retained: BidirectionalRetention | None = Field(description="Null for a dropped token.")
+    punctuation: bool = Field(description="A punctuation mark or a run of one.")
+    unknown: list[str] = Field(
+        description="The words in it that are read though the vocabulary lacks them."
+    )
     contribution: Attribution
+    without: Probabilities = Field(
+        description="The probabilities of the text when this is left out of it."
+    )
+    gates: BidirectionalGates | None = Field(description="Null where dropped.")
+    retained: BidirectionalRetention | None = Field(description="Null where dropped.")
 
     @classmethod
-    def of(cls, text: str, explained: ExplainedToken) -> Self:
-        """Return the explanation of a token of ``text``."""
-        token, activations = explained.token, explained.activations
+    def of(cls, text: str, unit: ExplainedUnit) -> Self:
+        """Return the explanation of a unit of ``text``."""
         gates = retained = None
-        if activations:
+        if unit.activations:
             gates = BidirectionalGates(
-                forward=GateMeans.of(activations.forward),
-                backward=GateMeans.of(activations.backward),
+                forward=GateMeans.of(unit.activations.forward),
+                backward=GateMeans.of(unit.activations.backward),
             )
             retained = BidirectionalRetention(
-                forward=round(activations.retention.forward, 4),
-                backward=round(activations.retention.backward, 4),
+                forward=round(unit.activations.retention.forward, 4),
+                backward=round(unit.activations.retention.backward, 4),
             )
         return cls(
-            text=text[token.offset : token.offset + token.length],
-            offset=token.offset,
-            length=token.length,
-            normalized=token.normalized,
-            dropped=token.dropped,
-            unknown=explained.unknown,
+            text=text[unit.offset : unit.offset + unit.length],
+            offset=unit.offset,
+            length=unit.length,
+            normalized=unit.normalized,
+            dropped=unit.dropped,
+            punctuation=unit.punctuation,
+            unknown=[text[at.offset : at.offset + at.length] for at in unit.unknown],
+            contribution=Attribution(**by_label(unit.attribution)),
+            without=Probabilities.of(unit.without),
             gates=gates,
             retained=retained,
-            contribution=Attribution(**by_label(explained.attribution)),
         )
 
 
@@ -142,7 +150,13 @@ class Float32Answer(BaseModel):
 class ExplainResponse(PredictResponse):
     """The answer for a text, as from ``/v1/predict``, and why."""
 
-    tokens: list[TokenExplanation]
+    unit: UnitKind = Field(
+        description="What `units` are: the tokens of the text or, if it has more than "
+        "`max_explained_units`, clauses."
+    )
+    units: list[UnitExplanation] = Field(
+        description="In order; what is between two of them is not read."
+    )
     reference: Float32Answer
 
     @classmethod
@@ -152,7 +166,8 @@ class ExplainResponse(PredictResponse):
         return cls(
             **sentiment_fields(explanation.prediction),
             model=model,
-            tokens=[TokenExplanation.of(text, explained) for explained in explanation.tokens],
+            unit=explanation.unit,
+            units=[UnitExplanation.of(text, unit) for unit in explanation.units],
             reference=Float32Answer(
                 probabilities=Probabilities.of(exact),
                 difference=round(max(abs(a - b) for a, b in zip(served, exact, strict=True)), 6),

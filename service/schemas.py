@@ -270,7 +270,7 @@ class Limits(BaseModel):
 
     max_text_characters: int
     max_items: int
-    max_explained_tokens: int
+    max_explained_units: int
     max_body_bytes: int
     upload_bytes: int = Field(validation_alias="max_inflight_body_bytes")
     batch_texts: int = Field(validation_alias="max_batch_texts")

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import model
 from model import ConfigError
 from model.engines import BATCH_SIZE, EngineChoice, available_cpus
+from model.explain import MAX_UNITS
 from service.api_keys import read_keys
 
 SHIPPED_MODEL = Path(model.__file__).parent / "artifacts" / "zh-general"
@@ -128,10 +129,14 @@ class Settings(BaseSettings):
             description="Maximum items per batch (422) and sentences per text (413).",
         ),
     ] = 256
-    max_explained_tokens: Annotated[
+    max_explained_units: Annotated[
         int,
-        Field(ge=1, description="Maximum tokens, and ids, of a text to explain (413)."),
-    ] = 128
+        Field(
+            ge=1,
+            description="Maximum parts of an explanation: the tokens of a text or, if it has "
+            "more, as many clauses. Each costs a reading.",
+        ),
+    ] = MAX_UNITS
     max_body_bytes: Annotated[
         int,
         Field(ge=1, description="Maximum size of a request body, in bytes; a larger one is a 413."),

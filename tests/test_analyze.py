@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 from fastapi.testclient import TestClient
@@ -65,7 +67,8 @@ def test_a_text_is_analysed_as_a_whole_and_by_its_sentences(client: TestClient) 
 
 def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": TEXT}).json()
-    tokens, reference = body.pop("tokens"), body.pop("reference")
+    assert body.pop("unit") == "token"
+    tokens, reference = body.pop("units"), body.pop("reference")
     assert body == client.post("/v1/predict", json={"text": TEXT}).json()
     differences = [
         abs(reference["probabilities"][label] - body["probabilities"][label])
@@ -76,11 +79,13 @@ def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) 
 
     read = [token for token in tokens if not token["dropped"]]
     assert len(read) == body["text"]["tokens"]
-    assert sum(token["unknown"] for token in read) == body["text"]["unknown"] == 1
+    assert [token["unknown"] for token in read if token["unknown"]] == [["🪗"]]
+    assert body["text"]["unknown"] == 1
     for token in tokens:
         assert token["text"] == TEXT[token["offset"] : token["offset"] + token["length"]]
         assert (token["gates"] is None) == token["dropped"]
-        assert sum(token["contribution"].values()) == pytest.approx(0, abs=1e-5)
+        assert sum(token["without"].values()) == pytest.approx(1, abs=1e-5)
+        assert token["punctuation"] == (token["text"] in "！，…。")
     by_text = {token["text"]: token for token in read}
     assert by_text["乾淨"]["normalized"] == "干净"
     assert by_text["乾淨"]["contribution"]["positive"] > 0
@@ -92,7 +97,7 @@ def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) 
 def test_negation_is_what_makes_the_difference(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": "这家店的菜不好吃"}).json()
     assert body["label"] == "negative"
-    tokens = {token["normalized"]: token["contribution"]["negative"] for token in body["tokens"]}
+    tokens = {token["normalized"]: token["contribution"]["negative"] for token in body["units"]}
     assert max(tokens, key=lambda word: tokens[word]) in ("不", "不好吃")
 
 
@@ -132,15 +137,15 @@ def test_signs_alone_are_an_answer_with_reasons(
 ) -> None:
     response = client.post("/v1/explain", json={"text": text})
     assert response.status_code == 200
-    tokens = response.json()["tokens"]
-    assert [token["text"] for token in tokens] == read
-    for token in tokens:
+    units = response.json()["units"]
+    assert [unit["text"] for unit in units] == read
+    for token in units:
         assert max(map(abs, token["contribution"].values())) > 0
 
 
 def test_a_token_written_by_references_is_the_whole_of_them(client: TestClient) -> None:
     text = "早餐&#22826;&#x5dee;&hearts;"
-    tokens = client.post("/v1/explain", json={"text": text}).json()["tokens"]
+    tokens = client.post("/v1/explain", json={"text": text}).json()["units"]
     assert [(token["normalized"], token["text"]) for token in tokens] == [
         ("早餐", "早餐"),
         ("太", "&#22826;"),
@@ -156,18 +161,40 @@ def test_a_token_written_by_references_is_the_whole_of_them(client: TestClient) 
     "text",
     [
         "房间很好。" * 33,  # of four tokens each
-        "x" * 129,  # one word, read by its characters
         "在 " * 130 + "好吃",  # stopwords
+        "房间很好，早餐太差。" * 1000,  # the limit
+        "好" * 10_000,
     ],
 )
-def test_too_much_to_explain_is_a_413(client: TestClient, text: str) -> None:
-    assert client.post("/v1/predict", json={"text": text}).status_code == 200
-    assert_problem(client.post("/v1/explain", json={"text": text}), 413, "at most 128")
+def test_a_text_of_many_tokens_is_explained_by_its_clauses(client: TestClient, text: str) -> None:
+    body = client.post("/v1/explain", json={"text": text}).json()
+    assert body["unit"] == "clause"
+    units = body["units"]
+    assert 1 < len(units) <= 128
+    for before, after in pairwise(units):
+        assert before["offset"] + before["length"] <= after["offset"]
+    for unit in units:
+        assert text[unit["offset"] :].startswith(unit["text"])
+        assert (unit["gates"] is None) == unit["dropped"]
 
 
-def test_as_much_as_the_limit_is_explained(client: TestClient) -> None:
+def test_a_text_of_few_tokens_is_explained_by_them(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": "房间很好。" * 32}).json()
-    assert len(body["tokens"]) == 128
+    assert (body["unit"], len(body["units"])) == ("token", 128)
+    one = client.post("/v1/explain", json={"text": "x" * 129}).json()
+    assert (one["unit"], one["units"][0]["unknown"]) == ("token", ["x" * 129])
+
+
+def test_a_contribution_is_by_how_much_the_log_odds_change(client: TestClient) -> None:
+    body = client.post("/v1/explain", json={"text": "房间很好，早餐太差"}).json()
+
+    def odds(probabilities: dict[str, float]) -> dict[str, float]:
+        return {label: math.log(p / (1 - p)) for label, p in probabilities.items()}
+
+    for unit in body["units"]:
+        with_it, without = odds(body["probabilities"]), odds(unit["without"])
+        expected = {label: with_it[label] - without[label] for label in without}
+        assert unit["contribution"] == pytest.approx(expected, abs=0.001)
 
 
 def test_too_many_sentences_are_a_413(client: TestClient) -> None:
@@ -208,5 +235,5 @@ async def test_an_explanation_keeps_its_place_and_one_deadline(
     engine.released.set()
     answer, explanation = await explainer.explain("房间很好")
     assert answer.outcomes == [explanation.prediction]
-    assert len(explanation.tokens) == 3
+    assert len(explanation.units) == 3
     await batcher.close()

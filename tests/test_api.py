@@ -285,7 +285,7 @@ def test_the_model_is_described_with_every_limit(client: TestClient) -> None:
     assert body["limits"] == {
         "max_text_characters": 10_000,
         "max_items": 256,
-        "max_explained_tokens": 128,
+        "max_explained_units": 128,
         "max_body_bytes": 2 * 1024 * 1024,
         "upload_bytes": 64 * 1024 * 1024,
         "batch_texts": 16,

@@ -280,6 +280,6 @@ def use(directory: Path, engine: EngineChoice) -> str | None:
     network = TracedNetwork(classifier.artifact.weights)
     for answer in classifier.predict(TEXTS):
         assert sum(answer.probabilities) == pytest.approx(1)
-        for ids in answer.encoding.windows:
-            assert np.isfinite(network.trace(ids).logits).all()
+        for trace in network.trace(answer.encoding.windows):
+            assert np.isfinite(trace.logits).all()
     return None

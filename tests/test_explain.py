@@ -1,5 +1,6 @@
 """Explanations: the equations are torch's, and what a token adds is what it takes away."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from model.classifier import Classifier
-from model.explain import Explanation, OcclusionPlan, plan_occlusions
+from model.explain import Explanation, OcclusionPlan, explain, log_odds
 from model.text.vocabulary import UNKNOWN_ID
 from model.traced_network import Cell, Trace, TracedNetwork, memory_retention
 
@@ -20,20 +21,9 @@ def exact(tiny_artifact: Path) -> Classifier:
     return Classifier.load(tiny_artifact, engine="torch")
 
 
-@pytest.fixture(scope="module")
-def network(exact: Classifier) -> TracedNetwork:
-    return TracedNetwork(exact.artifact.weights)
-
-
-def plan(classifier: Classifier, text: str) -> OcclusionPlan:
+def plan(classifier: Classifier, text: str, max_units: int = 1000) -> OcclusionPlan:
     (prediction,) = classifier.predict([text])
-    return plan_occlusions(classifier, text, prediction, max_tokens=1000)
-
-
-def explain(classifier: Classifier, network: TracedNetwork, text: str) -> Explanation:
-    planned = plan(classifier, text)
-    traces = [network.trace(ids) for ids in planned.prediction.encoding.windows]
-    return planned.attribute(traces, classifier.probabilities(planned.windows))
+    return OcclusionPlan(classifier, text, prediction, max_units)
 
 
 def probabilities(classifier: Classifier, ids: Sequence[int]) -> list[float]:
@@ -84,9 +74,15 @@ def test_the_traced_network_is_the_one_that_was_trained(
 ) -> None:
     exact = Classifier.load(Path("model/artifacts/zh-general"), engine="torch")
     (ids,) = shipped_classifier.encode(text).windows
-    reading = TracedNetwork(exact.artifact.weights).trace(ids)
+    network = TracedNetwork(exact.artifact.weights)
+    (reading,) = network.trace([ids])
     np.testing.assert_allclose(reading.logits, exact.engine.logits([ids])[0], atol=1e-4)
     assert reading.attention.sum() == pytest.approx(1, abs=1e-6)
+    # Windows that are traced beside it change nothing.
+    _, beside, _ = network.trace([ids * 3, ids, ids[:1]])
+    for rows, expected in zip(beside.backward, reading.backward, strict=True):
+        np.testing.assert_allclose(rows, expected, atol=1e-5)
+    np.testing.assert_allclose(beside.logits, reading.logits, atol=1e-5)
 
 
 def test_what_is_retained_is_followed_from_word_to_state() -> None:
@@ -105,72 +101,110 @@ def test_what_is_retained_is_followed_from_word_to_state() -> None:
     np.testing.assert_allclose(memory_retention(trace, pool_weights), expected, rtol=1e-5)
 
 
-def test_a_contribution_is_what_is_lost_without_the_token(
-    exact: Classifier, network: TracedNetwork
-) -> None:
+def difference_in_log_odds(explanation: Explanation, without: Sequence[float]) -> list[float]:
+    """log(p / (1 - p)) with, less that without, label by label."""
+    pairs = zip(explanation.prediction.probabilities, without, strict=True)
+    return [math.log(p / (1 - p)) - math.log(q / (1 - q)) for p, q in pairs]
+
+
+def test_a_contribution_is_what_is_lost_without_the_token(exact: Classifier) -> None:
     text = "房间很好，早餐太差"
-    explanation = explain(exact, network, text)
+    explanation = explain(exact, text)
+    assert explanation.unit == "token"
     (ids,) = exact.encode(text).windows
-    read = [explained for explained in explanation.tokens if not explained.token.dropped]
+    read = [unit for unit in explanation.units if not unit.dropped]
     assert len(read) == len(ids) > 3
-    for index, explained in enumerate(read):
+    for index, unit in enumerate(read):
         without = probabilities(exact, ids[:index] + ids[index + 1 :])
-        difference = np.subtract(explanation.prediction.probabilities, without)
-        assert explained.attribution == pytest.approx(difference, abs=1e-5)
-        assert sum(explained.attribution) == pytest.approx(0, abs=1e-6)
+        assert unit.without == pytest.approx(without, abs=1e-5)
+        expected = difference_in_log_odds(explanation, without)
+        assert unit.attribution == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_explained_answer_is_the_one_that_is_given(
-    tiny_classifier: Classifier, network: TracedNetwork
-) -> None:
+def test_log_odds_are_exact_where_a_probability_is_nearly_one() -> None:
+    rare = 1e-30
+    odds = log_odds(np.array([1 - 2 * rare, rare, rare]))
+    assert odds == pytest.approx([-math.log(2 * rare), math.log(rare), math.log(rare)])
+    assert np.isfinite(log_odds(np.array([1.0, 0.0, 0.0]))).all()
+
+
+def test_a_clause_is_left_out_as_a_whole(exact: Classifier) -> None:
     text = "房间很好，早餐太差"
-    explanation = explain(tiny_classifier, network, text)
+    (ids,) = exact.encode(text).windows
+    planned = plan(exact, text, max_units=3)
+    assert planned.unit == "clause"
+    sizes = [len(unit) for unit in planned.units]
+    assert len(sizes) == 2
+    assert planned.windows == [ids[sizes[0] :], ids[: sizes[0]]]
+    first, second = explain(exact, text, max_units=3).units
+    assert (first.normalized, second.normalized) == ("房间 很 好 ,", "早餐 太 差")
+    assert text[second.offset : second.offset + second.length] == "早餐太差"
+    assert first.without == pytest.approx(probabilities(exact, ids[sizes[0] :]), abs=1e-5)
+
+
+def test_a_text_of_any_length_is_explained_by_few_readings(exact: Classifier) -> None:
+    for text in ("房间很好，早餐太差。" * 900, "房间很好" * 2000, "x" * 9000, "在 " * 300 + "好吃"):
+        planned = plan(exact, text, max_units=40)
+        assert planned.unit == ("token" if text.startswith("x") else "clause")
+        assert len(planned.units) <= 40
+        assert len(planned.windows) < 40 + len(planned.prediction.encoding.windows)
+
+
+def test_the_explained_answer_is_the_one_that_is_given(tiny_classifier: Classifier) -> None:
+    text = "房间很好，早餐太差"
+    explanation = explain(tiny_classifier, text)
     assert explanation.prediction == next(tiny_classifier.predict([text]))
     served = explanation.prediction.probabilities
     assert explanation.float32_probabilities == pytest.approx(served, abs=0.05)
     assert explanation.float32_probabilities != served
 
 
-def described(explanation: Explanation) -> list[tuple[str, bool, bool]]:
+def described(explanation: Explanation) -> list[tuple[str, bool, bool, bool]]:
     return [
-        (explained.token.normalized, explained.token.dropped, explained.unknown)
-        for explained in explanation.tokens
+        (unit.normalized, unit.dropped, bool(unit.unknown), unit.punctuation)
+        for unit in explanation.units
     ]
 
 
-def test_dropped_and_unknown_tokens_are_marked(
+def test_dropped_and_unknown_tokens_and_punctuation_are_marked(
     shipped_classifier: Classifier,
 ) -> None:
-    network = TracedNetwork(shipped_classifier.artifact.weights)
-    explanation = explain(shipped_classifier, network, "与此同时，房間🪗不錯")
-    assert described(explanation)[0] == ("与此同时", True, False)
-    assert ("🪗", False, True) in described(explanation)
-    assert ("不错", False, False) in described(explanation)
-    for explained in explanation.tokens:
-        assert (explained.activations is None) == explained.token.dropped
-        if explained.activations:
-            assert all(0 < value < 1 for value in explained.activations.forward)
-            assert all(0 < value < 1 for value in explained.activations.backward)
-            assert all(0 < value <= 1 for value in explained.activations.retention)
+    explanation = explain(shipped_classifier, "与此同时，房間🪗不錯:)！！")
+    assert described(explanation) == [
+        ("与此同时", True, False, False),
+        (",", False, False, True),
+        ("房间", False, False, False),
+        ("🪗", False, True, False),
+        ("不错", False, False, False),
+        (":)", False, False, False),
+        ("!!", False, False, True),
+    ]
+    for unit in explanation.units:
+        assert (unit.activations is None) == unit.dropped
+        if unit.activations:
+            assert all(0 < value < 1 for value in unit.activations.forward)
+            assert all(0 < value < 1 for value in unit.activations.backward)
+            assert all(0 < value <= 1 for value in unit.activations.retention)
         else:
-            assert explained.attribution == (0, 0, 0)
+            assert unit.attribution == (0, 0, 0)
+            assert unit.without == explanation.prediction.probabilities
+    (clause,) = explain(shipped_classifier, "与此同时，房間🪗不錯", max_units=1).units
+    assert [token.normalized for token in clause.unknown] == ["🪗"]
+    assert not clause.punctuation
+    assert not clause.dropped
 
 
 def test_a_text_of_stopwords_alone_is_read_and_explained(shipped_classifier: Classifier) -> None:
-    network = TracedNetwork(shipped_classifier.artifact.weights)
-    explanation = explain(shipped_classifier, network, "与此同时")
-    assert described(explanation) == [("与此同时", False, True)]
-    (only,) = explanation.tokens
-    nothing = probabilities(shipped_classifier, [UNKNOWN_ID])
-    expected = np.subtract(explanation.prediction.probabilities, nothing)
-    assert only.attribution == pytest.approx(expected, abs=1e-6)
+    explanation = explain(shipped_classifier, "与此同时")
+    assert described(explanation) == [("与此同时", False, True, False)]
+    (only,) = explanation.units
+    assert only.without == pytest.approx(probabilities(shipped_classifier, [UNKNOWN_ID]), abs=1e-6)
 
 
-def test_a_token_of_a_long_text_changes_its_own_window_alone(
-    exact: Classifier, network: TracedNetwork
-) -> None:
+def test_a_token_of_a_long_text_changes_its_own_window_alone(exact: Classifier) -> None:
     text = "房间很好，早餐太差。" * 80
-    explanation = explain(exact, network, text)
+    explanation = explain(exact, text, max_units=1000)
+    assert explanation.unit == "token"
     encoding = explanation.prediction.encoding
     first, *others = encoding.windows
     assert others
@@ -178,18 +212,14 @@ def test_a_token_of_a_long_text_changes_its_own_window_alone(
         encoding := type(encoding)((first[1:], *others), 0, 0, 0, True),
         exact.probabilities(encoding.windows),
     )
-    expected = np.subtract(explanation.prediction.probabilities, without.probabilities)
-    assert explanation.tokens[0].attribution == pytest.approx(expected, abs=1e-5)
+    assert explanation.units[0].without == pytest.approx(without.probabilities, abs=1e-5)
 
 
-def test_a_token_that_was_cut_between_windows_is_left_out_of_both(
-    exact: Classifier, network: TracedNetwork
-) -> None:
+def test_a_token_that_was_cut_between_windows_is_left_out_of_both(exact: Classifier) -> None:
     window = exact.artifact.manifest.text.window
     text = "x" * (window + 5)
     planned = plan(exact, text)
     assert [occlusion[:2] for occlusion in planned.occlusions] == [(0, 0), (0, 1)]
     assert [occlusion.remaining for occlusion in planned.occlusions] == [0, 0]
-    (only,) = explain(exact, network, text).tokens
-    expected = np.subtract(planned.prediction.probabilities, probabilities(exact, [UNKNOWN_ID]))
-    assert only.attribution == pytest.approx(expected, abs=1e-5)
+    (only,) = explain(exact, text).units
+    assert only.without == pytest.approx(probabilities(exact, [UNKNOWN_ID]), abs=1e-5)

@@ -216,7 +216,7 @@ async def test_a_stream_and_an_explanation_end_with_the_model_that_they_began_wi
     await asyncio.sleep(0)
     retiring = asyncio.create_task(batcher.retire())
     _, explanation = await asyncio.wait_for(explaining, 60)
-    assert len(explanation.tokens) == 3
+    assert len(explanation.units) == 3
     await asyncio.wait_for(retiring, 60)
 
 
@@ -285,14 +285,14 @@ def test_words_of_ones_own_change_what_is_read(tmp_path: Path) -> None:
         wait_ready(client)
         described = client.get("/v1/model").json()["words"]
         body = {"text": "房间绝绝子，app与此同时很耐斯"}
-        tokens = client.post("/v1/explain", json=body).json()["tokens"]
+        units = client.post("/v1/explain", json=body).json()["units"]
     assert described == {
         "user": ["绝绝子", "很耐斯"],
         "stopwords": ["房间", "app"],
         "kept": ["与此同时"],
         "unmatched": ["t恤", "用了很久"],
     }
-    assert {token["normalized"]: token["dropped"] for token in tokens} == {
+    assert {unit["normalized"]: unit["dropped"] for unit in units} == {
         "房间": True,
         "绝绝子": False,
         ",": False,

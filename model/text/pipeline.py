@@ -6,6 +6,7 @@ there is no second tokenizer.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
@@ -209,3 +210,15 @@ def is_cjk(word: str) -> bool:
 def contains_chinese(token: Token) -> bool:
     """Return whether the token is a Chinese word or an emoticon with a Chinese name."""
     return _CHINESE.search(token.normalized) is not None
+
+
+def is_punctuation(token: Token) -> bool:
+    """Return whether the token is a punctuation mark or a run of one; a face like :) is not.
+
+    >>> [is_punctuation(token) for token in TextPipeline().tokenize("好！！～:)👍")]
+    [False, True, True, False, False]
+    """
+    form = token.normalized
+    # Sm and Sk: ~ + = < > ^ and the like.
+    category = unicodedata.category(form[0])
+    return len(set(form)) == 1 and (category[0] == "P" or category in {"Sk", "Sm"})

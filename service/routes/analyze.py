@@ -1,4 +1,4 @@
-"""``/v1/analyze`` and ``/v1/explain``: a text by its sentences and by its tokens."""
+"""``/v1/analyze`` and ``/v1/explain``: a text by its sentences and by its parts."""
 
 from dataclasses import replace
 
@@ -53,7 +53,10 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 
 @router.post("/explain", responses=PROBLEMS)
 async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
-    """Say why: what each gate did at each token, and what each token adds to each label."""
+    """Say why: what each part of a text adds to each label, and what the gates did there.
+
+    The parts are the tokens of the text or, if it has many, clauses; `unit` says which.
+    """
     model = service_of(request).models.find(body.model)
     answer, explanation = await model.explainer.explain(body.text, exchange_of(request).client)
     report(answer, model, request, response)

@@ -40,18 +40,23 @@ interface Sentence extends Piece {
 type Direction = "forward" | "backward";
 type Gate = "input" | "forget" | "output";
 
-interface Token extends Piece {
+// A token or, in a text of many tokens, a clause.
+interface Unit extends Piece {
   normalized: string;
   dropped: boolean;
-  unknown: boolean;
+  punctuation: boolean;
+  unknown: string[];
+  // In log-odds.
   contribution: Probabilities;
-  // Null where the network does not read the token.
+  without: Probabilities;
+  // Null where the network does not read the unit.
   gates: Record<Direction, Record<Gate, number>> | null;
   retained: Record<Direction, number> | null;
 }
 
-interface Explanation {
-  tokens: Token[];
+interface Explanation extends Sentiment {
+  unit: "token" | "clause";
+  units: Unit[];
   reference: { difference: number };
 }
 

@@ -43,12 +43,12 @@ function draw() {
     fill(parts.problem, [failed], () => [failed && problemBox(failed)]);
     fill(parts.label, [answer], () => [answer && verdict(answer)]);
     fill(parts.reasons, [explanation, unexplained], () => [
-      explanation && tokenList(text, explanation.tokens),
-      unexplained && note(unexplained, "tooLongToExplain"),
+      explanation && tokenList(text, explanation.units),
+      unexplained && note(unexplained),
     ]);
   });
   const answers = sides.map((side) => side.answer);
-  const explained = sides.some((side) => side.explanation?.tokens.length);
+  const explained = sides.some((side) => side.explanation?.units.length);
   fill(changes, answers, () => [answers[0] && answers[1] && difference(answers[0], answers[1])]);
   fill(key, [explained], () => [explained && legend()]);
 }

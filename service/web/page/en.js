@@ -58,21 +58,19 @@ export const en = {
     `“${text}” – ${label}, confidence ${p}${unsure ? ", which is low" : ""}.`,
   tokens: "Why: what each word adds",
   tokensCaption:
-    "Colour and shape show which label a word supports; the number shows by how many points: the label's probability with the word minus that without it.",
+    "The colour shows which label a word pushes towards; the number is how much that label's log-odds would fall without it.",
   legend: "Legend",
   legendDropped: "stopword, not read",
   legendUnknown: "unknown word, read by its characters",
   listComma: ", ",
-  tokenTip: (token, parts) => `“${token}” adds ${parts}.`,
-  part: (points, label) => `${points} points to ${label.toLowerCase()}`,
+  tokenTip: (token, parts) => `Without “${token}”: ${parts}.`,
+  part: (share, label) => `${label.toLowerCase()} ${share}`,
   droppedTip: (token) => `“${token}” is a stopword: the network never sees it.`,
   unknownTip: "It is not in the vocabulary, so it is read by its characters.",
   readAs: (normalized) => `Read as “${normalized}”.`,
   reference: (d) =>
     `The weights in full precision give the same probabilities to within ${d}.`,
   nothingRead: "No word of this text was read, so there is nothing to explain.",
-  tooLongToExplain:
-    "This text is too long to explain word by word; the label is for the whole text.",
   tooLongToAnalyse:
     "This text has too many sentences to classify each one; the label is for the whole text.",
 

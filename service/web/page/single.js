@@ -55,7 +55,7 @@ function draw() {
   fill(reasons, [explanation, unexplained], () => [
     explanation && tokensView(text, explanation),
     explanation && gatesView(explanation),
-    unexplained && note(unexplained, "tooLongToExplain"),
+    unexplained && note(unexplained),
   ]);
   count();
 }

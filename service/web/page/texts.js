@@ -82,6 +82,10 @@ export const wholeNumber = (n) => n.toLocaleString(locale());
 export const percent = (share) =>
   share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: 1 });
 
+/** @param {number} n */
+export const oneDecimal = (n) =>
+  n.toLocaleString(locale(), { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
 /**
  * Format percentage points with their sign: a true minus, and none before zero.
  *

@@ -1,13 +1,13 @@
 // How an answer is shown: the label, sentences, tokens, gates. Colour is never the only sign.
 
 import { element, explained, walkable } from "./dom.js";
-import { percent, points, problemText, t } from "./texts.js";
+import { oneDecimal, percent, problemText, t } from "./texts.js";
 
 /** @type {Label[]} */
 export const LABELS = ["positive", "neutral", "negative"];
 export const SHAPES = { positive: "▲", neutral: "●", negative: "▼" };
 // The strongest token has the full colour, unless it pulls by less than this.
-const MIN_FULL_PULL = 0.05;
+const MIN_FULL_PULL = 0.5;
 
 /** @param {Label} label */
 export const shape = (label) => element("span", { class: "shape", "aria-hidden": "true" }, SHAPES[label]);
@@ -26,10 +26,10 @@ export function problemBox(words) {
  * Say why a part of the answer is missing; `tooLong` is the key for a text that is too long for it.
  *
  * @param {Failure} problem
- * @param {import("./texts.js").Key} tooLong
+ * @param {import("./texts.js").Key} [tooLong]
  */
 export function note(problem, tooLong) {
-  const words = problem.status === 413 ? t(tooLong) : problemText(problem);
+  const words = problem.status === 413 && tooLong ? t(tooLong) : problemText(problem);
   return element("p", { class: "waiting" }, words);
 }
 
@@ -125,12 +125,12 @@ export function sentencesView(text, sentences) {
 const pulled = (contribution) =>
   LABELS.reduce((most, label) => (contribution[label] > contribution[most] ? label : most));
 
-/** @type {(token: Token, shown: string) => string} */
+/** @type {(token: Unit, shown: string) => string} */
 function tokenTip(token, shown) {
   if (token.dropped) return t("droppedTip", shown);
-  const parts = LABELS.map((label) => t("part", points(token.contribution[label]), t(label)));
+  const parts = LABELS.map((label) => t("part", percent(token.without[label]), t(label)));
   const words = [t("tokenTip", shown, parts.join(t("listComma")))];
-  if (token.unknown) words.push(t("unknownTip"));
+  if (token.unknown.length) words.push(t("unknownTip"));
   if (token.normalized !== shown) words.push(t("readAs", token.normalized));
   return words.join(" ");
 }
@@ -138,20 +138,20 @@ function tokenTip(token, shown) {
 /**
  * Tokens from one code point share its offset; the later ones are shown as they are read.
  *
- * @type {(token: Token, before: Token | undefined) => string}
+ * @type {(token: Unit, before: Unit | undefined) => string}
  */
 function shownAs(token, before) {
   return before && before.offset === token.offset ? token.normalized : token.text;
 }
 
-/** @type {(text: string, tokens: Token[]) => HTMLElement} */
+/** @type {(text: string, tokens: Unit[]) => HTMLElement} */
 export function tokenList(text, tokens) {
   // Of a text that is nothing but markup, for example.
   if (!tokens.length) return element("p", { class: "hint" }, t("nothingRead"));
   const list = element("div", { class: "tokens", role: "list", "aria-label": t("tokens") });
   const pulls = tokens.map((token) => Math.max(...Object.values(token.contribution)));
   const full = Math.max(MIN_FULL_PULL, ...pulls);
-  /** @type {Token | undefined} */
+  /** @type {Unit | undefined} */
   let before;
   for (const part of pieces(text, tokens)) {
     if (typeof part === "string") {
@@ -170,11 +170,11 @@ export function tokenList(text, tokens) {
     } else {
       item.dataset.label = label;
       item.style.setProperty("--strength", String(Math.sqrt(amount / full)));
-      const digits = points(amount).replace("+", "");
-      const pull = digits === "0" ? "0" : `${SHAPES[label]} ${digits}`;
+      const digits = oneDecimal(amount);
+      const pull = Number(amount.toFixed(1)) ? `${SHAPES[label]} ${digits}` : "0";
       item.append(element("span", { class: "amount" }, pull));
     }
-    if (part.unknown) item.classList.add("unknown");
+    if (part.unknown.length) item.classList.add("unknown");
     list.append(explained(item, tokenTip(part, shown)));
   }
   return walkable(list);
@@ -201,8 +201,8 @@ export function legend() {
 
 /** @type {(text: string, explanation: Explanation) => HTMLElement} */
 export function tokensView(text, explanation) {
-  const list = tokenList(text, explanation.tokens);
-  if (!explanation.tokens.length) return card(t("tokens"), list);
+  const list = tokenList(text, explanation.units);
+  if (!explanation.units.length) return card(t("tokens"), list);
   return card(
     t("tokens"),
     list,
@@ -220,8 +220,8 @@ const ROWS = ["input", "forget", "output", "retained"];
 /**
  * Whether the network reads a token.
  *
- * @typedef {Token & { gates: NonNullable<Token["gates"]>, retained: NonNullable<Token["retained"]> }} ReadToken
- * @param {Token} token
+ * @typedef {Unit & { gates: NonNullable<Unit["gates"]>, retained: NonNullable<Unit["retained"]> }} ReadToken
+ * @param {Unit} token
  * @returns {token is ReadToken}
  */
 const isRead = (token) => Boolean(token.gates);
@@ -235,7 +235,7 @@ const level = (value) => t("levels")[Math.min(4, Math.floor(value * 5))];
  * @param {Explanation} explanation
  */
 export function gatesView(explanation) {
-  const tokens = explanation.tokens.filter(isRead);
+  const tokens = explanation.units.filter(isRead);
   if (!tokens.length) return null;
   /** @param {Record<string, number>[]} values */
   const highest = (values) => Math.max(...values.flatMap((value) => Object.values(value)));
@@ -243,7 +243,7 @@ export function gatesView(explanation) {
   const maxRetained = highest(tokens.map((token) => token.retained));
   const table = element("table", { class: "heat", role: "grid", "aria-label": t("gates") });
   const head = element("tr", {}, element("th", { scope: "col", class: "corner" }, element("span", { class: "unseen" }, t("gates"))));
-  /** @type {Token | undefined} */
+  /** @type {Unit | undefined} */
   let before;
   const names = tokens.map((token) => {
     const name = shownAs(token, before);
