@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from io import TextIOWrapper
 
 from service.process.runtime import configure_libraries
 
@@ -9,8 +10,12 @@ from service.process.runtime import configure_libraries
 def main() -> None:
     """Run the command."""
     configure_libraries()
+    for stream in (sys.stdout, sys.stderr):
+        # Whatever the locale is: JSON and tables are UTF-8. A file name may be in no encoding.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     command = sys.argv[1:2]
-    if command == ["health"]:  # runs every few seconds
+    if command == ["health"] and not {"-h", "--help"} & set(sys.argv):  # runs every few seconds
         from service.process.health import health
 
         health.main(sys.argv[2:], prog_name="sentiment health")

@@ -47,9 +47,11 @@ def test_a_package_that_only_training_needs_is_named(
     assert "the package stopwordsiso is missing; run make install" in result.output
 
 
-def test_a_cluster_needs_a_package_and_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_needs_a_package_and_a_table(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    result = CliRunner().invoke(main, ["predict", "reviews.csv", "--ray", "auto"])
+    result = CliRunner().invoke(main, ["predict", str(corpus), "--ray", "auto"])
     assert result.exit_code == 2
     assert "the package ray is missing; run make .venv/ray.installed" in result.output
     result = CliRunner().invoke(main, ["predict", "房间很好", "--ray", "auto"])
@@ -148,11 +150,11 @@ def test_numpy_starts_threads_only_if_it_is_told_to(monkeypatch: pytest.MonkeyPa
 def test_health_imports_little() -> None:
     script = (
         "import sys, service.__main__ as command\n"
-        "sys.argv = ['sentiment', 'health', '--help']\n"
+        "sys.argv = ['sentiment', 'health', '--port', '1']\n"
         "try: command.main()\n"
         "finally: print(*sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert ended.returncode == 0
-    assert "SENTIMENT_PORT" in ended.stdout
+    assert ended.returncode == 1
+    assert "no service answers on 127.0.0.1:1" in ended.stderr
     assert not {"numpy", "pydantic", "fastapi"} & set(ended.stdout.split())

@@ -20,11 +20,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 model_option = click.option(
+    "-m",
     "--model",
     type=DIRECTORY,
     default=SHIPPED_MODEL,
+    show_default=False,  # a long path
     envvar="SENTIMENT_MODEL",
-    help="Artifact to use; SENTIMENT_MODEL.",
+    show_envvar=True,
+    help="Artifact to use; by default zh-general, which ships.",
 )
 
 engine_option = click.option(
@@ -32,20 +35,21 @@ engine_option = click.option(
     type=click.Choice(get_args(EngineChoice)),
     default="auto",
     envvar="SENTIMENT_ENGINE",
-    help="Engine that runs the network; SENTIMENT_ENGINE.",
+    show_envvar=True,
+    help="Engine that runs the network.",
 )
 
 
 def config_option(purpose: str) -> _Decorator:
     """Return the option ``--config``, which names the data sets of a command."""
-    return click.option("--config", default="zh-general", help=purpose, show_default=True)
+    return click.option("--config", default="zh-general", help=purpose)
 
 
-def words_option(name: str, words: str) -> _Decorator:
+def words_option(name: str, purpose: str) -> _Decorator:
     """Return an option for a file of words, which also has a setting."""
     variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
     return click.option(
-        f"--{name}", type=EXISTING_FILE, envvar=variable, help=f"File of {words}; {variable}."
+        f"--{name}", type=EXISTING_FILE, envvar=variable, show_envvar=True, help=purpose
     )
 
 

@@ -4,6 +4,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from gettext import gettext as _
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,6 +15,7 @@ from model import DataError
 from model.engines import EngineChoice
 from model.errors import json_line, printable
 from model.lines import LineSplitter
+from service.commands.inputs import decoded, file_argument, is_pipe
 from service.commands.options import (
     FILE,
     engine_option,
@@ -30,21 +32,21 @@ _READ_BYTES = 64 * 1024
 
 
 @click.command()
-@click.argument("texts", nargs=-1)
+@click.argument("texts", nargs=-1, metavar="[TEXT... | FILE | -]")
+@click.option("--text", "as_texts", is_flag=True, help="Take every argument for a text.")
+@click.option("-c", "--column", help="Column that holds the texts.")
+@click.option("-o", "--output", type=FILE, help="Table to write; default: NAME.labelled.EXT.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted run over this table.")
+@click.option("-f", "--force", is_flag=True, help="Start over, and replace existing output.")
+@click.option("--ray", "address", help="Ray cluster to classify a table on: HOST:PORT, or auto.")
 @model_option
 @engine_option
-@words_option("user-words", "words to keep whole")
-@words_option("extra-stopwords", "further words to drop")
-@words_option("kept-words", "words not to drop")
-@click.option("--column", help="Column of a table that holds the texts: text, or the only one.")
-@click.option(
-    "--output", type=FILE, help="Table to write, of the same format; default: NAME.labelled.EXT."
-)
-@click.option("--resume", is_flag=True, help="Resume an interrupted run over this table.")
-@click.option("--force", is_flag=True, help="Start over, and replace existing output.")
-@click.option("--ray", "address", help="Ray cluster to classify a table on: HOST:PORT, or auto.")
+@words_option("user-words", "File of words to keep whole.")
+@words_option("extra-stopwords", "File of further words to drop.")
+@words_option("kept-words", "File of words not to drop.")
 def predict(
     texts: tuple[str, ...],
+    as_texts: bool,
     model: Path,
     engine: EngineChoice,
     user_words: Path | None,
@@ -56,35 +58,42 @@ def predict(
     force: bool,
     address: str | None,
 ) -> None:
-    """Classify TEXTS, a table, or the lines of standard input.
+    r"""Classify texts, a table, or the lines of standard input.
 
-    A single argument that ends in .csv, .tsv, .jsonl, .ndjson or .parquet is a table: every row is
-    copied to the output, with the columns label, confidence, positive, neutral and negative added.
-    Rows that cannot be classified go to NAME.errors.jsonl, with the reason.
+    \b
+    sentiment predict 房间很好 早餐很差
+    sentiment predict reviews.csv --column 评论内容
+    cat reviews.txt | sentiment predict
+
+    An argument that is a file, or is written like the name of one, is a table: every row is copied
+    to the output, with the columns label, confidence, positive, neutral and negative added. Rows
+    that cannot be classified go to NAME.errors.jsonl, with the reason.
 
     Lines of standard input are texts or, if the first one is, JSON objects with a field text. Each
     is answered by one JSON object, a result or an error, as soon as it has been read.
     """
     from model import Classifier, read_custom_words
-    from model.bulk.labelling import SUFFIXES
 
-    tables = [text for text in texts if text.lower().endswith(SUFFIXES)]
-    if tables and len(texts) > 1:
-        raise click.UsageError(f"{tables[0]} is a table; give one table and nothing else")
-    if not tables and (output or resume or force or address is not None):
-        raise click.UsageError("--output, --resume, --force and --ray are for a table")
+    piped = texts in ((), ("-",)) and not as_texts
+    file = None if piped or as_texts else file_argument(texts)
+    table = None if file is None or is_pipe(file) else file
+    if table is None and (output or resume or force or address is not None):
+        raise click.UsageError(_("--output, --resume, --force and --ray are for a table"))
     if resume and force:
-        raise click.UsageError("--resume continues a run and --force starts over; give only one")
+        raise click.UsageError(_("--resume continues a run and --force starts over; give only one"))
     words = read_custom_words(user_words, extra_stopwords, kept_words)
-    if tables:
-        table = Path(texts[0])
+    if table is not None:
         _label(table, model, engine, words, output, column, resume, force, address)
         return
+    given = [] if piped or file else [decoded(text) for text in texts]
     classifier = Classifier.load(model, engine=engine, words=words)
-    if texts in ((), ("-",)):
-        _answer_input(classifier, column)
+    if piped or file:
+        if file is None and sys.stdin.isatty():
+            click.echo(_("reading texts from the terminal, one a line; Ctrl-D ends"), err=True)
+        with nullcontext(sys.stdin.buffer) if file is None else file.open("rb") as lines:
+            _answer_input(classifier, cast(BufferedReader, lines), column)
     else:
-        _answer_texts(classifier, texts)
+        _answer_texts(classifier, given)
 
 
 def _label(
@@ -113,13 +122,13 @@ def _label(
     click.echo(printable(summary.report()))
 
 
-def _answer_input(classifier: "Classifier", column: str | None) -> None:
+def _answer_input(classifier: "Classifier", file: BufferedReader, column: str | None) -> None:
     """Answer the lines that have arrived, then those that arrived meanwhile, until the end."""
     from model.bulk.json_lines import json_object
     from model.bulk.table import DEFAULT_COLUMN
 
     json_lines: bool | None = None
-    for number, lines in enumerate(_line_groups(cast(BufferedReader, sys.stdin.buffer))):
+    for number, lines in enumerate(_line_groups(file)):
         if not number:
             lines[0] = lines[0].removeprefix(BOM_UTF8)
         if json_lines is None:

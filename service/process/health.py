@@ -9,21 +9,23 @@ import click
 from model.errors import printable
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option(
     "--host",
     default="127.0.0.1",
     envvar="SENTIMENT_HOST",
-    help="Address of the service; SENTIMENT_HOST.",
+    show_envvar=True,
+    help="Address of the service.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     envvar="SENTIMENT_PORT",
-    help="Port of the service; SENTIMENT_PORT.",
+    show_envvar=True,
+    help="Port of the service.",
 )
-@click.option("--timeout", type=float, default=3.0, help="Seconds to wait.", show_default=True)
+@click.option("--timeout", type=float, default=3.0, help="Seconds to wait.")
 def health(host: str, port: int, timeout: float) -> None:
     """Ask a running service for its health: exit code 0 if it serves, busy or not, else 1."""
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
