@@ -53,6 +53,25 @@ _CHINESE = {
     "near-duplicates": "近似重复",
     "linear": "线性模型",
     "teacher": "教师模型",
+    "all": "合计",
+    "other": "其他",
+    "bank_reviews": "银行评价",
+    "covid_weibo": "疫情微博",
+    "danmaku_bilibili": "B 站弹幕",
+    "education_teacher_reviews": "教师评价",
+    "film_reviews": "影评",
+    "finance_forum": "股吧帖子",
+    "finance_news": "财经新闻",
+    "game_reviews": "游戏评价",
+    "hk_lihkg": "香港连登帖子",
+    "hk_restaurant_openrice": "香港餐馆点评",
+    "jd_shop": "京东评价",
+    "music_comments": "音乐评论",
+    "restaurant_reviews": "餐馆点评",
+    "shop_reviews": "网购评价",
+    "social_comments": "社交平台评论",
+    "tw_ptt": "台湾 PTT 帖子",
+    "weibo_reposts": "微博转发",
 }
 
 
@@ -320,11 +339,13 @@ class Evaluation:
 
 
 def in_chinese(table: str) -> str:
-    """Return a table with its headings in Chinese."""
-    heading, rest = table.split("\n", 1)
-    cells = [_CHINESE.get(cell, cell) for cell in heading.strip("| ").split(" | ")]
-    cells = [_SEEDS.sub(r"本模型，\1 个种子", cell) for cell in cells]
-    return f"| {' | '.join(cells)} |\n{rest}"
+    """Return a table with its headings, measures and domains in Chinese."""
+    lines = []
+    for line in table.split("\n"):
+        cells = [_CHINESE.get(cell, cell) for cell in line[2:-2].split(" | ")]
+        cells = [_SEEDS.sub(r"本模型，\1 个种子", cell) for cell in cells]
+        lines.append(line if line.startswith("|---") else f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _percent(share: float) -> str:
