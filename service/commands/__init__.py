@@ -2,12 +2,12 @@
 
 import click
 
-from service.commands import artifact, evaluate, predict, serve, train
+from service.commands import artifact, evaluate, explain, predict, serve, train
 from service.commands.help import Commands
 from service.process.health import health
 
 _SECTIONS = {
-    "Use": (predict.predict, evaluate.evaluate),
+    "Use": (predict.predict, explain.explain, evaluate.evaluate),
     "Train": (
         train.train,
         evaluate.release_check,

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from unicodedata import east_asian_width
 
 import click
 
 from model import SentimentError
 from model.errors import printable
+from service.commands.terminal import cells
 
 _Command = TypeVar("_Command", bound=click.Command)
 
@@ -165,12 +165,8 @@ def _lines(paragraph: str, width: int) -> list[str]:
 def _wrapped(text: str, width: int) -> Iterator[str]:
     line = ""
     for piece in _PIECE.findall(text):
-        if line and _cells(line + piece) > width and not piece.isspace():
+        if line and cells(line + piece) > width and not piece.isspace():
             yield line.rstrip()
             line = ""
         line += piece
     yield line.rstrip()
-
-
-def _cells(text: str) -> int:
-    return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)

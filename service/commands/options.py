@@ -45,12 +45,18 @@ def config_option(purpose: str) -> _Decorator:
     return click.option("--config", default="zh-general", help=purpose)
 
 
-def words_option(name: str, purpose: str) -> _Decorator:
-    """Return an option for a file of words, which also has a setting."""
-    variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
-    return click.option(
-        f"--{name}", type=EXISTING_FILE, envvar=variable, show_envvar=True, help=purpose
-    )
+def own_words_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for files of words of one's own, each of which has a setting too."""
+    for name, purpose in (
+        ("kept-words", "File of words not to drop."),
+        ("extra-stopwords", "File of further words to drop."),
+        ("user-words", "File of words to keep whole."),
+    ):
+        variable = f"SENTIMENT_{name.upper().replace('-', '_')}"
+        command = click.option(
+            f"--{name}", type=EXISTING_FILE, envvar=variable, show_envvar=True, help=purpose
+        )(command)
+    return command
 
 
 def data_directory() -> Path:

@@ -21,7 +21,7 @@ from service.commands.options import (
     engine_option,
     log_to_terminal,
     model_option,
-    words_option,
+    own_words_options,
 )
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ _READ_BYTES = 64 * 1024
 @click.option("--ray", "address", help="Ray cluster to classify a table on: HOST:PORT, or auto.")
 @model_option
 @engine_option
-@words_option("user-words", "File of words to keep whole.")
-@words_option("extra-stopwords", "File of further words to drop.")
-@words_option("kept-words", "File of words not to drop.")
+@own_words_options
 def predict(
     texts: tuple[str, ...],
     as_texts: bool,
