@@ -6,9 +6,10 @@ export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
 PIP := $(BIN)/pip
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check image lock licences clean
+.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check runbooks image lock licences clean
 
 help: ## Show this help
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
@@ -88,8 +89,18 @@ explain: .venv/bench.installed ## Test explanations by deletion and measure thei
 release-check: .venv/serve.installed ## Run the release check: sentences that the model must classify correctly
 	$(BIN)/sentiment release-check
 
+# The address of the folder docs/ where operators read it.
+DOCS := https://git.example.com/zh-sentiment/blob/main/docs
+
+runbooks: ## Let the alerts link to your copy of docs/operations.md: DOCS=https://...
+	sed -i.bak 's|runbook_url: .*/operations.md|runbook_url: $(DOCS)/operations.md|' $(ALERTS)
+	rm $(ALERTS:%=%.bak)
+
+ALERTS := deploy/prometheus/alerts.yml deploy/prometheus/alerts.test.yml \
+  deploy/kubernetes/monitoring/prometheusrule.yaml
+
 image: ## Build the Docker image
-	docker build --tag zh-sentiment .
+	docker build --tag zh-sentiment:$(VERSION) --tag zh-sentiment .
 
 lock: .venv/dev.installed ## Pin the newest versions that pyproject.toml allows; UPGRADE= keeps current ones
 	$(PIP) install --quiet pip-tools==7.6.2

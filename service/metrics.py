@@ -47,6 +47,12 @@ class _RequestMetrics:
             registry=registry,
         )
         self.stage_seconds = {stage: stage_seconds.labels(stage) for stage in STAGES}
+        self.chunk_seconds = Histogram(
+            "sentiment_stream_chunk_duration_seconds",
+            "Time from reading lines of a stream, at most 64, to having their answers.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.refusals = Counter(
             "sentiment_refusals",
             "Requests for the model that it did not answer, by reason.",
@@ -215,6 +221,10 @@ class Metrics:
             self._requests.by_key.labels(key).inc()
         if refusal:
             self._requests.refusals.labels(refusal).inc()
+
+    def observe_chunk(self, seconds: float) -> None:
+        """Count lines of a stream that were answered together, and how long that took."""
+        self._requests.chunk_seconds.observe(seconds)
 
     def observe_run(self, texts: int) -> None:
         """Count one run of the engine over a number of texts, or windows of long ones."""

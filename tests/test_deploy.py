@@ -4,16 +4,22 @@ import math
 import re
 import shutil
 import subprocess
+from collections import Counter
+from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from service.routes import stream
 from service.settings import ENVIRONMENT_PREFIX, Settings, load_settings
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, read
 
 pytestmark = pytest.mark.process
+
+VERSION = installed_version("zh-sentiment")
 
 
 def compose() -> dict[str, Any]:
@@ -53,14 +59,65 @@ def test_every_container_is_confined_and_published_to_this_machine_alone() -> No
             assert "127.0.0.1:" in port, name
 
 
-def test_monitoring_mounts_what_is_there() -> None:
+MONITORING = ("prometheus", "alertmanager", "grafana")
+
+
+def test_no_container_fills_the_memory_with_its_temporary_files() -> None:
+    for name, service in compose().items():
+        for mount in service.get("tmpfs", []):
+            assert mount == "/tmp:size=64m,mode=1777", name
+    (volume,) = [
+        volume["emptyDir"]
+        for volume in manifests()["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    ]
+    assert volume == {"sizeLimit": "64Mi"}
+
+
+def test_every_place_that_names_the_version_names_this_one() -> None:
+    assert compose()["sentiment"]["image"] == f"${{SENTIMENT_IMAGE:-zh-sentiment:{VERSION}}}"
+    assert f'image.version="{VERSION}"' in read("Dockerfile")
+    for folder in ("base", "production"):
+        (image,) = yaml.safe_load(read(f"deploy/kubernetes/{folder}/kustomization.yaml"))["images"]
+        assert image["newName"] == "registry.example.com/zh-sentiment"
+        assert image["newTag"] == VERSION
+
+
+def test_monitoring_mounts_what_is_there_and_is_checked() -> None:
     services = compose()
-    for name in ("prometheus", "grafana"):
+    for name in MONITORING:
         assert services[name]["profiles"] == ["monitoring"]
         assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"])
+        asked = services[name]["healthcheck"]["test"][-1]
+        (port,) = services[name]["ports"]
+        assert asked.startswith(f"http://127.0.0.1:{port.split(':')[1]}/")
         for volume in services[name]["volumes"]:
             source = volume.split(":")[0]
             assert not source.startswith(".") or (ROOT / source).is_dir(), volume
+
+
+def test_alerts_reach_the_alertmanager() -> None:
+    configuration = yaml.safe_load(read("deploy/prometheus/prometheus.yml"))
+    (manager,) = configuration["alerting"]["alertmanagers"]
+    assert manager["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert "alertmanager" in compose()["prometheus"]["depends_on"]
+
+
+def test_the_alertmanager_accepts_its_configuration_and_the_receivers_it_suggests(
+    tmp_path: Path,
+) -> None:
+    tool = shutil.which("amtool")
+    if tool is None:
+        pytest.skip("no amtool on this machine; Debian's package prometheus-alertmanager has it")
+    shipped = read("deploy/alertmanager/alertmanager.yml")
+    uncommented = re.sub(r"^    # ", "    ", shipped.partition("receivers:")[2], flags=re.MULTILINE)
+    for number, receivers in enumerate((shipped.partition("receivers:")[2], uncommented)):
+        (path := tmp_path / f"{number}.yml").write_text(
+            shipped.partition("receivers:")[0] + "receivers:" + receivers, encoding="utf-8"
+        )
+        result = subprocess.run([tool, "check-config", str(path)], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    (receiver,) = yaml.safe_load(path.read_text(encoding="utf-8"))["receivers"]
+    assert set(receiver) == {"name", "webhook_configs", "email_configs"}
 
 
 @pytest.mark.parametrize("client", [["docker-compose"], ["docker", "compose"]])
@@ -76,31 +133,30 @@ def test_both_composes_accept_the_file(client: list[str]) -> None:
 
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-KINDS = [
-    "Deployment",
-    "Service",
-    "HorizontalPodAutoscaler",
-    "PodDisruptionBudget",
-    "NetworkPolicy",
-    "ServiceMonitor",
-    "PrometheusRule",
-]
+FOLDERS = ["base", "monitoring", "ingress"]
 OF_THE_OPERATOR = {"ServiceMonitor", "PrometheusRule"}
 OLDEST = "1.30"
 
 
+def of_folder(folder: str) -> list[dict[str, Any]]:
+    """The manifests that a folder lists."""
+    listed = yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())["resources"]
+    texts = [(KUBERNETES / folder / name).read_text() for name in listed]
+    return [item for text in texts for item in yaml.safe_load_all(text)]
+
+
 def manifests() -> dict[str, dict[str, Any]]:
-    """The manifests by kind, as kustomize puts them together, or as they lie in the folder."""
-    if shutil.which("kubectl"):
-        result = subprocess.run(
-            ["kubectl", "kustomize", KUBERNETES], capture_output=True, text=True, check=True
-        )
-        found = list(yaml.safe_load_all(result.stdout))
-    else:
-        listed = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["resources"]
-        found = [yaml.safe_load((KUBERNETES / name).read_text()) for name in listed]
-    assert sorted(item["kind"] for item in found) == sorted(KINDS)
-    return {item["kind"]: item for item in found}
+    """The manifests of the base and of the Prometheus operator, by kind."""
+    return {item["kind"]: item for item in of_folder("base") + of_folder("monitoring")}
+
+
+def rendered(folder: str) -> list[dict[str, Any]]:
+    """What kustomize makes of a folder."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl on this machine")
+    command = ["kubectl", "kustomize", str(KUBERNETES / folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(result.stdout))
 
 
 def container() -> dict[str, Any]:
@@ -110,11 +166,80 @@ def container() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_manifest_fits_the_schema_of_kubernetes(kind: str, version: str) -> None:
-    if kind in OF_THE_OPERATOR:
-        pytest.skip(f"{kind} is the Prometheus operator's, and no schema of it is at hand")
-    kubernetes_validate.validate(manifests()[kind], version, strict=True)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_manifests_fit_the_schema_of_kubernetes(folder: str, version: str) -> None:
+    found = [item for item in of_folder(folder) if item["kind"] not in OF_THE_OPERATOR]
+    for item in found:
+        kubernetes_validate.validate(item, version, strict=True)
+    assert bool(found) is (folder != "monitoring")
+
+
+def test_the_base_needs_nobodys_definitions() -> None:
+    found = rendered("base")
+    assert sorted(item["kind"] for item in found) == [
+        "ConfigMap",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+    ]
+    for item in found:
+        kubernetes_validate.validate(item, OLDEST, strict=True)
+
+
+def test_the_overlay_adds_monitoring_and_an_address_in_one_namespace() -> None:
+    found = rendered("production")
+    kinds = Counter(item["kind"] for item in found)
+    assert kinds == Counter(item["kind"] for item in rendered("base")) + Counter(
+        ["ServiceMonitor", "PrometheusRule", "Ingress", "Ingress", "NetworkPolicy"]
+    )
+    assert {item["metadata"]["namespace"] for item in found} == {"sentiment"}
+    for item in found:
+        # kube-prometheus-stack reads nothing without it.
+        operators = item["kind"] in OF_THE_OPERATOR
+        assert ("release" in item["metadata"].get("labels", {})) is operators
+        if not operators:
+            kubernetes_validate.validate(item, OLDEST, strict=True)
+
+
+def test_a_change_of_settings_rolls_the_pods_and_keeps_those_of_the_base() -> None:
+    named = {}
+    for folder in ("base", "production"):
+        found = {item["kind"]: item for item in rendered(folder)}
+        (only,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+        named[folder] = only["envFrom"][0]["configMapRef"]["name"]
+        assert named[folder] == found["ConfigMap"]["metadata"]["name"]
+        assert settings_of_the_base().items() <= found["ConfigMap"]["data"].items()
+    assert named["base"] != named["production"]
+
+
+def test_the_ingress_controller_is_let_in_and_streams_are_not_held_up() -> None:
+    policy, *addresses = sorted(of_folder("ingress"), key=lambda item: item["kind"] == "Ingress")
+    (rule,) = policy["spec"]["ingress"]
+    assert [port["port"] for port in rule["ports"]] == ["http"]
+    hosts = {rule["host"] for address in addresses for rule in address["spec"]["rules"]}
+    assert len(hosts) == 1
+    component = read("deploy/kubernetes/ingress/kustomization.yaml")
+    assert f"SENTIMENT_ALLOWED_HOSTS={hosts.pop()}," in component
+    whole, streams = (address["metadata"]["annotations"] for address in addresses)
+    prefix = "nginx.ingress.kubernetes.io"
+    assert int(whole[f"{prefix}/proxy-body-size"].rstrip("m")) << 20 == Settings().max_body_bytes
+    assert streams[f"{prefix}/proxy-body-size"] == "0"
+    assert streams[f"{prefix}/proxy-request-buffering"] == "off"
+    assert streams[f"{prefix}/proxy-buffering"] == "off"
+    assert int(streams[f"{prefix}/proxy-read-timeout"]) > Settings().stream_idle_seconds
+    (path,) = addresses[1]["spec"]["rules"][0]["http"]["paths"]
+    assert path["path"] == stream.PATH
+
+
+def test_pods_spread_over_zones_and_leave_slowly() -> None:
+    pod = manifests()["Deployment"]["spec"]["template"]["spec"]
+    keys = [spread["topologyKey"] for spread in pod["topologySpreadConstraints"]]
+    assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    behavior = manifests()["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 300
 
 
 def test_kubernetes_has_the_alerts_of_prometheus() -> None:
@@ -142,12 +267,16 @@ def test_the_pod_meets_the_restricted_profile() -> None:
     assert f"USER {pod['securityContext']['runAsUser']}:" in (ROOT / "Dockerfile").read_text()
 
 
+def settings_of_the_base() -> dict[str, str]:
+    lines = (KUBERNETES / "base" / "settings.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def of_the_pod() -> Settings:
-    environment = {item["name"]: item["value"] for item in container()["env"]}
     return load_settings(
         **{
             name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
-            for name, value in environment.items()
+            for name, value in settings_of_the_base().items()
         }
     )
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,26 @@ from service.routes import stream
 from service.routes.model_route import ModelRoute
 from service.settings import load_settings
 from service.state import Service
+from tests.support.adapters import INFER, tensor
+from tests.support.api_keys import FILE, SHOP, bearer
 from tests.support.clock import wait_for
 from tests.support.http import answers, wait_ready
 from tests.support.process import free_port, served
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, read
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
 
 
 def rules() -> list[dict[str, Any]]:
+    """The recording rules and the alerts."""
     (group,) = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))["groups"]
     found: list[dict[str, Any]] = group["rules"]
     return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in rules() if "alert" in rule]
 
 
 def dashboard() -> dict[str, Any]:
@@ -40,13 +48,24 @@ def dashboard() -> dict[str, Any]:
     return content
 
 
+def filled(expression: str) -> str:
+    """An expression of the dashboard with its variables filled in: everything is chosen."""
+    expression = expression.replace("$__rate_interval", "5m")
+    for variable in ("namespace", "job", "instance"):
+        expression = expression.replace(f'"${variable}"', '".*"')
+    assert "$" not in expression
+    return expression
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
 def shown() -> list[str]:
-    """Every expression of the dashboard, its variables filled in."""
-    return [
-        target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
-        for panel in dashboard()["panels"]
-        for target in panel.get("targets", [])
-    ]
+    """Every expression of the dashboard."""
+    found = [target["expr"] for panel in panels() for target in panel["targets"]]
+    found += [annotation["expr"] for annotation in dashboard()["annotations"]["list"]]
+    return [filled(expression) for expression in found]
 
 
 def metric_names(expression: str) -> set[str]:
@@ -74,7 +93,7 @@ def test_prometheus_accepts_the_configuration_and_the_rules() -> None:
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
     assert "SUCCESS" in promtool("test", "rules", "alerts.test.yml")
     tested = (PROMETHEUS / "alerts.test.yml").read_text(encoding="utf-8")
-    for rule in rules():
+    for rule in alerts():
         assert f"alertname: {rule['alert']}\n        exp_alerts" in tested, rule["alert"]
 
 
@@ -82,10 +101,30 @@ def test_each_alert_has_its_page_in_the_runbook() -> None:
     headings = re.findall(
         r"^### (\w+)$", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    alerts = [rule["alert"] for rule in rules()]
-    assert [heading for heading in headings if heading.startswith("Sentiment")] == alerts
+    names = [rule["alert"] for rule in alerts()]
+    assert [heading for heading in headings if heading.startswith("Sentiment")] == names
+    (address,) = re.findall(r"^DOCS := (https://\S+)$", read("Makefile"), re.MULTILINE)
+    for rule in alerts():
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        expected = f"{address}/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == expected
+
+
+@pytest.mark.process
+def test_one_variable_sets_the_address_of_the_runbook(tmp_path: Path) -> None:
+    copy = shutil.copy(PROMETHEUS / "alerts.yml", tmp_path)
+    for address in ("https://wiki.example.org/sentiment", "https://again.example.org"):
+        command = ["make", "--silent", "runbooks", f"DOCS={address}", f"ALERTS={copy}"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        links = re.findall(r"runbook_url: (.*)#", Path(copy).read_text(encoding="utf-8"))
+        assert links == [f"{address}/operations.md"] * len(alerts())
+
+
+def test_namespaces_and_jobs_are_never_added_up() -> None:
     for rule in rules():
-        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+        grouped = re.findall(r"\b(?:sum|count|group)\b( by \([^)]*\))?", rule["expr"])
+        for labels in grouped:
+            assert labels.startswith(" by (namespace, job"), rule["expr"]
 
 
 def test_the_runbook_lists_every_metric() -> None:
@@ -98,36 +137,75 @@ def test_the_runbook_lists_every_metric() -> None:
     assert not exist - listed
 
 
-def test_the_dashboard_reads_from_the_source_that_is_provisioned() -> None:
-    provisioning = GRAFANA / "provisioning"
-    text = (provisioning / "datasources" / "prometheus.yml").read_text(encoding="utf-8")
-    (source,) = yaml.safe_load(text)["datasources"]
+def test_the_dashboard_reads_from_the_source_that_is_chosen() -> None:
     content = dashboard()
-    panels = [panel for panel in content["panels"] if panel["type"] != "row"]
-    used = [panel["datasource"] for panel in panels]
-    used += [target["datasource"] for panel in panels for target in panel["targets"]]
-    used += [variable["datasource"] for variable in content["templating"]["list"]]
-    assert {(item["type"], item["uid"]) for item in used} == {("prometheus", source["uid"])}
-    assert [panel["title"] for panel in content["panels"] if panel["type"] == "row"] == [
+    source, *variables = content["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    text = (GRAFANA / "provisioning/datasources/prometheus.yml").read_text(encoding="utf-8")
+    (provisioned,) = yaml.safe_load(text)["datasources"]
+    assert provisioned["type"] == source["query"]
+    used = [panel["datasource"] for panel in panels()]
+    used += [target["datasource"] for panel in panels() for target in panel["targets"]]
+    used += [item["datasource"] for item in [*variables, *content["annotations"]["list"]]]
+    assert {(item["type"], item["uid"]) for item in used} == {
+        ("prometheus", f"${{{source['name']}}}")
+    }
+
+
+def test_every_panel_heeds_the_choice_of_namespace_job_and_instance() -> None:
+    content = dashboard()
+    names = [variable["name"] for variable in content["templating"]["list"]]
+    assert names == ["datasource", "namespace", "job", "instance"]
+    chosen = ", ".join(f'{name}=~"${name}"' for name in names[1:])
+    expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
+    expressions += [annotation["expr"] for annotation in content["annotations"]["list"]]
+    for expression in expressions:
+        selectors = re.findall(r"\b(?:sentiment|process)_\w+(\{.*?\})?", expression)
+        assert all(f"{chosen}}}" in selector for selector in selectors), expression
+
+
+def test_figures_stand_on_top_and_every_panel_has_a_name_of_its_own() -> None:
+    top = [panel for panel in panels() if panel["gridPos"]["y"] == 0]
+    assert [panel["title"] for panel in top] == [
+        "Instances ready",
+        "Requests per second",
+        "p99 of single texts",
+        "Requests that failed",
+        "Error budget left",
+        "Model",
+    ]
+    assert {panel["type"] for panel in top} == {"stat"}
+    assert [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"] == [
         "Traffic",
         "Errors",
-        "Latency",
+        "Latency by endpoint",
         "Saturation",
         "Drift",
     ]
-    assert all(panel["description"] for panel in panels)
+    titles = [panel["title"] for panel in dashboard()["panels"]]
+    assert len(set(titles)) == len(titles)
+    assert all(panel["description"] for panel in panels())
+
+
+def routes() -> tuple[set[str], set[str]]:
+    """The paths of every route, and of those that bring texts."""
+    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
+    found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    texts = {route.path for route in found if isinstance(route, ModelRoute)} | {stream.PATH}
+    texts.remove("/")  # to metrics it is the page
+    return {route.path for route in found}, texts
 
 
 def test_rules_and_dashboard_count_every_route_that_brings_texts() -> None:
-    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
-    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    texts = {route.path for route in routes if isinstance(route, ModelRoute)} | {stream.PATH}
-    texts.remove("/")  # to metrics it is the page
-    expressions = [*shown(), *(rule["expr"] for rule in rules())]
-    patterns = set(re.findall(r'route=~"(.*?)"', " ".join(expressions)))
+    every, texts = routes()
+    expressions = " ".join([*shown(), *(rule["expr"] for rule in rules())])
+    patterns = set(re.findall(r'route=~"(.*?)"', expressions))
     assert patterns
     for pattern in patterns:
-        assert {route.path for route in routes if re.fullmatch(pattern, route.path)} == texts
+        assert {path for path in every if re.fullmatch(pattern, path)} == texts
+    named = set(re.findall(r'route="(.*?)"', expressions))
+    assert named == {"/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"}
+    assert named <= texts
 
 
 def test_no_two_panels_overlap() -> None:
@@ -154,8 +232,11 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
         pytest.skip("no prometheus on this machine; Debian's package of that name has it")
     directory = tmp_path_factory.mktemp("prometheus")
     shutil.copy(PROMETHEUS / "alerts.yml", directory)
+    keys = directory / "keys.txt"
+    keys.write_text(FILE, encoding="utf-8")
+    settings = {"SENTIMENT_API_KEYS_FILE": str(keys), "SENTIMENT_COMPAT": "oip"}
     configuration = (PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
-    with served(tiny_artifact, directory / "log") as (_, address):
+    with served(tiny_artifact, directory / "log", **settings) as (_, address):
         wait_ready(address)
         # Where it is and how often: nothing else differs from the file that ships.
         configuration = configuration.replace("sentiment:8000", address.removeprefix("http://"))
@@ -173,14 +254,23 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
             )
         try:
             wait_for(lambda: answers(f"{url}/-/ready"))
-            for text in ("房间很好", "早餐很差", "电影在三楼"):
-                items = [{"text": text}] * 100
-                httpx2.post(f"{address}/v1/predict/batch", json={"items": items})
-                httpx2.post(f"{address}/v1/predict", json={"text": text})
-                httpx2.post(f"{address}/v1/predict", json={})
-                time.sleep(2)
-            wait_for(lambda: bool(query(url, "sentiment_drift_stability_index")))
-            wait_for(lambda: bool(query(url, "rate(sentiment_requests_total[1m]) > 0")))
+            wait_for(partial(query, url, "up == 1"))
+            for number, text in enumerate(("房间很好", "早餐很差", "电影在三楼"), 1):
+                with httpx2.Client(base_url=address, headers=bearer(SHOP)) as client:
+                    items = [{"text": text}] * 100
+                    client.post("/v1/predict/batch", json={"items": items})
+                    lines = f'{{"text": "{text}"}}\n' * 10
+                    kind = {"content-type": "application/x-ndjson"}
+                    client.post("/v1/predict/stream", content=lines, headers=kind)
+                    for path in ("/v1/predict", "/v1/analyze", "/v1/explain"):
+                        assert client.post(path, json={"text": text}).status_code == 200
+                    assert client.post(INFER, json=tensor(text)).status_code == 200
+                    client.post("/v1/predict", json={})
+                # A rate needs a scrape before a change and one after it.
+                refused = f'sum(sentiment_refusals_total{{reason="invalid"}}) >= {number}'
+                wait_for(partial(query, url, refused))
+            wait_for(partial(query, url, "sentiment_drift_stability_index"))
+            wait_for(partial(query, url, "rate(sentiment_requests_total[1m]) > 0"))
             yield url
         finally:
             process.terminate()
@@ -205,8 +295,35 @@ def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(prometheus: str
 
 @pytest.mark.process
 def test_every_panel_has_something_to_show(prometheus: str) -> None:
-    empty = [expression for expression in shown() if not query(prometheus, expression)]
-    assert not empty
+    empty = [
+        panel["title"]
+        for panel in panels()
+        for target in panel["targets"]
+        if not query(prometheus, filled(target["expr"]))
+    ]
+    assert empty == ["Requests that failed, by endpoint"]
+
+
+@pytest.mark.process
+def test_what_is_served_is_what_is_served_now(prometheus: str) -> None:
+    (panel,) = [panel for panel in panels() if panel["title"] == "What is served"]
+    (row,) = query(prometheus, filled(panel["targets"][0]["expr"]))
+    shown = set(row["metric"]) - {
+        name
+        for name, hidden in panel["transformations"][0]["options"]["excludeByName"].items()
+        if hidden
+    }
+    assert shown == {"instance", "model", "model_version", "engine", "version", "model_digest"}
+    assert panel["targets"][0]["expr"].endswith(" == 1")
+
+
+@pytest.mark.process
+def test_a_start_is_marked_at_its_time(prometheus: str) -> None:
+    starts, deploys = dashboard()["annotations"]["list"]
+    assert starts["useValueForTime"]
+    (start,) = query(prometheus, filled(starts["expr"]))
+    assert time.time() - 600 < float(start["value"][1]) / 1000 < time.time()
+    assert query(prometheus, filled(deploys["expr"]))  # for two minutes after a model appeared
 
 
 @pytest.mark.process

@@ -53,6 +53,15 @@ def test_a_request_is_counted_with_its_stages_and_its_answers(client: TestClient
     assert found["sentiment_ready"] == 1
 
 
+def test_the_wait_for_the_lines_of_a_stream_is_measured(client: TestClient) -> None:
+    lines = '{"text": "房间很好"}\n' * 100
+    headers = {"content-type": "application/x-ndjson"}
+    assert client.post("/v1/predict/stream", content=lines, headers=headers).status_code == 200
+    found = scrape(client)
+    assert found["sentiment_stream_chunk_duration_seconds_count"] == 2
+    assert 0 < found["sentiment_stream_chunk_duration_seconds_sum"] < 60
+
+
 def test_the_model_that_is_served_is_named(client: TestClient) -> None:
     reference = client.get("/health").json()["model"]
     (info,) = [name for name in scrape(client) if name.startswith("sentiment_build_info")]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -176,6 +177,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
     async def _answer(self, chunk: list[BatchItem | BatchFailure]) -> str:
         """The lines of an answer; whatever happens there is one for each."""
         texts = [item.text for item in chunk if isinstance(item, BatchItem)]
+        started = time.perf_counter()
         try:
             answer = await self._model.batcher.submit_bulk(texts, self._client)
         except Exception:
@@ -189,6 +191,7 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             )
         by_default = self._service.models.is_default(self._model)
         self._service.metrics.observe_outcomes(answer, by_default=by_default)
+        self._service.metrics.observe_chunk(time.perf_counter() - started)
         outcomes = iter(answer.outcomes)
         lines = []
         for item in chunk:
