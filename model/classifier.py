@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ from model.text.encoding import Encoding
 
 ProbabilityArray = NDArray[np.float64]
 
+# Why an answer is uncertain.
+Doubt = Literal["low_confidence", "no_chinese", "unknown_words"]
+
+# Share of a text's words that the vocabulary lacks from which on an uncertain answer names them:
+# from there on it was read mostly by characters. Sure answers to such texts are right as often as
+# others, so unknown words make no answer uncertain (bench/unknown_words.py).
+MANY_UNKNOWN: Final = 0.5
+
 # Texts that are sorted by length together; among this many, neighbours are of similar length.
 CHUNK_TEXTS = 2048
 # Chunks encoded ahead of the one that runs, so that no processor waits for the encoding.
@@ -32,17 +41,23 @@ _CHUNKS_AHEAD = 1
 class Prediction:
     """What the classifier says of one text.
 
-    ``probabilities`` are in the order of ``LABELS`` and sum to 1; ``uncertain`` is true if the
-    highest of them is below the artifact's threshold, or if the text has no Chinese word.
+    ``probabilities`` are in the order of ``LABELS`` and sum to 1. ``uncertain_because`` is empty
+    unless the highest of them is below the artifact's threshold (``low_confidence``) or the text
+    has no Chinese word (``no_chinese``); it then also tells of many ``unknown_words``.
     ``by_window`` are the (windows, labels) probabilities that they are combined from.
     """
 
     label: Label
     confidence: float
     probabilities: tuple[float, ...]
-    uncertain: bool
+    uncertain_because: tuple[Doubt, ...]
     encoding: Encoding
     by_window: ProbabilityArray = field(repr=False, compare=False)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether a person should check the answer."""
+        return bool(self.uncertain_because)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> ProbabilityArray:
@@ -126,11 +141,20 @@ class Classifier:
             label=LABELS[by_label.index(confidence)],
             confidence=confidence,
             probabilities=by_label,
-            uncertain=confidence < self.artifact.manifest.uncertain_below
-            or not encoding.has_chinese,
+            uncertain_because=self._doubts(confidence, encoding),
             encoding=encoding,
             by_window=probabilities,
         )
+
+    def _doubts(self, confidence: float, encoding: Encoding) -> tuple[Doubt, ...]:
+        doubts: list[Doubt] = []
+        if confidence < self.artifact.manifest.uncertain_below:
+            doubts.append("low_confidence")
+        if not encoding.has_chinese:
+            doubts.append("no_chinese")
+        if doubts and encoding.unknown >= MANY_UNKNOWN * encoding.tokens:
+            doubts.append("unknown_words")
+        return tuple(doubts)
 
     def decide_all(
         self, encodings: Iterable[Encoding], probabilities: ProbabilityArray

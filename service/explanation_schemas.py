@@ -4,9 +4,10 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from model import Explanation, Label, Prediction, Sentence
+from model import Explanation, Prediction, Sentence
 from model.explain import ExplainedUnit, Gates, UnitKind
 from service.schemas import (
+    LabelledText,
     ModelVersion,
     PredictResponse,
     Probabilities,
@@ -18,16 +19,12 @@ from service.schemas import (
 )
 
 
-class SentenceSentiment(BaseModel):
+class SentenceSentiment(LabelledText):
     """The answer for a sentence, read by itself."""
 
     text: str = Field(description="The slice of the text that offset and length give.")
     offset: int = Field(description="In code points.")
     length: int = Field(description="In code points.")
-    label: Label
-    confidence: Probability
-    probabilities: Probabilities
-    uncertain: bool
 
     @classmethod
     def of(cls, text: str, sentence: Sentence, prediction: Prediction) -> Self:

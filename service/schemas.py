@@ -15,6 +15,7 @@ from pydantic.functional_validators import AfterValidator, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from model import LABELS, Artifact, Label, Prediction
+from model.classifier import Doubt
 from model.lines import has_lone_surrogate
 from service.problems import FieldError, Problem, field_errors
 from service.settings import MAX_BATCH_ITEMS
@@ -171,15 +172,24 @@ class ModelVersion(BaseModel):
         return cls(name=manifest.name, version=manifest.version, digest=artifact.digest)
 
 
-class Sentiment(BaseModel):
-    """The answer for one text."""
+class LabelledText(BaseModel):
+    """What the answers for a text and for a sentence share."""
 
     label: Label
     confidence: Probability = Field(description="The probability of the label.")
     probabilities: Probabilities
-    uncertain: bool = Field(
-        description="The confidence is low, or no Chinese word was read: ask a person."
+    uncertain: bool = Field(description="Whether a person should check the answer.")
+    uncertain_because: list[Doubt] = Field(
+        description="Why the answer is uncertain; empty if it is not. `low_confidence`: the "
+        "confidence is below `uncertain_below` of `/v1/model`. `no_chinese`: the text has no "
+        "Chinese word. `unknown_words`, besides one of these: at least half of the words are not "
+        "in the vocabulary."
     )
+
+
+class Sentiment(LabelledText):
+    """The answer for one text."""
+
     text: TextFacts
 
 
@@ -190,6 +200,7 @@ class LabelFields(TypedDict):
     confidence: float
     probabilities: Probabilities
     uncertain: bool
+    uncertain_because: list[Doubt]
 
 
 class SentimentFields(LabelFields):
@@ -205,6 +216,7 @@ def label_fields(prediction: Prediction) -> LabelFields:
         "confidence": round(prediction.confidence, 6),
         "probabilities": Probabilities.of(prediction.probabilities),
         "uncertain": prediction.uncertain,
+        "uncertain_because": list(prediction.uncertain_because),
     }
 
 

@@ -32,8 +32,12 @@ def test_one_text_is_answered_in_the_documented_form(client: TestClient) -> None
     response = client.post("/v1/predict", json={"text": TEXT})
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"label", "confidence", "probabilities", "uncertain", "text", "model"}
+    assert list(body) == [
+        *("label", "confidence", "probabilities", "uncertain", "uncertain_because"),
+        *("text", "model"),
+    ]
     assert body["label"] == "positive"
+    assert (body["uncertain"], body["uncertain_because"]) == (False, [])
     assert body["confidence"] == body["probabilities"]["positive"]
     assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert body["text"] == {"characters": 4, "tokens": 3, "unknown": 0, "windows": 1}

@@ -107,7 +107,30 @@ def test_blank_text_is_refused(tiny_classifier: Classifier) -> None:
 
 @pytest.mark.parametrize("text", ["123", "😂", "hello", "the room is great, I love it", "！！！"])
 def test_text_without_a_chinese_word_is_uncertain(tiny_classifier: Classifier, text: str) -> None:
-    assert next(tiny_classifier.predict([text])).uncertain
+    prediction = next(tiny_classifier.predict([text]))
+    assert prediction.uncertain
+    assert "no_chinese" in prediction.uncertain_because
+
+
+@pytest.mark.parametrize(
+    ("text", "sure", "doubts"),
+    [
+        ("房间很好", True, ()),
+        ("房间很好", False, ("low_confidence",)),
+        ("123", True, ("no_chinese", "unknown_words")),
+        ("魑魅早餐", True, ()),  # unknown words alone make no answer uncertain
+        ("魑魅早餐", False, ("low_confidence", "unknown_words")),
+        ("魑魅早餐很好", False, ("low_confidence",)),  # fewer than half
+    ],
+)
+def test_an_answer_says_why_it_is_uncertain(
+    tiny_classifier: Classifier, text: str, sure: bool, doubts: tuple[str, ...]
+) -> None:
+    encoding = tiny_classifier.encode(text)
+    probabilities = np.array([[1, 0, 0] if sure else [0.4, 0.3, 0.3]])
+    prediction = tiny_classifier.decide(encoding, probabilities)
+    assert prediction.uncertain_because == doubts
+    assert prediction.uncertain == bool(doubts)
 
 
 def test_the_containers_cpu_limit_counts(tmp_path: Path) -> None:

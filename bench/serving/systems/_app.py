@@ -31,6 +31,7 @@ def sentiment(
         confidence=row[best],
         probabilities=Probabilities(**dict(zip(LABELS, row, strict=True))),
         uncertain=uncertain,
+        uncertain_because=["low_confidence"] if uncertain else [],
         text=TextFacts(characters=len(text), tokens=tokens, unknown=unknown, windows=1),
     )
 

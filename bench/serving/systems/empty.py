@@ -29,6 +29,7 @@ async def predict(request: PredictRequest) -> PredictResponse:
         confidence=0.5,
         probabilities=Probabilities(positive=0.25, neutral=0.5, negative=0.25),
         uncertain=False,
+        uncertain_because=[],
         text=TextFacts(characters=len(request.text), tokens=0, unknown=0, windows=1),
         model=MODEL,
     )
@@ -44,6 +45,7 @@ async def predict_batch(request: BatchRequest) -> BatchResponse:
             confidence=0.5,
             probabilities=Probabilities(positive=0.25, neutral=0.5, negative=0.25),
             uncertain=False,
+            uncertain_because=[],
             text=TextFacts(characters=0, tokens=0, unknown=0, windows=1),
         )
         for item in request.items

@@ -71,6 +71,7 @@ class Sentiment(Worker):
             "confidence": prediction.confidence,
             "probabilities": dict(zip(LABELS, prediction.probabilities, strict=True)),
             "uncertain": prediction.uncertain,
+            "uncertain_because": prediction.uncertain_because,
             "text": {
                 "characters": encoding.characters,
                 "tokens": encoding.tokens,
