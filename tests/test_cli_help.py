@@ -1,8 +1,16 @@
 """The help of the commands: in sections, uncut, with examples."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from click.testing import CliRunner
 
 from service.commands import main
+from service.settings import load_settings
 
 
 def shown(*arguments: str) -> str:
@@ -34,3 +42,34 @@ def test_no_line_of_help_is_wider_than_a_terminal() -> None:
     for arguments in ((), *((name,) for name in main.commands)):
         for line in shown(*arguments).splitlines():
             assert len(line) <= 80
+
+
+# Their help names the ways to give data instead.
+_WITHOUT_EXAMPLE = {"train", "evaluate"}
+
+
+def test_every_command_shows_an_example() -> None:
+    for name in main.commands.keys() - _WITHOUT_EXAMPLE:
+        assert re.search(rf"^  .*\bsentiment {name}\b", shown(name), re.MULTILINE), name
+
+
+def test_the_defaults_of_serving_are_those_of_the_settings() -> None:
+    told, settings = " ".join(shown("serve").split()), load_settings()
+    for value in (settings.host, settings.port, settings.model.name):
+        assert f"by default {value}" in told
+
+
+@pytest.mark.process
+def test_a_shell_completes_commands_options_and_files() -> None:
+    def completed(line: str) -> list[str]:
+        words = line.split(" ")
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        environment = {**os.environ, **asked, "_SENTIMENT_COMPLETE": "bash_complete"}
+        command = [Path(sys.executable).with_name("sentiment")]
+        return subprocess.run(
+            command, env=environment, capture_output=True, encoding="utf-8", check=True
+        ).stdout.splitlines()
+
+    assert completed("sentiment pre") == ["plain,predict"]
+    assert completed("sentiment predict --col") == ["plain,--column"]
+    assert completed("sentiment predict rev") == ["file,rev"]

@@ -24,7 +24,10 @@ from service.commands.options import (
     help="Only write the int8 network to this ONNX file, for other tools.",
 )
 def export(config: str, model: Path, onnx: Path | None) -> None:
-    """Write int8 weights into an artifact, for the onnx engine.
+    r"""Write int8 weights into an artifact, for the onnx engine.
+
+    \b
+    SENTIMENT_DATA=data sentiment export --model runs/mine/artifact
 
     They are compared with the float weights on every test split, and written only if at least
     99.5% of the labels stay the same and accuracy falls by at most 0.2 points.
@@ -53,7 +56,10 @@ def export(config: str, model: Path, onnx: Path | None) -> None:
 @click.argument("directory", type=DIRECTORY)
 @click.argument("output", type=DIRECTORY, required=False)
 def repack(directory: Path, output: Path | None) -> None:
-    """Convert the artifact in DIRECTORY from format 1 to format 2.
+    r"""Convert the artifact in DIRECTORY from format 1 to format 2.
+
+    \b
+    sentiment repack runs/old/artifact runs/new/artifact
 
     The result replaces it, or goes to OUTPUT. Its answers stay the same to the bit.
     """
@@ -70,7 +76,10 @@ def repack(directory: Path, output: Path | None) -> None:
 @config_option("Configuration that names the dev sets.")
 @model_option
 def drift_baseline(config: str, model: Path) -> None:
-    """Record an artifact's answers on dev, the baseline that drift is measured against.
+    r"""Record an artifact's answers on dev, the baseline that drift is measured against.
+
+    \b
+    SENTIMENT_DATA=data sentiment drift-baseline --model runs/mine/artifact
 
     Training does this by itself; use the command for an older artifact, or for dev texts like
     those that a service will receive.

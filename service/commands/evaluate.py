@@ -106,7 +106,11 @@ def _draw(evaluation: "Evaluation", directory: Path) -> None:
 @model_option
 @engine_option
 def release_check(model: Path, engine: EngineChoice) -> None:
-    """Run the release check: exit code 0 if the model may be released, else 1."""
+    r"""Run the release check: exit code 0 if the model may be released, else 1.
+
+    \b
+    sentiment release-check --model runs/mine/artifact
+    """
     from model import Classifier
     from model.evaluation.release_check import run_release_check
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from model import DataError
 from model.engines import EngineChoice
@@ -32,7 +33,12 @@ _READ_BYTES = 64 * 1024
 
 
 @click.command()
-@click.argument("texts", nargs=-1, metavar="[TEXT... | FILE | -]")
+@click.argument(
+    "texts",
+    nargs=-1,
+    metavar="[TEXT... | FILE | -]",
+    shell_complete=lambda *given: [CompletionItem(given[-1], type="file")],
+)
 @click.option("--text", "as_texts", is_flag=True, help="Take every argument for a text.")
 @click.option("-c", "--column", help="Column that holds the texts.")
 @click.option("-o", "--output", type=FILE, help="Table to write; default: NAME.labelled.EXT.")

@@ -13,12 +13,23 @@ from service.settings import Settings, load_settings, unknown_variables
 
 
 @click.command()
-@click.option("--host", help="Address to listen on; SENTIMENT_HOST.")
-@click.option("--port", type=int, help="Port to listen on; SENTIMENT_PORT.")
-@click.option("--model", type=DIRECTORY, help="Artifact to serve; SENTIMENT_MODEL.")
+@click.option("--host", help="Address to listen on; SENTIMENT_HOST, by default 127.0.0.1.")
+@click.option("--port", type=int, help="Port to listen on; SENTIMENT_PORT, by default 8000.")
+@click.option(
+    "-m",
+    "--model",
+    type=DIRECTORY,
+    help="Artifact to serve; SENTIMENT_MODEL, by default zh-general, which ships.",
+)
 @click.option("--check", is_flag=True, help="Check the settings and the artifacts, then exit.")
 def serve(host: str | None, port: int | None, model: Path | None, check: bool) -> None:
-    """Serve the HTTP API. Every setting is an environment variable SENTIMENT_*."""
+    r"""Serve the web page and the HTTP API.
+
+    \b
+    sentiment serve --port 8080
+
+    Every setting is an environment variable SENTIMENT_*: docs/operations.md lists them.
+    """
     settings = load_settings(host=host, port=port, model=model)
     if check:
         _check(settings)
@@ -44,10 +55,13 @@ def _check(settings: Settings) -> None:
 @click.argument("name")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last valid day, in UTC.")
 def key(name: str, expires: datetime | None) -> None:
-    """Make an API key for the client called NAME.
+    r"""Make an API key for the client called NAME.
+
+    \b
+    sentiment key shop >> keys.txt
 
     The key itself goes to standard error and is stored nowhere. Its line for the file that
-    SENTIMENT_API_KEYS_FILE names goes to standard output: sentiment key NAME >> FILE
+    SENTIMENT_API_KEYS_FILE names goes to standard output.
     """
     made, line = new_key(name, expires.date() if expires else None)
     click.echo(f"the key of {name}, shown only once: {made}", err=True)
@@ -56,7 +70,11 @@ def key(name: str, expires: datetime | None) -> None:
 
 @click.command()
 def openapi() -> None:
-    """Print the OpenAPI document of the service, as in docs/openapi.json."""
+    r"""Print the OpenAPI document of the service, as in docs/openapi.json.
+
+    \b
+    sentiment openapi > openapi.json
+    """
     from service.app import openapi_document
 
     click.echo(json.dumps(openapi_document(), ensure_ascii=False, indent=1))

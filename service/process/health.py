@@ -27,7 +27,11 @@ from model.errors import printable
 )
 @click.option("--timeout", type=float, default=3.0, help="Seconds to wait.")
 def health(host: str, port: int, timeout: float) -> None:
-    """Ask a running service for its health: exit code 0 if it serves, busy or not, else 1."""
+    r"""Ask a running service for its health: exit code 0 if it serves, busy or not, else 1.
+
+    \b
+    sentiment health --port 8080
+    """
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, nothing is bound here
     host = loopback.get(host, host)
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
