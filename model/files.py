@@ -7,13 +7,14 @@ import os
 import stat
 from codecs import BOM_UTF8
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from numpy.typing import NDArray
 
 NOT_UTF8: Final = "the bytes are not UTF-8"
+NOT_CLOSED: Final = "a quote is not closed"
 
 # Maximum length of a CSV field; the standard library's default is 131,072.
 MAX_FIELD_CHARACTERS: Final = 16 * 1024 * 1024
@@ -69,6 +70,15 @@ def _nonblocking_opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+# What the standard library says of a broken row, and what its writer can understand.
+_CSV_PROBLEMS: Final = (
+    ("expected after", "a quote inside a quoted field is not doubled, or a quote is not closed"),
+    ("unexpected end of data", NOT_CLOSED),
+    ("new-line character", "a carriage return stands in a field without quotes"),
+    ("field larger than", f"a field has more than {MAX_FIELD_CHARACTERS:,} characters"),
+)
+
+
 class CsvRecord(NamedTuple):
     """A row of a CSV file: its own bytes, and its fields or the problem why it has none."""
 
@@ -78,13 +88,27 @@ class CsvRecord(NamedTuple):
     problem: str = ""
 
 
-def csv_records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[CsvRecord]:
-    """Yield the rows of strict CSV in UTF-8, skipping blank lines and a byte order mark.
+def csv_records(
+    file: Iterable[bytes],
+    delimiter: str = ",",
+    decode: Callable[[bytes], str] = bytes.decode,
+    not_decoded: str = NOT_UTF8,
+    is_row: Callable[[bytes], bool] | None = None,
+) -> Iterator[CsvRecord]:
+    """Yield the rows of strict CSV, skipping blank lines and a byte order mark.
 
     A row that cannot be parsed takes its first line only: an unclosed quote would otherwise
     swallow every row after it. Fields may have ``MAX_FIELD_CHARACTERS`` characters.
+
+    Args:
+        file: the lines, with their ends.
+        delimiter: the character between fields.
+        decode: returns the text of a line, or raises ``UnicodeDecodeError``; UTF-8 by default.
+        not_decoded: the problem of a row with a line that it does not decode.
+        is_row: tells of a line inside quotes whether it is a row of its own, since the quotes are
+            those of two rows, the first of which was never closed.
     """
-    lines = _RecordLines(file)
+    lines = _RecordLines(file, decode)
     # The limit is global to the process, so it is set here and not by an import.
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -95,11 +119,15 @@ def csv_records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[CsvReco
         except StopIteration:
             return
         except csv.Error as error:
-            yield CsvRecord(line, lines.push_back_all_but_first(), [], str(error))
+            problem = next((why for told, why in _CSV_PROBLEMS if told in str(error)), str(error))
+            yield CsvRecord(line, lines.push_back_all_but_first(), [], problem)
+            continue
+        if is_row and any(map(is_row, lines.taken[1:])):
+            yield CsvRecord(line, lines.push_back_all_but_first(), [], NOT_CLOSED)
             continue
         raw = b"".join(lines.taken)
         if lines.broken:
-            yield CsvRecord(line, raw, [], NOT_UTF8)
+            yield CsvRecord(line, raw, [], not_decoded)
         elif fields:
             yield CsvRecord(line, raw, fields)
 
@@ -107,12 +135,13 @@ def csv_records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[CsvReco
 class _RecordLines:
     """The decoded lines of a file for ``csv.reader``, with the raw lines of the current record."""
 
-    def __init__(self, file: Iterable[bytes]) -> None:
+    def __init__(self, file: Iterable[bytes], decode: Callable[[bytes], str]) -> None:
         self._file = iter(file)
+        self._decode = decode
         self._pushed_back: deque[bytes] = deque()
         self._next_line = 1
         self.taken: list[bytes] = []
-        self.broken = False  # whether one of them is not UTF-8
+        self.broken = False  # whether one of them cannot be decoded
 
     def __iter__(self) -> "_RecordLines":
         return self
@@ -123,10 +152,10 @@ class _RecordLines:
         self._next_line += 1
         self.taken.append(raw)
         try:
-            return content.decode()
+            return self._decode(content)
         except UnicodeDecodeError:
             self.broken = True
-            return content.decode(errors="replace")
+            return content.decode("latin-1")  # in which quotes and delimiters stay what they are
 
     def begin_record(self) -> int:
         """Forget the lines of the last record, and return the number of the next line."""

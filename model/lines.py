@@ -38,14 +38,14 @@ class LineSplitter:
             yield bytes(self._unfinished)
 
 
-def parse_json(line: bytes) -> Any:
+def parse_json(line: bytes | str) -> Any:
     """Return the value of a line of JSON.
 
     Raises:
         LineError: it is not UTF-8, or not JSON.
     """
     try:
-        return json.loads(line.decode())
+        return json.loads(line if isinstance(line, str) else line.decode())
     except UnicodeDecodeError:
         raise LineError("the line is not UTF-8") from None
     except (ValueError, RecursionError):  # also a number of thousands of digits, or deep nesting

@@ -70,7 +70,7 @@ def test_rows_without_a_polarity_are_left_out(tmp_path: Path) -> None:
             "line 11: the bytes are not",
         ),
         (b'text,label\n"a\nb\nc",awful\n', "line 2: label 'awful'"),
-        (b'text,label\ngood,positive\n"open,positive\nx,y\n', "line 3: unexpected end of data"),
+        (b'text,label\ngood,positive\n"open,positive\nx,y\n', "line 3: a quote is not closed"),
     ],
 )
 def test_a_bad_file_is_refused_by_its_first_bad_line(

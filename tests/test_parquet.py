@@ -113,7 +113,7 @@ def test_a_damaged_parquet_file_is_told_in_one_sentence(
     table.write_bytes(content)
     result = run(table, "--model", tiny_artifact)
     assert result.exit_code == 2
-    assert f"sentiment: {table} cannot be read as Parquet: " in result.output
+    assert f"sentiment: {table}: it cannot be read as Parquet: " in result.output
     assert len(result.output.splitlines()) == 1
     assert not (tmp_path / "a.labelled.parquet").exists()
 
@@ -125,11 +125,11 @@ def test_a_parquet_file_that_cannot_be_read_for_a_while_is_gone_on_with(
     parquet_rows(table, many_texts())
     label_table(tiny_classifier, table, tmp_path / "whole.parquet")
     batches = pq.ParquetFile.iter_batches
-    readings = iter(range(2))
+    readings = iter(range(4))
 
     def fail(of: Any, **options: Any) -> Iterator[Any]:
-        """What a disk does that fails while the texts are read for the second time."""
-        rows = 2 * CHUNK_TEXTS if next(readings) else ROWS
+        """What a disk does that fails while the texts are read to be classified."""
+        rows = 2 * CHUNK_TEXTS if next(readings) == 3 else ROWS
         for batch in batches(of, **{**options, "batch_size": CHUNK_TEXTS}):
             if rows <= 0:
                 raise OSError("Unexpected end of stream")  # Arrow's have no errno

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.bulk.delimited import DelimitedTable
-from model.bulk.json_lines import extended_json
+from model.bulk.json_rows import extended_json
 from model.bulk.labelling import label_table
 from model.bulk.table import ADDED_COLUMNS, OutputColumns
 from model.classifier import Classifier
@@ -97,7 +97,7 @@ def test_bad_rows_of_a_csv_file_go_to_the_side_with_their_reason(
     assert summary.failed == 6
     bad = bad_rows(tmp_path / "a.errors.jsonl")
     assert [row["row"] for row in bad] == [2, 3, 4, 5, 6, 7]
-    reasons = ["blank", "3 fields", "1 fields", "not UTF-8", "expected after", "unexpected end"]
+    reasons = ["blank", "3 fields", "1 fields", "not UTF-8", "not doubled", "a quote is not closed"]
     for row, reason in zip(bad, reasons, strict=True):
         assert reason in row["reason"]
     assert bad[5]["content"] == '"没有完,7'
@@ -111,7 +111,6 @@ def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
     good = ['{"id": 007e1, "text":"房间很好"}', '{ "n" : 1.00, "text": "\\u65e9餐很差" , "m":[] }']
     good[0] = good[0].replace("007e1", "1E5")
     bad = ["{", "5", '{"text": 5}', '{"n": 1}', '{"text": "<br>"}', '{"text": "\\ud800"}']
-    bad.append('{"text": "好", "label": "x"}')
     table = write(tmp_path / "a.jsonl", "\n".join([good[0], *bad, "", good[1]]))
     summary = label_table(tiny_classifier, table)
     lines = (tmp_path / "a.labelled.jsonl").read_text(encoding="utf-8").splitlines()
@@ -119,12 +118,12 @@ def test_a_json_line_stays_as_it_is_and_bad_ones_go_to_the_side(
         good[0][:-1],
         good[1][:-1].rstrip(),
     ]
-    assert [list(json.loads(line))[-5:] for line in lines] == [list(ADDED_COLUMNS)] * 2
+    assert [list(json.loads(line))[-6:] for line in lines] == [list(ADDED_COLUMNS)] * 2
     assert [json.loads(line)["label"] for line in lines] == ["positive", "negative"]
     assert summary.failed == len(bad)
     rows = bad_rows(tmp_path / "a.errors.jsonl")
     assert [row["content"] for row in rows] == bad
-    assert [row["row"] for row in rows] == list(range(2, 9))
+    assert [row["row"] for row in rows] == list(range(2, 8))
 
 
 def test_the_first_json_line_says_nothing_of_the_others(
@@ -133,7 +132,7 @@ def test_the_first_json_line_says_nothing_of_the_others(
     content = '\ufeff{"id": "u1"}\n{"id": "u2", "text": "早餐很差"}\n'
     summary = label_table(tiny_classifier, write(tmp_path / "a.jsonl", content))
     assert summary.failed == 1
-    assert bad_rows(tmp_path / "a.errors.jsonl")[0]["reason"] == "it has no field text"
+    assert bad_rows(tmp_path / "a.errors.jsonl")[0]["reason"] == "its text is missing"
     output = (tmp_path / "a.labelled.jsonl").read_text(encoding="utf-8")
     assert output.startswith('\ufeff{"id": "u2", "text": "早餐很差", "label": "negative"')
 
@@ -146,24 +145,23 @@ def test_a_pipe_is_of_json_lines_behind_a_mark_and_blank_lines(tiny_artifact: Pa
 
 
 def test_a_line_end_of_json_lines_is_kept() -> None:
-    answer = OutputColumns("neutral", 0.5, 0.2, 0.5, 0.3)
+    answer = OutputColumns("neutral", 0.5, True, 0.2, 0.5, 0.3)
     assert extended_json(b'{"a":1 } \r\n', answer) == (
-        b'{"a":1, "label": "neutral", "confidence": 0.5, "positive": 0.2, "neutral": 0.5, '
-        b'"negative": 0.3} \r\n'
+        b'{"a":1, "label": "neutral", "confidence": 0.5, "uncertain": true, '
+        b'"positive": 0.2, "neutral": 0.5, "negative": 0.3} \r\n'
     )
 
 
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("a.csv", "text,label\n好,1\n", None, "has a column label already"),
-        ("a.jsonl", '{"text": "好", "neutral": 1}\n', None, "has a column neutral already"),
-        ("a.csv", "a,b\n好,1\n", None, "has no column text; --column names one of a, b"),
-        ("a.csv", "a,b\n好,1\n", "c", "has no column c"),
-        ("a.csv", "text,text\n好,1\n", None, "has more than one column text"),
+        ("a.csv", "a,b\n好,1\n", None, "which column holds the texts; --column names one of a, b"),
+        ("a.csv", "a,b\n好,1\n", "c", "there is no column c"),
+        ("a.csv", "text,text\n好,1\n", None, "there is more than one column text"),
         ("a.csv", "", None, "it is empty"),
-        ("a.csv", b"\xff\xfe\n", None, "not UTF-8"),
-        ("a.jsonl", "[]\n", None, "has no line that is a JSON object"),
+        ("a.csv", b"\xff\xfd\n", None, "not UTF-8"),
+        ("a.jsonl", "[]\n", None, "it is empty"),
+        ("a.jsonl", "1\n", None, "has no row that is a JSON object"),
         ("a.parquet", "no", None, "cannot be read as Parquet"),
     ],
 )
@@ -241,8 +239,9 @@ def test_the_summary_shows_labels_as_bars(tiny_artifact: Path, tmp_path: Path) -
     assert lines[0].split() == ["positive", "3", "75.0%", "█" * 30]
     assert lines[1].split() == ["neutral", "0", "0.0%"]
     assert lines[2].split() == ["negative", "1", "25.0%", "█" * 10]
-    assert lines[3].split()[:2] == ["answered", "4"]
-    assert lines[4].split()[:2] == ["failed", "1"]
+    assert lines[3].split()[0] == "uncertain"
+    assert lines[4].split()[:2] == ["answered", "4"]
+    assert lines[5].split()[:2] == ["failed", "1"]
 
 
 def test_words_of_ones_own_count_in_tables_and_pipes(

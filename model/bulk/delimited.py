@@ -1,59 +1,270 @@
-"""CSV and TSV tables.
+"""CSV, TSV and other delimited tables, and files of one text a line.
 
 They are read by the standard library and not by pyarrow: a row's own bytes go into the output, with
 its quotes and line end, which a parser that returns columns of values cannot restore; and one
 broken row is only one row.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import BinaryIO
+from statistics import mean
+from typing import BinaryIO, Final
 
-from model.bulk.table import ADDED_COLUMNS, OutputColumns, Row, text_column
+from model.bulk.layout import (
+    DELIMITERS,
+    find_delimiter,
+    find_layout,
+    is_name_of_texts,
+    is_number,
+)
+from model.bulk.source import TextSource
+from model.bulk.table import (
+    TEXT_LINES,
+    OutputColumns,
+    ReadOptions,
+    Row,
+    Understood,
+    unique_index,
+)
+from model.bulk.writers import formatted, write_delimited
 from model.errors import BLANK, DataError
 from model.files import CsvRecord, csv_records
 from model.text.pipeline import is_blank
 
+# Rows that are looked at to find the layout, in at most so many lines.
+_SAMPLE_ROWS: Final = 200
+_SAMPLE_LINES: Final = 2000
+_SAMPLE_BYTES: Final = 4 * 1024 * 1024
+# The line by which Excel is told of a delimiter.
+_SEP_LINE: Final = re.compile(r"\"?sep=(.)\"?\s*+", re.IGNORECASE)
+# The share of numbers that makes a column one of numbers.
+_MOSTLY_NUMBERS: Final = 0.9
+
 
 class DelimitedTable:
-    """CSV or TSV, with a header."""
+    """Rows of fields, with a header or without."""
 
-    def __init__(self, path: Path, column: str | None, delimiter: str) -> None:
-        self._path = path
-        self._delimiter = delimiter
-        with path.open("rb") as file:
-            header = next(csv_records(file, delimiter), CsvRecord(1, b"", [], "it is empty"))
-        if header.problem:
-            raise DataError(f"the header of {path} cannot be read: {header.problem}")
-        self._header = header
-        self._index = header.fields.index(text_column(column, header.fields, path))
+    def __init__(self, source: TextSource, options: ReadOptions, usual: str, form: str) -> None:
+        """Look at the first rows.
+
+        Args:
+            source: the file.
+            options: how to read it.
+            usual: the delimiter that its name stands for.
+            form: what its name stands for.
+
+        Raises:
+            DataError: there are no rows, or it cannot be told how they are laid out.
+        """
+        self._source = source
+        lines = _first_lines(source)
+        if not lines:
+            raise DataError("it is empty")
+        told = _sep_line(source, lines[0])
+        self._skipped = lines[0] if told else b""
+        del lines[: 1 if told else 0]
+        self._numbers: Sequence[int] = ()
+        self._delimiter = options.delimiter or told or self._find_delimiter(lines, usual)
+        records = list(islice(self._records(lines), _SAMPLE_ROWS))
+        if not records:
+            raise DataError("it is empty")
+        if records[0].problem:
+            raise DataError(f"its first row cannot be read: {records[0].problem}")
+        layout = find_layout([each.fields for each in records if not each.problem], options)
+        self.names: Sequence[str] = layout.names
+        self._index = layout.column
+        self._header = records[0] if layout.header else None
+        self._numbers = _number_columns(records[1:], len(self.names), self._index)
+        self.understood = Understood(
+            form,
+            self.names[self._index],
+            source.encoding.name,
+            self._delimiter,
+            header=layout.header,
+        )
 
     def rows(self) -> Iterator[Row]:
         """See ``Table.rows``."""
-        with self._path.open("rb") as file:
-            for record in islice(csv_records(file, self._delimiter), 1, None):
-                yield self._row(record)
+        lines = self._source.lines()
+        if self._skipped:
+            next(lines, None)
+        records = self._records(lines)
+        if self._header:
+            next(records, None)
+        for number, record in enumerate(records, start=1):
+            yield self._row(number, record)
 
-    def _row(self, record: CsvRecord) -> Row:
-        if record.problem:
-            return Row(None, record.problem, record.raw)
-        found, expected = len(record.fields), len(self._header.fields)
-        if found != expected:
-            return Row(None, f"{found} fields, where the header has {expected}", record.raw)
-        text = record.fields[self._index]
-        return Row(None, BLANK, record.raw) if is_blank(text) else Row(text, "", record.raw)
+    def value(self, row: Row, name: str) -> object:
+        """See ``Table.value``."""
+        return self.values(row)[unique_index(self.names, name)]
 
-    def write(self, file: BinaryIO, columns: Iterator[OutputColumns]) -> None:
+    def values(self, row: Row) -> Sequence[object]:
+        """See ``Table.values``."""
+        fields: list[str] = row.fields or []
+        return fields + [""] * (len(self.names) - len(fields))
+
+    def shown(self, row: Row) -> object:
+        """See ``Table.shown``."""
+        return self._source.shown(row.content)
+
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
         """See ``Table.write``."""
-        file.write(self._extended(self._header.raw, ADDED_COLUMNS))
+        file.write(self._source.mark + self._skipped)
+        if self._header:
+            fields = [_quoted(name, self._delimiter) for name in added]
+            file.write(self._extended(self._header.raw, fields))
         for row in self.rows():
             if row.text is not None:
-                label, *numbers = next(columns)
-                added = [label, *(f"{number:.6f}" for number in numbers)]
-                file.write(self._extended(row.content, added))
+                file.write(self._extended(row.content, formatted(next(answers))))
+
+    def _row(self, number: int, record: CsvRecord) -> Row:
+        if record.problem:
+            return Row(number, None, record.problem, record.raw)
+        found, expected = len(record.fields), len(self.names)
+        if found != expected:
+            standard = "where the header has" if self._header else "where the first row has"
+            problem = f"{found} fields, {standard} {expected}"
+            return Row(number, None, problem, record.raw, record.fields)
+        text = record.fields[self._index]
+        if is_blank(text):
+            return Row(number, None, BLANK, record.raw, record.fields)
+        return Row(number, text, "", record.raw, record.fields)
 
     def _extended(self, raw: bytes, added: Sequence[str]) -> bytes:
-        row = raw.rstrip(b"\r\n")
-        line_end = raw[len(row) :] or b"\n"
-        return row + "".join(f"{self._delimiter}{field}" for field in added).encode() + line_end
+        row, line_end = self._source.without_line_end(raw)
+        fields = "".join(f"{self._delimiter}{field}" for field in added)
+        return row + self._source.encoding.encode(fields) + (line_end or self._source.line_end)
+
+    def _records(self, lines: Iterable[bytes], delimiter: str | None = None) -> Iterator[CsvRecord]:
+        return csv_records(
+            lines,
+            delimiter or self._delimiter,
+            self._source.decode,
+            self._source.not_decoded,
+            self._is_row if self._numbers else None,
+        )
+
+    def _is_row(self, line: bytes) -> bool:
+        """Return whether a line inside quotes has fields, and numbers, where rows have theirs."""
+        record = next(
+            csv_records([line], self._delimiter, self._source.decode, self._source.not_decoded),
+            None,
+        )
+        if record is None or len(record.fields) != len(self.names):
+            return False
+        return all(is_number(record.fields[index]) for index in self._numbers)
+
+    def _find_delimiter(self, lines: Sequence[bytes], usual: str) -> str:
+        rows = {}
+        for delimiter in dict.fromkeys((usual, *DELIMITERS)):
+            records = islice(self._records(lines, delimiter), _SAMPLE_ROWS)
+            rows[delimiter] = [each.fields for each in records if not each.problem]
+        return find_delimiter(rows)
+
+
+class LinesTable:
+    """A file of one text a line; blank lines are no rows."""
+
+    names: Sequence[str] = ("text",)
+
+    def __init__(self, source: TextSource, options: ReadOptions) -> None:
+        """Take each line of a file for a text.
+
+        Raises:
+            DataError: the options name another column than ``text``.
+        """
+        self._source = source
+        unique_index(self.names, options.column or self.names[0])
+        self.understood = Understood(TEXT_LINES, self.names[0], source.encoding.name)
+
+    def rows(self) -> Iterator[Row]:
+        """See ``Table.rows``."""
+        number = 0
+        for raw in self._source.lines():
+            try:
+                text = self._source.decode(raw).strip("\r\n")
+            except UnicodeDecodeError:
+                number += 1
+                yield Row(number, None, self._source.not_decoded, raw)
+                continue
+            if not text.strip():
+                continue
+            number += 1
+            yield Row(number, None, BLANK, raw) if is_blank(text) else Row(number, text, "", raw)
+
+    def value(self, row: Row, name: str) -> object:
+        """See ``Table.value``."""
+        return self.values(row)[unique_index(self.names, name)]
+
+    def values(self, row: Row) -> Sequence[object]:
+        """See ``Table.values``."""
+        return (row.text,)
+
+    def shown(self, row: Row) -> object:
+        """See ``Table.shown``."""
+        return self._source.shown(row.content)
+
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
+        """Write CSV, since lines have no columns."""
+        write_delimited(self, file, answers, added, ",")
+
+
+def is_delimited(source: TextSource) -> bool:
+    """Return whether a file of lines is a table: what Excel saves as Unicode text, or has a header.
+
+    Tabs, or a header that names a column of texts, must divide every line into as many fields.
+    """
+    lines = _first_lines(source)
+    if len(lines) < 2:
+        return False
+    for delimiter in DELIMITERS:
+        records = list(
+            islice(csv_records(lines, delimiter, source.decode, source.not_decoded), _SAMPLE_ROWS)
+        )
+        widths = {len(record.fields) for record in records}
+        divided = len(widths) == 1 and widths != {1} and not any(each.problem for each in records)
+        if divided and (delimiter == "\t" or any(map(is_name_of_texts, records[0].fields))):
+            return True
+    return False
+
+
+def _first_lines(source: TextSource) -> list[bytes]:
+    """Return the lines that are looked at to find the layout."""
+    lines: list[bytes] = []
+    size = 0
+    for line in islice(source.lines(), _SAMPLE_LINES):
+        lines.append(line)
+        size += len(line)
+        if size > _SAMPLE_BYTES:
+            break
+    return lines
+
+
+def _sep_line(source: TextSource, line: bytes) -> str | None:
+    """Return the delimiter that a first line names in the way of Excel."""
+    try:
+        text = source.decode(line)
+    except UnicodeDecodeError:
+        return None
+    found = _SEP_LINE.fullmatch(text)
+    return found[1] if found else None
+
+
+def _number_columns(records: Sequence[CsvRecord], width: int, texts: int) -> list[int]:
+    """Return the columns in which nearly every row has a number."""
+    rows = [record.fields for record in records if len(record.fields) == width]
+    return [
+        index
+        for index in range(width)
+        if index != texts
+        and rows
+        and mean(is_number(row[index]) for row in rows) >= _MOSTLY_NUMBERS
+    ]
+
+
+def _quoted(name: str, delimiter: str) -> str:
+    """Return the name of an added column as a field."""
+    if not any(sign in name for sign in (delimiter, '"', "\r", "\n")):
+        return name
+    return '"{}"'.format(name.replace('"', '""'))

@@ -1,24 +1,42 @@
 """Parquet tables, read and written by pyarrow in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
-from model.bulk.table import ADDED_COLUMNS, OutputColumns, Row, text_column
+from model.bulk.layout import text_column
+from model.bulk.source import opened_anywhere
+from model.bulk.table import (
+    PARQUET,
+    OutputColumns,
+    ReadOptions,
+    Row,
+    Understood,
+    as_text,
+    unique_index,
+)
+from model.bulk.writers import added_kinds
 from model.errors import BLANK, DataError, one_line
 from model.files import NOT_UTF8
 from model.text.pipeline import is_blank
 
 # Rows held in memory together, and in a row group of the output.
-_BATCH_ROWS = 16_384
+_BATCH_ROWS: Final = 16_384
+# Rows that are looked at to find the column of the texts.
+_SAMPLE_ROWS: Final = 200
 
 
 class ParquetTable:
     """Parquet, read and written by pyarrow."""
 
-    def __init__(self, path: Path, column: str | None) -> None:
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        """Read the schema and the first rows.
+
+        Raises:
+            DataError: the file is damaged, or it cannot be told which column holds the texts.
+        """
         import pyarrow  # optional dependency: the extra "tables"
         import pyarrow.parquet
 
@@ -26,28 +44,47 @@ class ParquetTable:
         self._path = path
         with self._as_data_errors(), self._open() as file:
             self._schema = file.schema_arrow
-            names = self._schema.names
-        self._column = text_column(column, names, path)
-        kind = self._schema.field(self._column).type
-        if pyarrow.types.is_dictionary(kind):
-            kind = kind.value_type
-        if kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
-            name = one_line(self._column)
-            raise DataError(f"the column {name} of {path} holds {one_line(str(kind))}, not strings")
+            self.names: Sequence[str] = self._schema.names
+            if options.column is None:
+                index = text_column(self.names, self._sample(file))
+            else:
+                index = unique_index(self.names, options.column)
+        self._column = unique_index(self.names, self.names[index])
+        self.understood = Understood(PARQUET, self.names[index])
+        if not self._is_text(self._schema.field(index).type):
+            kind = one_line(str(self._schema.field(index).type))
+            raise DataError(f"the column {one_line(self.names[index])} holds {kind}, not strings")
 
     def rows(self) -> Iterator[Row]:
         """See ``Table.rows``."""
+        number = 0
         for batch in self._batches():
             for index, (text, reason) in enumerate(self._texts(batch)):
-                yield Row(text, reason, None if text else self._values(batch, index))
+                number += 1
+                yield Row(number, text, reason, None, (batch, index))
 
-    def write(self, file: BinaryIO, columns: Iterator[OutputColumns]) -> None:
+    def value(self, row: Row, name: str) -> object:
+        """See ``Table.value``."""
+        batch, index = row.fields
+        return self._value(batch.column(unique_index(self.names, name)), index)
+
+    def values(self, row: Row) -> Sequence[object]:
+        """See ``Table.values``."""
+        batch, index = row.fields
+        return [self._value(column, index) for column in batch.columns]
+
+    def shown(self, row: Row) -> object:
+        """See ``Table.shown``."""
+        return dict(zip(self.names, self.values(row), strict=True))
+
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
         """See ``Table.write``."""
         arrow = self._arrow
-        kinds = [arrow.string(), *[arrow.float64()] * (len(ADDED_COLUMNS) - 1)]
-        added = [arrow.field(name, kind) for name, kind in zip(ADDED_COLUMNS, kinds, strict=True)]
+        fields = [
+            arrow.field(name, kind) for name, kind in zip(added, added_kinds(arrow), strict=True)
+        ]
         schema = self._schema
-        for field in added:
+        for field in fields:
             schema = schema.append(field)
         with arrow.parquet.ParquetWriter(file, schema) as writer:
             for batch in self._batches():
@@ -55,8 +92,8 @@ class ParquetTable:
                 kept = batch.filter(arrow.array(readable))
                 if not kept.num_rows:
                     continue
-                columns_of_batch = zip(*islice(columns, kept.num_rows), strict=True)
-                for field, values in zip(added, columns_of_batch, strict=True):
+                columns_of_batch = zip(*islice(answers, kept.num_rows), strict=True)
+                for field, values in zip(fields, columns_of_batch, strict=True):
                     kept = kept.append_column(field, arrow.array(values, field.type))
                 writer.write_batch(kept)
 
@@ -74,30 +111,49 @@ class ParquetTable:
                 continue
             yield (None, BLANK) if is_blank(text) else (text, "")
 
-    def _values(self, batch: Any, index: int) -> dict[str, object]:
-        """Return a row's values by column."""
+    def _value(self, column: Any, index: int) -> object:
+        """Return a value as Python has it, or as a string if Python cannot."""
         arrow = self._arrow
-        row: dict[str, object] = {}
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            value = column[index]
+        value = column[index]
+        try:
+            return value.as_py()
+        except (ValueError, OverflowError):  # not UTF-8, or a time outside Python's range
             try:
-                row[name] = value.as_py()
-            except (ValueError, OverflowError):  # not UTF-8, or a time outside Python's range
-                try:
-                    content = value.cast(arrow.string()).cast(arrow.binary()).as_py()
-                    row[name] = content.decode(errors="backslashreplace")
-                except arrow.ArrowException:  # or such a value inside another
-                    row[name] = column.slice(index, 1).to_string()
-        return row
+                content = value.cast(arrow.string()).cast(arrow.binary()).as_py()
+                return content.decode(errors="backslashreplace")
+            except arrow.ArrowException:  # or such a value inside another
+                return column.slice(index, 1).to_string()
 
-    def _open(self) -> Any:
-        return self._arrow.parquet.ParquetFile(
-            self._path,
-            # Reads column chunks piecewise: a whole one may not fit into memory.
-            buffer_size=2**20,
-            pre_buffer=False,
-            page_checksum_verification=True,
-        )
+    def _sample(self, file: Any) -> list[list[str]]:
+        """Return the first rows; a column that holds no strings is one of numbers."""
+        batch = next(file.iter_batches(batch_size=_SAMPLE_ROWS, use_threads=False), None)
+        if batch is None:
+            return []
+        texts = [self._is_text(field.type) for field in self._schema]
+        return [
+            [
+                as_text(self._value(column, index)) if is_text else "0"
+                for column, is_text in zip(batch.columns, texts, strict=True)
+            ]
+            for index in range(batch.num_rows)
+        ]
+
+    def _is_text(self, kind: Any) -> bool:
+        arrow = self._arrow
+        if arrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        return kind in (arrow.string(), arrow.large_string(), arrow.string_view())
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        with opened_anywhere(self._path) as file:
+            yield self._arrow.parquet.ParquetFile(
+                file,
+                # Reads column chunks piecewise: a whole one may not fit into memory.
+                buffer_size=2**20,
+                pre_buffer=False,
+                page_checksum_verification=True,
+            )
 
     def _batches(self) -> Iterator[Any]:
         with self._as_data_errors(), self._open() as file:
@@ -110,6 +166,4 @@ class ParquetTable:
             yield
         except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             problem = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-            raise DataError(
-                f"{self._path} cannot be read as Parquet: {one_line(problem)}"
-            ) from None
+            raise DataError(f"it cannot be read as Parquet: {one_line(problem)}") from None

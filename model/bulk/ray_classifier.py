@@ -81,6 +81,7 @@ class Scores(NamedTuple):
     """The part of a ``Prediction`` that is sent back; the rest takes longer to send than make."""
 
     probabilities: tuple[float, ...]
+    uncertain: bool
 
 
 class RayClassifier:
@@ -140,10 +141,10 @@ class RayClassifier:
 def _collect(chunk: "ObjectRef[ProbabilityArray]", progress: Progress | None) -> Iterator[Scores]:
     import ray
 
-    probabilities = ray.get(chunk)
-    yield from (Scores(tuple(row)) for row in probabilities.tolist())
+    scores = ray.get(chunk)
+    yield from (Scores(tuple(row), bool(uncertain)) for *row, uncertain in scores.tolist())
     if progress:
-        progress.step(len(probabilities))
+        progress.step(len(scores))
 
 
 @contextmanager
@@ -164,9 +165,12 @@ def _as_cluster_errors() -> Iterator[None]:
 
 
 def _predict_chunk(parts: "list[ObjectRef[_Parts]]", texts: list[str]) -> ProbabilityArray:
-    """Return probabilities of shape (texts, labels); runs on a machine of the cluster."""
+    """Return the scores of texts (texts, labels + 1); runs on a machine of the cluster.
+
+    The last column is 1 where the answer is uncertain.
+    """
     predictions = _load_classifier(parts[0]).predict(texts)
-    return np.array([prediction.probabilities for prediction in predictions])
+    return np.array([[*each.probabilities, each.uncertain] for each in predictions])
 
 
 @lru_cache(maxsize=1)

@@ -1,21 +1,98 @@
-"""What the formats of tables share: rows, the columns that are added, the column of the texts."""
+"""What the formats of tables share: rows, how they are read, the columns that are added."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from model.config import LABELS, Label
 from model.errors import DataError, one_line
 
-DEFAULT_COLUMN: Final = "text"
+# Before the names of what is added, in a table that has one of them already.
+_PREFIX: Final = "sentiment"
+# Forms, as messages call them.
+CSV: Final = "CSV"
+TSV: Final = "TSV"
+TEXT_LINES: Final = "text lines"
+JSON_LINES: Final = "JSON Lines"
+JSON_ARRAY: Final = "JSON array"
+PARQUET: Final = "Parquet"
+WORKBOOK: Final = "Excel workbook"
+_DELIMITER_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a table; what is ``None`` is found out from the file.
+
+    Attributes:
+        column: the name of the column that holds the texts; a dotted one (``data.text``) is a
+            field inside another of JSON. Without a header, columns have the names 1, 2, 3, …
+        encoding: a name that Python knows.
+        delimiter: the character between the fields of delimited rows.
+        header: whether the first row names the columns.
+    """
+
+    column: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+
+
+DEFAULT_OPTIONS: Final = ReadOptions()
+
+
+@dataclass(frozen=True)
+class Understood:
+    """How a table is read; ``None`` is what its form does not have.
+
+    Attributes:
+        form: one of the constants of this module.
+        encoding: ``UTF-8``, ``UTF-16``, ``GB18030``, ``Big5`` or as the options name it.
+        delimiter: the character between fields.
+        header: whether the first row names the columns.
+        sheet: the sheet of a workbook.
+        column: the column that holds the texts.
+    """
+
+    form: str
+    column: str
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+
+    def __str__(self) -> str:
+        """Return all of it in one line."""
+        parts = [self.form]
+        if self.encoding:
+            parts.append(self.encoding)
+        if self.delimiter:
+            parts.append(f"separated by {_DELIMITER_NAMES.get(self.delimiter, self.delimiter)}")
+        if self.sheet:
+            parts.append(f"sheet {one_line(self.sheet)}")
+        if self.header is not None:
+            parts.append("a header" if self.header else "no header")
+        parts.append(f"texts in column {one_line(self.column)}")
+        return ", ".join(parts)
 
 
 class Row(NamedTuple):
-    """A row: its text, or the reason why it cannot be classified, and its content in the file."""
+    """A row: its text, or the reason why it cannot be classified.
 
+    Attributes:
+        number: from 1, not counting a header and blank lines.
+        text: what to classify, or ``None``.
+        reason: why there is nothing to classify, or empty.
+        content: the row as it stands in the file; the type is its table's.
+        fields: what ``Table.value`` looks up; the type is its table's.
+    """
+
+    number: int
     text: str | None
     reason: str
     content: Any
+    fields: Any = None
 
 
 class OutputColumns(NamedTuple):
@@ -23,6 +100,7 @@ class OutputColumns(NamedTuple):
 
     label: Label
     confidence: float
+    uncertain: bool
     positive: float
     neutral: float
     negative: float
@@ -32,42 +110,116 @@ ADDED_COLUMNS: Final = OutputColumns._fields
 
 
 class Table(Protocol):
-    """A file of rows."""
+    """A file of rows, of whatever form; ``open_table`` returns one."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of all columns; of JSON, those that rows have had so far."""
+        ...
+
+    @property
+    def understood(self) -> Understood:
+        """How the file is read."""
+        ...
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows from the beginning; may be called several times."""
+        """Yield all rows from the beginning; may be called several times.
+
+        Raises:
+            DataError: the file cannot be read to its end.
+        """
         ...
 
-    def write(self, file: BinaryIO, columns: Iterator[OutputColumns]) -> None:
-        """Write the rows that have a text, each with the next columns."""
+    def value(self, row: Row, name: str) -> object:
+        """Return a row's value in the column of that name, ``None`` if the row has none.
+
+        Numbers, dates and the like are values of Python in the forms that have such types; in the
+        others every value is a string.
+
+        Raises:
+            DataError: the table has no such column, or more than one.
+        """
+        ...
+
+    def values(self, row: Row) -> Sequence[object]:
+        """Return a row's values in the order of ``names``."""
+        ...
+
+    def shown(self, row: Row) -> object:
+        """Return a row as the file of rows that failed shows it."""
+        ...
+
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
+        """Write the rows, each that has a text with the next answer, in the file's own form.
+
+        Args:
+            file: is empty.
+            answers: one for each row that has a text.
+            added: the names of the added columns, in the order of ``ADDED_COLUMNS``.
+        """
         ...
 
 
-def output_columns(probabilities: Sequence[float]) -> OutputColumns:
+def as_text(value: object) -> str:
+    """Return a value as a field of a form whose fields are all text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def output_columns(probabilities: Sequence[float], uncertain: bool) -> OutputColumns:
     """Return what is added to a row whose labels have these probabilities."""
     confidence = max(probabilities)
     label = LABELS[probabilities.index(confidence)]
-    return OutputColumns(label, *(round(value, 6) for value in (confidence, *probabilities)))
+    confidence, *by_label = (round(value, 6) for value in (confidence, *probabilities))
+    return OutputColumns(label, confidence, uncertain, *by_label)
 
 
-def check_column_names(names: Iterable[str], path: Path) -> None:
-    """Raise ``DataError`` if the table already has a column that would be added."""
-    if taken := [name for name in ADDED_COLUMNS if name in names]:
-        raise DataError(f"{path} has a column {taken[0]} already; rename it first")
+def added_names(names: Collection[str], prefix: str | None = None) -> tuple[str, ...]:
+    """Return the names of the added columns in a table that has these names already.
 
-
-def text_column(column: str | None, names: Sequence[str], path: Path) -> str:
-    """Return the column of the texts: the given one, the only one, or ``DEFAULT_COLUMN``.
+    All get the prefix ``sentiment_`` if one is taken, whatever its case; ``sentiment2_`` and so on
+    if one of those is.
 
     Raises:
-        DataError: the table does not have it exactly once, or already has a column to be added.
+        DataError: the table has a column that the given prefix leads to.
     """
-    check_column_names(names, path)
-    chosen = column or (names[0] if len(names) == 1 else DEFAULT_COLUMN)
-    if names.count(chosen) != 1:
-        how_often = "more than one column" if chosen in names else "no column"
+    taken = {name.strip().casefold() for name in names}
+
+    def free(start: str) -> bool:
+        return taken.isdisjoint(f"{start}{name}".casefold() for name in ADDED_COLUMNS)
+
+    if prefix is None:
+        number = 1
+        prefix = ""
+        while not free(prefix):
+            prefix = f"{_PREFIX}{number if number > 1 else ''}_"
+            number += 1
+    elif not free(prefix):
         raise DataError(
-            f"{path} has {how_often} {one_line(chosen)}; --column names one of "
+            f"there is a column whose name begins with {one_line(prefix)} already; choose another "
+            "--prefix"
+        )
+    return tuple(f"{prefix}{name}" for name in ADDED_COLUMNS)
+
+
+def unique_index(names: Sequence[str], name: str) -> int:
+    """Return the index of a column by its name, or by the only one that differs in case or blanks.
+
+    Raises:
+        DataError: there is no such column, or more than one.
+    """
+    exact = [index for index, each in enumerate(names) if each == name]
+    folded = name.strip().casefold()
+    found = exact or [i for i, each in enumerate(names) if each.strip().casefold() == folded]
+    if len(found) != 1:
+        how_many = "more than one column" if found else "no column"
+        raise DataError(
+            f"there is {how_many} {one_line(name)}; --column names one of "
             f"{one_line(', '.join(names))}"
         )
-    return chosen
+    return found[0]

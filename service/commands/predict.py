@@ -114,13 +114,15 @@ def _label(
     from model import Classifier
     from model.bulk.labelling import label_table
     from model.bulk.ray_classifier import RayClassifier, connected
+    from model.bulk.table import ReadOptions
 
     log_to_terminal()
     with nullcontext() if address is None else connected(address):
         load = Classifier.load if address is None else RayClassifier
         classifier = load(model, engine=engine, words=words)
         try:
-            summary = label_table(classifier, table, output, column, resume=resume, force=force)
+            options = ReadOptions(column)
+            summary = label_table(classifier, table, output, options, resume=resume, force=force)
         except OSError as error:
             raise DataError(f"{error.filename or table}: {error.strerror or error}") from None
     click.echo(printable(summary.report()))
@@ -128,8 +130,7 @@ def _label(
 
 def _answer_input(classifier: "Classifier", file: BufferedReader, column: str | None) -> None:
     """Answer the lines that have arrived, then those that arrived meanwhile, until the end."""
-    from model.bulk.json_lines import json_object
-    from model.bulk.table import DEFAULT_COLUMN
+    from model.bulk.json_rows import json_object
 
     json_lines: bool | None = None
     for number, lines in enumerate(_line_groups(file)):
@@ -139,7 +140,7 @@ def _answer_input(classifier: "Classifier", file: BufferedReader, column: str | 
             first = next((line for line in lines if line.strip()), None)
             json_lines = None if first is None else json_object(first) is not None
         if json_lines:
-            _answer_json_lines(classifier, lines, column or DEFAULT_COLUMN)
+            _answer_json_lines(classifier, lines, column or "text")
         else:
             _answer_texts(
                 classifier, [line.decode(errors="replace").rstrip("\r") for line in lines]
@@ -179,7 +180,7 @@ def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
 
 
 def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
-    from model.bulk.json_lines import extended_json, json_row
+    from model.bulk.json_rows import extended_json, json_row
     from model.bulk.table import output_columns
     from service.problems import problem
 
@@ -190,7 +191,8 @@ def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column:
             error = problem(422, row.reason).model_dump(exclude_none=True)
             line = json_line({"error": error})
         else:
-            columns = output_columns(next(predictions).probabilities)
+            prediction = next(predictions)
+            columns = output_columns(prediction.probabilities, prediction.uncertain)
             line = extended_json(row.content, columns).decode().rstrip("\r\n")
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

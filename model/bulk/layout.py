@@ -1,0 +1,269 @@
+"""How rows are laid out: the delimiter, whether there is a header, which column holds the texts.
+
+Found in the first rows, by the shape of their cells and by names that people give to columns. What
+cannot be told is refused with the choice there is, since a wrong guess answers what is no text.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import mean, median
+from typing import Final, NamedTuple
+
+from model.bulk.table import ReadOptions, unique_index
+from model.errors import DataError, one_line
+
+DELIMITERS: Final = (",", "\t", ";", "|")
+Cells = Sequence[str]
+
+_DEFAULT: Final = "text"
+_TEXT_NAMES: Final = ("评论", "内容", "文本", "评价", "留言", "反馈", "弹幕", "正文")
+_ENGLISH_TEXT_NAMES: Final = ("text", "review", "comment", "content")
+# What else the names of Chinese columns are made of, longer words first.
+_NAME_WORDS: Final = (
+    *_TEXT_NAMES,
+    *("编号", "序号", "标签", "类别", "分类", "类型", "时间", "日期", "用户", "顾客", "客户"),
+    *("买家", "名称", "姓名", "昵称", "名", "评分", "分数", "星级", "等级", "情感", "极性", "倾向"),
+    *("点赞", "数量", "次数", "数", "商品", "产品", "店铺", "品牌", "城市", "地区", "链接", "备注"),
+    *(
+        "来源",
+        "原文",
+        "文字",
+        "文章",
+        "短评",
+        "描述",
+        "回答",
+        "回复",
+        "标题",
+        "发布",
+        "微博",
+        "商家",
+    ),
+    *("订单", "的", "号", "者", "人", "句子", "语句", "意见", "建议"),
+)
+_NAME: Final = re.compile(rf"(?:{'|'.join(_NAME_WORDS)}|[\w\s()（）\[\].:：/#-])++", re.ASCII)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ .()/#-]*+")
+_NAMES_OF_OTHERS: Final = frozenset(
+    {"id", "label", "no", "index", "date", "time", "name", "user", "title", "score", "rating"}
+    | {"stars", "star", "sentiment", "polarity", "class", "category", "url", "source", "n"}
+)
+_NUMBER: Final = re.compile(r"[\d\s.,:/+%￥¥$€年月日时分秒点TZ-]++")
+_LINK: Final = re.compile(r"(?:https?://|www\.)\S++")
+_HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_SENTENCE_SIGN: Final = re.compile(r"[，。！？；、,!?;…～~]")
+_MAX_NAME: Final = 40
+# From so many Chinese characters on, a first cell is a text and no name.
+_LONG: Final = 15
+# Means of characters in cells: what a column needs to hold the texts without a name that says so,
+# and how many times the next one's to be chosen before it.
+_LEAST_LENGTH: Final = 4
+_CLEARLY_LONGER: Final = 2
+
+
+class Layout(NamedTuple):
+    """What was found: ``column`` is an index."""
+
+    header: bool
+    names: tuple[str, ...]
+    column: int
+
+
+def find_delimiter(rows_by_delimiter: Mapping[str, Sequence[Cells]]) -> str:
+    """Return the delimiter that divides most rows into as many fields as the first row.
+
+    Args:
+        rows_by_delimiter: the first rows as each possible delimiter divides them, the most likely
+            one first.
+
+    Raises:
+        DataError: the first row has several fields and most others only one.
+    """
+    usual = next(iter(rows_by_delimiter))
+    best, most = usual, 0.0
+    undivided = None
+    for delimiter, rows in rows_by_delimiter.items():
+        if not rows or len(rows[0]) < 2:
+            continue
+        alike = mean(len(row) == len(rows[0]) for row in rows)
+        if mean(len(row) == 1 for row in rows) > alike:
+            undivided = delimiter
+        elif alike > most:
+            best, most = delimiter, alike
+    if undivided and not most:
+        raise DataError(
+            f"the first row is divided by {undivided!r} and most others are not; name the "
+            "character between fields by --delimiter, or the file *.txt if every line is a text"
+        )
+    return best
+
+
+def find_layout(rows: Sequence[Cells], options: ReadOptions) -> Layout:
+    """Return whether the first of these rows is a header, the names, and the column of the texts.
+
+    Raises:
+        DataError: that cannot be told, or there is no such column.
+    """
+    first = rows[0]
+    names = tuple(cell.strip() for cell in first)
+    header = options.header
+    if header is None and options.column is not None:
+        wanted = options.column.strip().casefold()
+        header = any(name.casefold() == wanted for name in names) or None
+    if header is None:
+        header = _has_header(rows)
+    if not header:
+        names = tuple(str(number) for number in range(1, len(first) + 1))
+    if options.column is not None:
+        return Layout(header, names, unique_index(names, options.column))
+    column = text_column(names, rows[1:] if header else rows, named=header)
+    return Layout(header, names, unique_index(names, names[column]))
+
+
+def text_column(names: Sequence[str], rows: Sequence[Cells], *, named: bool = True) -> int:
+    """Return the index of the column that holds the texts.
+
+    Args:
+        names: of all columns.
+        rows: the first rows, without a header.
+        named: whether the names are those of a file, rather than numbers.
+
+    Raises:
+        DataError: that cannot be told.
+    """
+    lengths = _text_lengths(len(names), rows)
+    textual = [index for index, length in enumerate(lengths) if length]
+    ranks = [_rank(name) if named else 0 for name in names]
+    called = [index for index in textual if ranks[index]]
+    if not textual:  # nothing but numbers, blank cells, or no rows: the name decides
+        called = [index for index, rank in enumerate(ranks) if rank]
+    best = [index for index in called if ranks[index] == max(ranks[i] for i in called)]
+    chosen = _clearly_longest(best, lengths)
+    if chosen is None and not called:
+        chosen = 0 if len(names) == 1 else None
+        if chosen is None and textual:
+            longest = _clearly_longest(textual, lengths)
+            if longest is not None and lengths[longest] >= _LEAST_LENGTH:
+                chosen = longest
+    if chosen is None:
+        raise DataError(_which_column(names, rows, named=named))
+    return chosen
+
+
+def is_name_of_texts(name: str) -> bool:
+    """Return whether a name contains one of the words for texts."""
+    return bool(_rank(name))
+
+
+def _rank(name: str) -> int:
+    """Return 0 for a name that says nothing of texts, and more the less else it says."""
+    folded = name.strip().casefold()
+    if folded == _DEFAULT:
+        return 4
+    if folded in _ENGLISH_TEXT_NAMES or folded in _TEXT_NAMES:
+        return 3
+    if folded.endswith((*_TEXT_NAMES, *_ENGLISH_TEXT_NAMES)):
+        return 2
+    return int(any(word in folded for word in (*_TEXT_NAMES, *_ENGLISH_TEXT_NAMES)))
+
+
+def _clearly_longest(columns: Sequence[int], lengths: Sequence[float]) -> int | None:
+    ordered = sorted(columns, key=lambda index: -lengths[index])
+    if len(ordered) > 1 and lengths[ordered[0]] < lengths[ordered[1]] * _CLEARLY_LONGER:
+        return None
+    return ordered[0] if ordered else None
+
+
+def _text_lengths(width: int, rows: Sequence[Cells]) -> list[float]:
+    """Return the mean number of Chinese characters in a row's cell of each column.
+
+    It is 0 for a column that holds no texts. Letters count if no column has Chinese.
+    """
+    columns = [
+        [row[index].strip() for row in rows if index < len(row) and row[index].strip()]
+        for index in range(width)
+    ]
+    for pattern in (_HAN, _LETTER):
+        lengths = []
+        for cells in columns:
+            texts = [len(pattern.findall(cell)) for cell in cells if not _is_value(cell)]
+            lengths.append(sum(texts) / len(rows) if len(texts) * 2 >= len(cells) > 0 else 0.0)
+        if any(lengths):
+            return lengths
+    return [0.0] * width
+
+
+def _is_value(cell: str) -> bool:
+    """Return whether a cell holds a number, a date or an address rather than words."""
+    return is_number(cell) or bool(_LINK.fullmatch(cell))
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a number, a date or a time."""
+    return bool(_NUMBER.fullmatch(cell)) and any(sign.isdecimal() for sign in cell)
+
+
+def _has_header(rows: Sequence[Cells]) -> bool:
+    """Return whether the first row names the columns.
+
+    Raises:
+        DataError: it may be a short text as well as a name.
+    """
+    first = [cell.strip() for cell in rows[0]]
+    columns = [
+        [row[index].strip() for row in rows[1:] if index < len(row) and row[index].strip()]
+        for index in range(len(first))
+    ]
+    only_names = not rows[1:] and all(map(_IDENTIFIER.fullmatch, first))
+    if only_names or any(map(_is_surely_name, first)):
+        return True
+    for_it = against_it = 0
+    for cell, below in zip(first, columns, strict=True):
+        if cell and below and all(map(is_number, below)):
+            against_it += is_number(cell)
+            for_it += not is_number(cell)
+    if for_it != against_it:
+        return for_it > against_it
+    if any(len(_HAN.findall(cell)) >= _LONG or _is_sentence(cell) for cell in first):
+        return False
+    for cell, below in zip(first, columns, strict=True):
+        if _IDENTIFIER.fullmatch(cell) and below and mean(map(_has_han, below)) > 1 / 2:
+            return True
+    for cell, below in zip(first, columns, strict=True):
+        lengths = [len(_HAN.findall(each)) for each in below]
+        if lengths and 0 < len(cell) * _CLEARLY_LONGER < median(lengths):
+            raise DataError(
+                f"its first row may be a header or a text: {one_line(cell)}; --column names the "
+                "column of the texts, --no-header says that there is no header"
+            )
+    return False
+
+
+def _is_surely_name(cell: str) -> bool:
+    if not cell or len(cell) > _MAX_NAME or is_number(cell):
+        return False
+    folded = cell.casefold()
+    if _has_han(cell):
+        return bool(_NAME.fullmatch(cell))
+    if not _IDENTIFIER.fullmatch(cell) or len(cell.split()) > 3:
+        return False
+    return folded in _NAMES_OF_OTHERS or any(word in folded for word in _ENGLISH_TEXT_NAMES)
+
+
+def _has_han(cell: str) -> bool:
+    return bool(_HAN.search(cell))
+
+
+def _is_sentence(cell: str) -> bool:
+    return _has_han(cell) and bool(_SENTENCE_SIGN.search(cell))
+
+
+def _which_column(names: Sequence[str], rows: Sequence[Cells], *, named: bool) -> str:
+    """Return the question which column holds the texts."""
+    if named:
+        choice = ", ".join(names)
+    else:
+        first = rows[0] if rows else ()
+        choice = ", ".join(f"{number} ({cell})" for number, cell in enumerate(first, start=1))
+    return (
+        f"it cannot be told which column holds the texts; --column names one of {one_line(choice)}"
+    )

@@ -1,0 +1,270 @@
+"""Excel workbooks (.xlsx): read by openpyxl row by row, and labelled inside their own XML.
+
+openpyxl reads a large workbook in little memory, but would write one anew from what it understands,
+without the charts, pictures and formats that it does not. So the answers go into the XML of the
+sheet, behind the cells of each row; every other byte of the sheet and every other part stays. Rows
+that cannot be classified stay too, without an answer, since formulas refer to rows by number.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import IO, Any, BinaryIO, Final, NamedTuple
+
+from model.bulk.layout import Layout, find_layout
+from model.bulk.sheet_xml import SheetEditor
+from model.bulk.source import opened_anywhere
+from model.bulk.table import (
+    WORKBOOK,
+    OutputColumns,
+    ReadOptions,
+    Row,
+    Understood,
+    as_text,
+    unique_index,
+)
+from model.errors import BLANK, DataError, one_line
+from model.text.pipeline import is_blank
+
+# What a workbook may take once unpacked: in all, and the part that is held in memory.
+_MAX_UNPACKED_BYTES: Final = 2 * 1024**3
+_MAX_STRINGS_BYTES: Final = 512 * 1024**2
+_STRINGS: Final = "sharedstrings.xml"
+_MAX_ROWS: Final = 1_048_576
+_MAX_COLUMNS: Final = 16_384
+# Rows that are looked at to find the layout.
+_SAMPLE_ROWS: Final = 200
+# Where a part of the archive declares what XML it is.
+_DECLARATION_BYTES: Final = 4096
+_BLOCK: Final = 64 * 1024
+_ESCAPE: Final = re.compile(r"_x[0-9A-Fa-f]{4}_")
+
+_Values = tuple[Any, ...]
+
+
+class _Position(NamedTuple):
+    """Where a row stands in its sheet, from 1, and its cells."""
+
+    sheet_row: int
+    values: _Values
+
+
+class WorkbookTable:
+    """The first sheet of a workbook that is a table with a column of texts."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        """Look at the first rows of the sheets.
+
+        Raises:
+            DataError: the file is damaged, or no sheet is a table with a column of texts.
+        """
+        self._path = path
+        self._width = 0
+        problem: DataError | None = None
+        with self._opened() as workbook:
+            for sheet in workbook.worksheets:
+                if sheet.sheet_state != "visible":
+                    continue
+                try:
+                    self._look_at(sheet, options)
+                except DataError as error:
+                    problem = problem or error
+                    continue
+                break
+            else:
+                raise problem or DataError("it has no sheet that is not hidden")
+        self.understood = Understood(
+            WORKBOOK, self.names[self._index], header=self._header, sheet=self._sheet
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """See ``Table.rows``."""
+        with self._opened() as workbook:
+            positions = _filled_rows(workbook[self._sheet])
+            number = 0
+            for position in positions:
+                self._width = max(self._width, len(position.values))
+                if position.sheet_row < self._first_row:
+                    continue
+                number += 1
+                yield self._row(number, position)
+
+    def value(self, row: Row, name: str) -> object:
+        """See ``Table.value``."""
+        return self.values(row)[unique_index(self.names, name)]
+
+    def values(self, row: Row) -> Sequence[object]:
+        """See ``Table.values``."""
+        width = len(self.names)
+        values = row.fields.values[:width]
+        return [*map(_plain, values), *[None] * (width - len(values))]
+
+    def shown(self, row: Row) -> object:
+        """See ``Table.shown``."""
+        return {
+            name: value
+            for name, value in zip(self.names, self.values(row), strict=True)
+            if value is not None
+        }
+
+    def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
+        """Write the workbook with the answers behind the cells of the sheet; see ``Table.write``.
+
+        Raises:
+            DataError: the sheet has no room, or the archive cannot be copied.
+        """
+        if self._width + len(added) > _MAX_COLUMNS:
+            raise DataError(f"a sheet has {_MAX_COLUMNS:,} columns at most; name the output *.csv")
+        cells = self._cells(answers, added)
+        with opened_anywhere(self._path) as own, _as_data_errors():
+            source = zipfile.ZipFile(own)
+            with source, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+                for part in source.infolist():
+                    same = zipfile.ZipInfo(part.filename, part.date_time)
+                    same.compress_type = zipfile.ZIP_DEFLATED
+                    with source.open(part) as content, target.open(same, "w") as copy:
+                        if part.filename == self._part:
+                            SheetEditor(copy, cells, self._width + 1).copy(content)
+                        else:
+                            while block := content.read(_BLOCK):
+                                copy.write(block)
+
+    def _cells(
+        self, answers: Iterator[OutputColumns], added: Sequence[str]
+    ) -> Iterator[tuple[int, Sequence[object]]]:
+        """Yield the rows of the sheet that get cells, by their numbers, and the cells."""
+        if self._header:
+            yield self._first_row - 1, added
+        for row in self.rows():
+            if row.text is not None:
+                yield row.fields.sheet_row, next(answers)
+
+    def _row(self, number: int, position: _Position) -> Row:
+        value = position.values[self._index] if self._index < len(position.values) else None
+        text, reason = _text(value)
+        return Row(number, text, reason, None, position)
+
+    def _look_at(self, sheet: Any, options: ReadOptions) -> None:
+        found = list(islice(_filled_rows(sheet), _SAMPLE_ROWS))
+        if not found:
+            raise DataError("it is empty")
+        # A title above the header fills one cell of many.
+        width = median(_filled(position.values) for position in found)
+        while len(found) > 1 and width > 1 and _filled(found[0].values) == 1:
+            del found[0]
+        most = max(len(position.values) for position in found)
+        cells = [
+            [as_text(_plain(value)) for value in position.values]
+            + [""] * (most - len(position.values))
+            for position in found
+        ]
+        layout: Layout = find_layout(cells, options)
+        self.names: Sequence[str] = layout.names
+        self._index = layout.column
+        self._header = layout.header
+        self._first_row = found[0].sheet_row + int(layout.header)
+        self._sheet = str(sheet.title)
+        self._part = str(sheet._worksheet_path)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """Open the workbook to read values.
+
+        Raises:
+            DataError: it is damaged, or too large.
+        """
+        import warnings
+
+        import openpyxl
+
+        # Of what it does not understand and so would not write; it writes nothing here.
+        warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
+        with opened_anywhere(self._path) as file, _as_data_errors():
+            _check_archive(file)
+            workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            try:
+                yield workbook
+            finally:
+                workbook.close()
+
+
+def _filled_rows(sheet: Any) -> Iterator[_Position]:
+    """Yield the rows of a sheet that hold anything."""
+    sheet.reset_dimensions()  # which some programs write wrongly
+    for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if number > _MAX_ROWS:
+            raise DataError(f"it has more than {_MAX_ROWS:,} rows")
+        if _filled(values):
+            yield _Position(number, values)
+
+
+def _filled(values: _Values) -> int:
+    return sum(value is not None and value != "" for value in values)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with its text as it was typed."""
+    if isinstance(value, str) and _ESCAPE.search(value):
+        from openpyxl.utils.escape import unescape
+
+        return unescape(value)
+    return value
+
+
+def _text(value: Any) -> tuple[str | None, str]:
+    """Return the text in a cell, or ``None`` and the reason why it holds none."""
+    from openpyxl.cell.cell import ERROR_CODES
+
+    value = _plain(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)  # 666 is a text too
+    if value is None:
+        return None, BLANK
+    if not isinstance(value, str):
+        return None, f"the cell holds a {type(value).__name__}, not a text"
+    if value in ERROR_CODES:
+        return None, f"the cell holds the error {value}"
+    return (None, BLANK) if is_blank(value) else (value, "")
+
+
+def _check_archive(file: IO[bytes]) -> None:
+    """Raise ``DataError`` if a workbook takes too much memory, or declares entities in its XML."""
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        # What is unpacked never exceeds the lengths that the archive names.
+        lengths = {part.filename.lower(): part.file_size for part in parts}
+        strings = sum(size for name, size in lengths.items() if name.endswith(_STRINGS))
+        if sum(lengths.values()) > _MAX_UNPACKED_BYTES or strings > _MAX_STRINGS_BYTES:
+            raise DataError(
+                f"it has more than {_MAX_UNPACKED_BYTES:,} bytes when unpacked, or more than "
+                f"{_MAX_STRINGS_BYTES:,} of texts; save the sheet as CSV"
+            )
+        for part in parts:
+            with archive.open(part) as content:
+                if b"<!DOCTYPE" in content.read(_DECLARATION_BYTES):
+                    raise DataError("its XML has a document type, as no workbook does")
+    file.seek(0)
+
+
+@contextmanager
+def _as_data_errors() -> Iterator[None]:
+    """Convert what openpyxl and its parsers raise, which is anything, to ``DataError``."""
+    try:
+        yield
+    except (DataError, MemoryError, GeneratorExit):
+        raise
+    except OSError as error:
+        if error.errno is not None:  # the disk's
+            raise
+        raise _unreadable(error) from None
+    except Exception as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> DataError:
+    problem = (str(error) or type(error).__name__).splitlines()[0]
+    return DataError(f"it cannot be read as an Excel workbook: {one_line(problem)}")
