@@ -59,14 +59,12 @@ def open_table(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Table:
             message is a sentence that says what to do.
     """
     suffix = suffixes(path)[0]
-    if suffix not in _READ:
-        known = ", ".join(_READ)
-        raise DataError(
-            f"{path} is not a table that can be read; the name of one ends in {known}, each "
-            f"optionally with {GZIP_SUFFIX}"
-        )
     with named(path):
         check_content(path, suffix)
+        if suffix not in _READ:
+            raise DataError(
+                f"its name must end in {', '.join(_READ)}, each optionally with {GZIP_SUFFIX}"
+            )
         if suffix == ".parquet":
             return ParquetTable(path, options)
         if suffix == ".xlsx":

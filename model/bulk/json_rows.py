@@ -54,7 +54,11 @@ class _JsonTable:
         found = list(islice(self._parsed(), _SAMPLE_ROWS))
         objects = [row.fields for row in found if row.fields is not None]
         if not objects:
-            raise DataError("it has no row that is a JSON object" if found else "it is empty")
+            if not found:
+                raise DataError("it is empty")
+            raise DataError(
+                "it has no row that is a JSON object; a table is an array of objects, or one a line"
+            )
         self._column = options.column or _text_field(objects)
         self.understood = Understood(self.form, self._column, source.encoding.name)
 

@@ -139,11 +139,9 @@ def text_column(names: Sequence[str], rows: Sequence[Cells], *, named: bool = Tr
     best = [index for index in called if ranks[index] == max(ranks[i] for i in called)]
     chosen = _clearly_longest(best, lengths)
     if chosen is None and not called:
-        chosen = 0 if len(names) == 1 else None
-        if chosen is None and textual:
-            longest = _clearly_longest(textual, lengths)
-            if longest is not None and lengths[longest] >= _LEAST_LENGTH:
-                chosen = longest
+        longest = _clearly_longest(textual, lengths)
+        if longest is not None and (len(names) == 1 or lengths[longest] >= _LEAST_LENGTH):
+            chosen = longest
     if chosen is None:
         raise DataError(_which_column(names, rows, named=named))
     return chosen

@@ -30,7 +30,6 @@ class SheetEditor:
         self._next = next(cells, None)
         self._letters = [get_column_letter(column + offset) for offset in range(6)]
         self._row = 0
-        self._started = -1  # where the last tag began
         self._waiting = bytearray()
         self._written = 0  # bytes of the source that have been copied
         self._parser: Any = ParserCreate()
@@ -55,21 +54,23 @@ class SheetEditor:
         self._target.write(self._waiting)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._started = self._parser.CurrentByteIndex
-        self._copy_to(self._started)
+        self._copy_to(self._parser.CurrentByteIndex)
         if name.rpartition(":")[2] == "row":
             self._row = int(attributes.get("r", self._row + 1))
 
     def _end(self, name: str) -> None:
+        # Of the tag that ends the element or, if one tag is all of it, of what follows.
         position = self._parser.CurrentByteIndex
+        offset = position - self._written
+        end_tag = b"</" + name.encode()
+        has_end_tag = self._waiting[offset : offset + len(end_tag)] == end_tag
         prefix, _, local = name.rpartition(":")
-        if local == "dimension":
-            # It would be too narrow; it may be left out.
-            self._skip_to(self._waiting.index(b">", position - self._written) + 1)
+        if local == "dimension":  # would be too narrow; it may be left out
+            self._skip(self._waiting.index(b">", offset) + 1 if has_end_tag else offset)
             return
         self._copy_to(position)
         if local == "row" and self._next is not None and self._row == self._next[0]:
-            if position == self._started:
+            if not has_end_tag:
                 raise DataError(f"row {self._row} of its sheet has no cells")
             self._target.write(self._added(f"{prefix}:" if prefix else "", self._next[1]))
             self._next = next(self._cells, None)
@@ -92,8 +93,8 @@ class SheetEditor:
         length = position - self._written
         if length > 0:
             self._target.write(self._waiting[:length])
-            self._skip_to(length)
+            self._skip(length)
 
-    def _skip_to(self, length: int) -> None:
+    def _skip(self, length: int) -> None:
         del self._waiting[:length]
         self._written += length

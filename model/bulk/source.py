@@ -1,6 +1,7 @@
 """The bytes of a file of text: unpacked, told from what is no text, decoded line by line."""
 
 import gzip
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ _NOT_TABLES: Final = (
     (b"SQLite format 3", "an SQLite database; export the table as CSV"),
 )
 _ZIP: Final = b"PK\x03\x04"
+_WORKBOOK_PART: Final = "xl/workbook.xml"
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
 _HTML: Final = (b"<!doctype html", b"<html", b"<table", b"<meta")
@@ -65,14 +67,25 @@ def check_content(path: Path, form: str) -> None:
     with opened(path) as file:
         start = file.read(_MAGIC_BYTES)
     found = next((what for magic, what in _NOT_TABLES if start.startswith(magic)), None)
-    if start.startswith(_ZIP) and form != ".xlsx":
-        found = "an Excel workbook or another zip archive; name it *.xlsx, or unpack it"
+    if start.startswith(_ZIP) and not (form == ".xlsx" and is_workbook(path)):
+        found = "a zip archive; unpack it"
+        if is_workbook(path):
+            found = "an Excel workbook; name it *.xlsx"
     elif start.startswith(_PARQUET) and form != ".parquet":
         found = "Parquet; name it *.parquet"
     elif start.lstrip().lower().startswith(_HTML):
         found = "a web page (HTML); open it in a spreadsheet and save it as .xlsx"
     if found:
         raise DataError(f"it is no table that can be read but {found}")
+
+
+def is_workbook(path: Path) -> bool:
+    """Return whether a zip archive has the part that every workbook has."""
+    try:
+        with opened_anywhere(path) as file, zipfile.ZipFile(file) as archive:
+            return _WORKBOOK_PART in map(str.lower, archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 @contextmanager

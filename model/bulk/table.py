@@ -216,10 +216,11 @@ def unique_index(names: Sequence[str], name: str) -> int:
     exact = [index for index, each in enumerate(names) if each == name]
     folded = name.strip().casefold()
     found = exact or [i for i, each in enumerate(names) if each.strip().casefold() == folded]
-    if len(found) != 1:
-        how_many = "more than one column" if found else "no column"
+    if len(found) > 1:
+        raise DataError(f"there is more than one column {one_line(name)}; rename all but one")
+    if not found:
         raise DataError(
-            f"there is {how_many} {one_line(name)}; --column names one of "
+            f"there is no column {one_line(name)}; --column names one of "
             f"{one_line(', '.join(names))}"
         )
     return found[0]

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 
-from model.bulk.layout import Layout, find_layout
+from model.bulk.layout import Layout, find_layout, is_name_of_texts
 from model.bulk.sheet_xml import SheetEditor
 from model.bulk.source import opened_anywhere
 from model.bulk.table import (
@@ -64,19 +64,8 @@ class WorkbookTable:
         """
         self._path = path
         self._width = 0
-        problem: DataError | None = None
         with self._opened() as workbook:
-            for sheet in workbook.worksheets:
-                if sheet.sheet_state != "visible":
-                    continue
-                try:
-                    self._look_at(sheet, options)
-                except DataError as error:
-                    problem = problem or error
-                    continue
-                break
-            else:
-                raise problem or DataError("it has no sheet that is not hidden")
+            self._choose(workbook, options)
         self.understood = Understood(
             WORKBOOK, self.names[self._index], header=self._header, sheet=self._sheet
         )
@@ -148,25 +137,32 @@ class WorkbookTable:
         text, reason = _text(value)
         return Row(number, text, reason, None, position)
 
-    def _look_at(self, sheet: Any, options: ReadOptions) -> None:
-        found = list(islice(_filled_rows(sheet), _SAMPLE_ROWS))
-        if not found:
-            raise DataError("it is empty")
-        # A title above the header fills one cell of many.
-        width = median(_filled(position.values) for position in found)
-        while len(found) > 1 and width > 1 and _filled(found[0].values) == 1:
-            del found[0]
-        most = max(len(position.values) for position in found)
-        cells = [
-            [as_text(_plain(value)) for value in position.values]
-            + [""] * (most - len(position.values))
-            for position in found
-        ]
-        layout: Layout = find_layout(cells, options)
+    def _choose(self, workbook: Any, options: ReadOptions) -> None:
+        """Take the first sheet with a column whose name is one of texts, or else the first."""
+        chosen: tuple[Any, Layout, int] | None = None
+        problem: DataError | None = None
+        for sheet in workbook.worksheets:
+            if sheet.sheet_state != "visible":
+                continue
+            try:
+                found = _look_at(sheet, options)
+            except DataError as error:
+                problem = problem or error
+                continue
+            if found is None:
+                continue
+            layout, first_row = found
+            is_named = layout.header and is_name_of_texts(layout.names[layout.column])
+            if is_named or not (chosen or problem):
+                chosen = sheet, layout, first_row
+            if is_named:
+                break
+        if chosen is None:
+            raise problem or DataError("it has no sheet that is not empty or hidden")
+        sheet, layout, self._first_row = chosen
+        self._header = layout.header
         self.names: Sequence[str] = layout.names
         self._index = layout.column
-        self._header = layout.header
-        self._first_row = found[0].sheet_row + int(layout.header)
         self._sheet = str(sheet.title)
         self._part = str(sheet._worksheet_path)
 
@@ -190,6 +186,28 @@ class WorkbookTable:
                 yield workbook
             finally:
                 workbook.close()
+
+
+def _look_at(sheet: Any, options: ReadOptions) -> tuple[Layout, int] | None:
+    """Return the layout of a sheet that is not empty, and its first row below the header.
+
+    Raises:
+        DataError: it cannot be told which column holds the texts.
+    """
+    found = list(islice(_filled_rows(sheet), _SAMPLE_ROWS))
+    if not found:
+        return None
+    # A title above the header fills one cell of many.
+    width = median(_filled(position.values) for position in found)
+    while len(found) > 1 and width > 1 and _filled(found[0].values) == 1:
+        del found[0]
+    most = max(len(position.values) for position in found)
+    cells = [
+        [as_text(_plain(value)) for value in position.values] + [""] * (most - len(position.values))
+        for position in found
+    ]
+    layout = find_layout(cells, options)
+    return layout, found[0].sheet_row + int(layout.header)
 
 
 def _filled_rows(sheet: Any) -> Iterator[_Position]:
