@@ -53,6 +53,11 @@ def test_every_command_shows_an_example() -> None:
         assert re.search(rf"^  .*\bsentiment {name}\b", shown(name), re.MULTILINE), name
 
 
+def test_an_example_has_its_line_to_itself() -> None:
+    assert "  sentiment predict reviews.csv --column 评论内容\n" in shown("predict")
+    assert "\\b" not in shown() + shown("predict")
+
+
 def test_the_defaults_of_serving_are_those_of_the_settings() -> None:
     told, settings = " ".join(shown("serve").split()), load_settings()
     for value in (settings.host, settings.port, settings.model.name):

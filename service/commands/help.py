@@ -157,7 +157,7 @@ def _translated(command: _Command) -> _Command:
 
 
 def _lines(paragraph: str, width: int) -> list[str]:
-    if paragraph.startswith("\b\n"):
+    if paragraph.startswith("\\b\n"):  # as docstrings have it, which are raw
         return paragraph.splitlines()[1:]
     return list(_wrapped(" ".join(paragraph.splitlines()), width))
 
