@@ -147,9 +147,10 @@ def agreement(classifier: Classifier, texts: Sequence[str]) -> str:
         same += int(found[0].argmax() == found[1].argmax())
     every = np.concatenate(differences)
     return (
-        f"An attribution on the int8 engine lies {every.mean():.4f} from that in float32 on "
-        f"average ({np.quantile(every, 0.99):.3f} at the 99th percentile), and the token that "
-        f"speaks most for the label is the same in {100 * same / len(texts):.1f}% of the texts."
+        f"A contribution on the int8 engine, in log-odds, lies {every.mean():.4f} from that in "
+        f"float32 on average ({np.quantile(every, 0.99):.3f} at the 99th percentile), and the "
+        "token that speaks most for the label is the same in "
+        f"{100 * same / len(texts):.1f}% of the texts."
     )
 
 

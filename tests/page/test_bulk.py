@@ -26,7 +26,7 @@ def test_a_csv_goes_from_drop_to_download(opened: Opener, address: str) -> None:
     expect(page.locator("#bulk-done")).to_have_text("Done: 1,000 texts.")
     expect(page.locator("#bulk-chart")).to_have_attribute(
         "aria-label",
-        "Bar chart of the labels: Positive 666 (66.6%), Neutral 0 (0%), Negative 334 (33.4%).",
+        "Bar chart of the labels: Positive 666 (66.6%), Neutral 0 (0.0%), Negative 334 (33.4%).",
     )
     expect(page.locator("#bulk-result .rows tbody tr")).to_have_count(200)
     expect(page.locator("#bulk-result")).to_contain_text("first 200 of 1,000 rows")

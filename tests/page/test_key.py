@@ -18,6 +18,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(
     page = opened(f"{address}/")
     field = page.get_by_label("API key")
     expect(field).to_be_focused()
+    expect(page.locator("#key-hint")).to_contain_text("whoever runs it can give you one")
+    expect(page.locator("#single")).to_have_js_property("inert", True)
     expect(page.locator("#key-refused")).to_be_hidden()
     assert Axe().run(page).response["violations"] == []
     field.fill("密钥")  # no header can hold it
@@ -30,8 +32,11 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(
     field.fill(f" {key} ")
     field.press("Enter")
     expect(page.locator("#answer strong")).to_have_text("Negative")
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     expect(page.locator("#model")).to_contain_text("zh-general")
+    page.click("#developers summary")
+    expect(page.locator("#developers pre")).to_contain_text("Bearer $SENTIMENT_KEY")
+    assert key not in page.content()
     expect(field).to_be_hidden()
     page.reload()
     expect(page.locator("#answer strong")).to_be_visible()
@@ -46,8 +51,8 @@ def test_texts_that_wait_for_a_key_are_all_answered_once_it_is_there(
     address, key = guarded
     page = opened(f"{address}/", locale="zh-CN")
     page.click("#tab-compare")
-    expect(page.get_by_label("API 密钥")).to_be_visible()
-    page.get_by_label("API 密钥").fill(key)
+    expect(page.get_by_label("访问密钥")).to_be_visible()
+    page.get_by_label("访问密钥").fill(key)
     page.click("#key-form [type=submit]")
     expect(page.locator("#compare-result .label strong")).to_have_text(["正面", "负面"])
     page.click("#tab-single")

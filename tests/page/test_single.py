@@ -62,6 +62,8 @@ def test_the_first_example_is_answered_and_explained_at_once(opened: Opener, add
         assert marked == (unit["dropped"], bool(unit["unknown"]))
     read = [unit for unit in units if unit["gates"]]
     assert 0 < len(read) < len(units)
+    expect(page.locator("#gates")).not_to_have_attribute("open", "")
+    page.click("#gates summary")
     expect(page.locator(".heat td")).to_have_count(8 * len(read))
     expect(page.locator("#model")).to_contain_text(answer["model"]["name"])
 
@@ -71,8 +73,13 @@ def test_the_gates_explain_themselves_to_the_pointer_and_to_the_keyboard(opened:
     submit(page, "不好吃")
     cells = page.locator(".heat tr.forget td")
     expect(cells).to_have_count(4)  # two tokens, two directions
+    expect(page.locator("#gates .lead")).to_contain_text("wrote most into the memory")
+    expect(page.locator("#gates .lead")).to_be_hidden()
+    page.click("#gates summary")
+    expect(page.locator("#gates .lead")).to_be_visible()
     words = cells.first.get_attribute("aria-label") or ""
-    assert words.startswith("Forwards, the forget gate of “不” is 0.")
+    assert words.startswith("Forwards, the forget gate of “不” is ")
+    assert f" {cells.first.inner_text()}% open on average" in words
     assert words.endswith("of the memory is kept.")
     cells.first.hover()
     expect(page.locator("#tip")).to_have_text(words)
@@ -94,12 +101,68 @@ def test_an_uncertain_answer_says_so(opened: Opener) -> None:
     expect(page.locator("#answer .uncertain")).to_be_visible()
 
 
+def test_an_uncertain_answer_says_why(opened: Opener, address: str) -> None:
+    reply = httpx2.post(f"{address}/v1/predict", json={"text": "hello 123"}).json()
+    reply |= {"uncertain": True, "uncertain_because": ["no_chinese", "unknown_words"]}
+    page = opened()
+    page.route("**/v1/predict", lambda route: route.fulfill(body=json.dumps(reply)))
+    submit(page, "hello 123")
+    expect(page.locator("#answer .uncertain")).to_have_text(
+        "No Chinese word was read, so do not rely on this. "
+        "The model does not know many of its words."
+    )
+
+
+def test_punctuation_is_grey_and_unknown_words_are_marked(opened: Opener) -> None:
+    page = opened()
+    submit(page, "房间🪗不错！！")
+    marks = page.locator(".tokens .punctuation")
+    expect(marks).to_have_text(["！！"])  # without a number
+    assert marks.first.get_attribute("data-label") is None
+    expect(page.locator(".tokens .unknown .word")).to_have_text(["🪗"])
+    submit(page, "房间很好，拉了个🪗。" * 40)
+    expect(page.locator(".tokens.clauses .lacking").first).to_have_text("🪗")
+
+
+def test_the_reasons_are_led_by_a_sentence(opened: Opener) -> None:
+    page = opened(locale="zh-CN")
+    submit(page, "不好吃")
+    expect(page.locator("#single-result .lead").first).to_contain_text("判为负面，主要因为“不”")
+
+
+def test_tips_and_wide_tables_hide_nothing(opened: Opener) -> None:
+    page = opened(viewport={"width": 900, "height": 900})
+    expect(page.locator("#gates")).to_be_visible()
+    page.click("#gates summary")
+    box = page.locator("#gates .scroll")
+    expect(box).to_have_attribute("data-more-after", "")
+    box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+    expect(box).to_have_attribute("data-more-before", "")
+    assert box.get_attribute("data-more-after") is None
+    for explained in (".heat td", ".tokens .token", ".sentence"):
+        for item in (page.locator(explained).first, page.locator(explained).last):
+            item.hover()
+            expect(page.locator("#tip")).to_have_text(item.get_attribute("data-tip") or "")
+            group = item.evaluate_handle("item => item.closest('[data-tips]')").as_element()
+            assert group
+            tip, whole = page.locator("#tip").bounding_box(), group.bounding_box()
+            assert tip
+            assert whole
+            above = tip["y"] + tip["height"] <= whole["y"]
+            assert above or tip["y"] >= whole["y"] + whole["height"]
+
+
 def test_a_long_text_is_explained_by_its_clauses(opened: Opener) -> None:
     page = opened()
     submit(page, "房间干净，前台也很热情。就是早餐太差。" * 30)
     expect(page.locator("#answer strong")).to_be_visible()
+    expect(page.locator(".tokens.clauses .token")).to_have_count(90)
+    expect(page.locator(".clauses .word").first).to_have_text("房间干净，")
+    expect(page.locator(".sentence")).to_have_count(10)
+    expect(page.locator(".counts")).to_have_text("▲Positive 30●Neutral 0▼Negative 30")
+    page.click("#all-sentences")
     expect(page.locator(".sentence")).to_have_count(60)
-    expect(page.locator(".tokens .token")).to_have_count(90)
+    expect(page.locator(".sentence").nth(10)).to_be_focused()
     submit(page, "好。" * 3000)
     expect(page.locator("#single-result")).to_contain_text("too many sentences")
     expect(page.locator("#answer strong")).to_be_visible()
@@ -123,7 +186,7 @@ def test_what_comes_later_leaves_the_focus_where_it_is(opened: Opener) -> None:
     sentence = page.locator(".sentence").first
     sentence.focus()
     release(page, held)
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     expect(sentence).to_be_focused()
 
     page.click("#tab-compare")
@@ -138,7 +201,7 @@ def test_what_comes_later_leaves_the_focus_where_it_is(opened: Opener) -> None:
 
 def test_texts_never_become_html(opened: Opener) -> None:
     page = opened()
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     images = page.locator("img").count()
     hostile = "<img src=x onerror=document.title=1> 房间很好 <script>document.title=1</script>"
     submit(page, hostile)
@@ -150,7 +213,7 @@ def test_texts_never_become_html(opened: Opener) -> None:
     expect(page.locator("#bulk-download")).to_be_visible()
     expect(page.locator("#bulk-result")).to_contain_text("<img src=x onerror")
     assert page.locator("img").count() == images
-    assert page.title() == "Chinese sentiment"
+    assert page.title() == "Chinese sentiment analysis"
 
 
 # Errors
@@ -178,7 +241,7 @@ def test_a_text_that_cannot_be_read_gets_a_sentence(
 def test_an_early_refusal_gets_its_number_once_the_limit_is_known(opened: Opener) -> None:
     held: list[Route] = []
     page = opened(before=lambda page: hold(page, "**/v1/model", held))
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     submit(page, "好" * 10_001)
     expect(page.get_by_role("alert")).to_have_text("This text is too long. Please shorten it.")
     release(page, held)

@@ -25,7 +25,7 @@ MOST_BYTES = 300_000
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_violation(opened: Opener, theme: str, language: str) -> None:
     page = opened(locale=language, color_scheme=theme, reduced_motion="reduce")
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     found = {"single": Axe().run(page)}
     page.click("#tab-compare")
     expect(page.locator("#compare-result .tokens")).to_have_count(2)
@@ -73,7 +73,7 @@ def test_the_page_works_where_nothing_can_be_remembered(opened: Opener) -> None:
 
 def test_the_page_is_used_by_keyboard_alone(opened: Opener) -> None:
     page = opened()
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     page.focus("#tab-single")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#tab-compare")).to_be_focused()
@@ -91,7 +91,7 @@ def test_the_page_is_used_by_keyboard_alone(opened: Opener) -> None:
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 def test_nothing_is_wider_than_a_phone(opened: Opener, language: str) -> None:
     page = opened(locale=language, viewport=PHONE)
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     for tab in TABS:
         page.click(f"#tab-{tab}")
         if tab == "bulk":
@@ -108,7 +108,7 @@ def test_the_first_view_is_small_and_from_here_alone(opened: Opener, address: st
         page.on("response", lambda response: loaded.append((response.url, len(response.body()))))
 
     page = opened(before=note)
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     expect(page.locator("#model")).not_to_be_empty()
     assert {url.removeprefix(address)[0] for url, _ in loaded} == {"/"}
     assert not [url for url, _ in loaded if "/vendor/" in url]
@@ -125,7 +125,7 @@ def test_the_page_stands_behind_a_path_prefix(opened: Opener, address: str) -> N
         page.route("http://proxy.test/**", strip)
 
     page = opened("http://proxy.test/api/", before=proxy)
-    expect(page.locator(".heat")).to_be_visible()
+    expect(page.locator("#gates")).to_be_visible()
     page.click("#tab-bulk")
     page.fill("#bulk-lines", "很好吃")
     page.click("#bulk-start")
@@ -165,3 +165,44 @@ def test_the_pages_let_nothing_but_their_own_files_run(path: str) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     again = client.get(path, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+WIDE: ViewportSize = {"width": 1600, "height": 900}
+
+
+def test_a_wide_screen_has_the_verdict_beside_the_text(opened: Opener) -> None:
+    page = opened(viewport=WIDE)
+    expect(page.locator("#gates")).to_be_visible()
+    form, answer = (
+        page.locator("#single-form").bounding_box(),
+        page.locator("#answer").bounding_box(),
+    )
+    assert form
+    assert answer
+    assert answer["x"] > form["x"] + form["width"]
+    assert answer["y"] == form["y"]
+    assert answer["x"] + answer["width"] > 0.9 * WIDE["width"]
+
+
+def test_without_javascript_the_page_says_so_and_shows_nothing_empty(opened: Opener) -> None:
+    page = opened(java_script_enabled=False)
+    expect(page.locator("noscript p").first).to_be_visible()
+    expect(page.locator("h1")).to_have_text("Chinese sentiment analysis")
+    for place in (".tabs", ".controls", "#single", "footer"):
+        expect(page.locator(place)).to_be_hidden()
+    assert page.locator("meta[name=description]").get_attribute("content")
+    assert page.locator("meta[property='og:title']").get_attribute("content")
+
+
+def test_the_first_label_is_there_within_a_second(opened: Opener) -> None:
+    note = """new MutationObserver((_, observer) => {
+        if (!document.querySelector("#answer strong")) return;
+        globalThis.firstLabel = performance.now();
+        observer.disconnect();
+    }).observe(document, { childList: true, subtree: true })"""
+    took = []
+    for _ in range(3):  # the machine may be busy with something else
+        page = opened(before=lambda page: page.add_init_script(note))
+        expect(page.locator("#answer strong")).to_be_visible()
+        took.append(page.evaluate("firstLabel"))
+    assert min(took) < 1000

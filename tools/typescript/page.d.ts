@@ -3,6 +3,8 @@
 type Label = "positive" | "neutral" | "negative";
 type Probabilities = Record<Label, number>;
 
+type UncertainReason = "low_confidence" | "no_chinese" | "unknown_words";
+
 interface TextFacts {
   characters: number;
   tokens: number;
@@ -15,6 +17,7 @@ interface Sentiment {
   confidence: number;
   probabilities: Probabilities;
   uncertain: boolean;
+  uncertain_because?: UncertainReason[];
   text: TextFacts;
 }
 
@@ -57,7 +60,6 @@ interface Unit extends Piece {
 interface Explanation extends Sentiment {
   unit: "token" | "clause";
   units: Unit[];
-  reference: { difference: number };
 }
 
 interface Limits {
@@ -71,6 +73,7 @@ interface ServedModel {
   version: string;
   digest: string;
   engine: string;
+  card: string;
   limits: Limits;
 }
 

@@ -4,6 +4,8 @@
 import { currentKey, newKey } from "./key.js";
 
 const MAX_WAIT_SECONDS = 30;
+// The service gives up sooner, unless it hangs.
+const MAX_ANSWER_SECONDS = 60;
 
 /** What went wrong. Status 0: no answer came from the service. */
 export class Problem extends Error {
@@ -26,8 +28,10 @@ export class Problem extends Error {
 
 /** @type {(path: string, body: unknown, signal: AbortSignal | undefined, key: string | null) => Promise<any>} */
 async function once(path, body, signal, key) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), 1000 * MAX_ANSWER_SECONDS);
   /** @type {RequestInit & { headers: Record<string, string> }} */
-  const request = { signal, headers: {} };
+  const request = { signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal, headers: {} };
   if (key !== null) request.headers.authorization = `Bearer ${key}`;
   if (body !== undefined) {
     request.method = "POST";
@@ -39,8 +43,11 @@ async function once(path, body, signal, key) {
     response = await fetch(path, request);
     if (response.ok) return await response.json();
   } catch (error) {
+    if (late.signal.aborted) throw new Problem(504);
     if (isAbort(error)) throw error;
     throw new Problem(0);
+  } finally {
+    clearTimeout(timer);
   }
   // A proxy answers so for a service that it cannot reach.
   if (response.status === 502) throw new Problem(0);

@@ -90,6 +90,7 @@ export function explained(node, words) {
 export function walkable(container) {
   /** @type {(scope: Element) => HTMLElement[]} */
   const explainedIn = (scope) => [...scope.querySelectorAll("[data-tip]")].map((node) => /** @type {HTMLElement} */ (node));
+  container.dataset.tips = "";
   const stops = explainedIn(container);
   const rows = [...container.querySelectorAll("tr")].map(explainedIn).filter((row) => row.length);
   stops.forEach((stop, index) => (stop.tabIndex = index ? -1 : 0));
@@ -121,6 +122,25 @@ export function walkable(container) {
   return container;
 }
 
+/**
+ * Let a wide element scroll sideways, with a cue where there is more.
+ *
+ * @param {HTMLElement} content
+ */
+export function scrollable(content) {
+  const box = element("div", { class: "scroll" }, content);
+  const look = () => {
+    box.toggleAttribute("data-more-before", box.scrollLeft > 1);
+    box.toggleAttribute("data-more-after", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(box);
+  return box;
+}
+
+// Between an element and its tip, in pixels.
+const GAP = 6;
+
 /** Show what `explained` has set, on hover and on focus. */
 export function startTips() {
   const tip = byId("tip");
@@ -136,11 +156,16 @@ export function startTips() {
     tip.textContent = target.dataset.tip ?? "";
     tip.hidden = false;
     const anchor = target.getClientRects()[0] ?? target.getBoundingClientRect();
+    const group = target.closest("[data-tips]")?.getBoundingClientRect() ?? anchor;
     const box = tip.getBoundingClientRect();
     const left = Math.min(Math.max(8, anchor.left), document.documentElement.clientWidth - box.width - 8);
-    const below = anchor.bottom + box.height + 12 < innerHeight;
+    /** @type {(top: number) => boolean} */
+    const fits = (top) => top >= 8 && top + box.height <= innerHeight - 8;
+    // Beside the whole group, so that it covers none of what it is read with; if that is too large,
+    // beside the element.
+    const tops = [group, anchor].flatMap((part) => [part.bottom + GAP, part.top - box.height - GAP]);
     tip.style.setProperty("left", `${left}px`);
-    tip.style.setProperty("top", `${below ? anchor.bottom + 6 : anchor.top - box.height - 6}px`);
+    tip.style.setProperty("top", `${tops.find(fits) ?? anchor.bottom + GAP}px`);
   }
   function hide() {
     tip.hidden = true;
@@ -171,6 +196,19 @@ export function startTips() {
   // Moving with the arrow keys scrolls, and the tip follows.
   const move = () => (shown && shown === document.activeElement && !tip.hidden ? show(shown) : hide());
   addEventListener("scroll", move, { capture: true, passive: true });
+}
+
+const URL_LIFETIME_MS = 60_000;
+
+/**
+ * Save a CSV file. The byte order mark tells Excel that it is UTF-8.
+ *
+ * @type {(name: string, parts: string[]) => void}
+ */
+export function save(name, parts) {
+  const address = URL.createObjectURL(new Blob(["\ufeff", ...parts], { type: "text/csv" }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), URL_LIFETIME_MS);
 }
 
 // Third-party libraries, fetched when they are first needed. The addresses are fixed here, and the

@@ -5,7 +5,7 @@ const some = (n, one) => `${n} ${one}${String(n) === "1" ? "" : "s"}`;
 const textsOf = (n) => some(n, "text");
 
 export const en = {
-  title: "Chinese sentiment",
+  title: "Chinese sentiment analysis",
   subtitle: "Positive, neutral or negative – and why",
   skip: "Skip to the content",
   otherLanguage: "中文",
@@ -16,16 +16,25 @@ export const en = {
   tabSingle: "One text",
   tabCompare: "Compare two",
   tabBulk: "Many texts",
-  privacy: "Texts are sent only to this service, and the page does not store them.",
+  privacy: "Texts are sent only to this service; this tab keeps them until you close it.",
+  modelCard: "Model card",
+  close: "Close",
+  table: "Table",
   modelLine: (m) => `${m.name} ${m.version} · ${m.engine} · ${m.digest.slice(0, 8)}`,
 
   keyLabel: "API key",
-  keyHint: "This service requires an API key. It is kept in this tab until you close it.",
+  keyHint:
+    "This service requires an API key; whoever runs it can give you one. It is kept in this tab until you close it.",
   keyRefused: "This key is unknown or has expired.",
   keyButton: "Use this key",
 
   yourText: "Text in Chinese",
   analyse: "Analyse",
+  analysing: "Analysing…",
+  stillWaiting: "Still waiting for the service.",
+  cancelled: "Cancelled.",
+  stale: "The text has changed. This is the answer for the text before.",
+  staleComparison: "The texts have changed. This compares the texts before.",
   examples: "Examples",
   exampleMixed: "Mixed review",
   exampleComplaint: "Complaint",
@@ -40,60 +49,101 @@ export const en = {
   negative: "Negative",
   confidenceOf: (p) => `confidence ${p}`,
   verdict: (label, p) => `${label}, confidence ${p}.`,
-  uncertain: "Low confidence: have a person check this.",
-  facts: (f) =>
+  uncertainBecause: {
+    low_confidence: "Low confidence – have someone check this.",
+    no_chinese: "No Chinese word was read, so do not rely on this.",
+    unknown_words: "The model does not know many of its words.",
+  },
+  facts: (f, took) =>
     [
       some(f.characters, "character"),
       `${some(f.tokens, "token")} read`,
-      f.unknown ? `${f.unknown} of them unknown` : "none unknown",
-      f.windows > 1 ? `in ${f.windows} windows` : "",
+      f.unknown === "0" ? "none unknown" : `${f.unknown} of them unknown`,
+      f.windows === "1" ? "" : `in ${f.windows} windows`,
+      took,
     ]
       .filter(Boolean)
       .join(" · "),
 
   sentences: "Sentences",
+  allSentences: (n) => `Show all ${n} sentences`,
   sentencesCaption:
-    "Each sentence is classified on its own. The label above comes from the whole text; it is not a vote of the sentences.",
+    "Each sentence on its own. The overall label comes from the whole text, not from a vote.",
   sentenceTip: (text, label, p, unsure) =>
     `“${text}” – ${label}, confidence ${p}${unsure ? ", which is low" : ""}.`,
-  tokens: "Why: what each word adds",
-  tokensCaption:
-    "The colour shows which label a word pushes towards; the number is how much that label's log-odds would fall without it.",
+  why: "Why",
+  quoted: (words) => `“${words}”`,
+  conclusion: (label, towards, against) => {
+    const all = (words) => words.join(", ").replace(/, ([^,]*)$/, " and $1");
+    if (!towards.length && !against.length) return `No part decides alone: the text stays ${label.toLowerCase()} whichever is left out.`;
+    return [
+      towards.length ? `What makes it ${label.toLowerCase()}: ${all(towards)}.` : `No part by itself makes it ${label.toLowerCase()}.`,
+      against.length ? `What speaks against: ${all(against)}.` : "",
+    ]
+      .filter(Boolean)
+      .join(" ");
+  },
+  unitNames: { token: "word", clause: "clause" },
+  unitsCaption: (unit) =>
+    `The colour shows which label a ${unit} pushes towards; the number is how far that label's log-odds would fall without it (0.7 doubles the odds, 2.3 multiplies them by ten).`,
   legend: "Legend",
   legendDropped: "stopword, not read",
+  legendPunctuation: "punctuation",
   legendUnknown: "unknown word, read by its characters",
   listComma: ", ",
-  tokenTip: (token, parts) => `Without “${token}”: ${parts}.`,
+  unitTip: (unit, parts) => `Without ${unit}: ${parts}.`,
   part: (share, label) => `${label.toLowerCase()} ${share}`,
-  droppedTip: (token) => `“${token}” is a stopword: the network never sees it.`,
+  droppedTip: (token) => `${token} is a stopword: the network never sees it.`,
   unknownTip: "It is not in the vocabulary, so it is read by its characters.",
+  unknownWordsTip: (words) => `Not in the vocabulary: ${words}.`,
   readAs: (normalized) => `Read as “${normalized}”.`,
-  reference: (d) =>
-    `The weights in full precision give the same probabilities to within ${d}.`,
   nothingRead: "No word of this text was read, so there is nothing to explain.",
   tooLongToAnalyse:
     "This text has too many sentences to classify each one; the label is for the whole text.",
 
-  gates: "Inside the network: the gates",
+  gates: "Look inside the LSTM",
+  gatesLead: (unit, written, left) =>
+    `${unit} wrote most into the memory: its input gates were ${written} open, and ${left} of what it wrote is still there at the end.`,
   gatesCaption:
-    "The LSTM reads the text once forwards and once backwards. For each word, the table shows how far its three gates were open, in percent, and how much of what it wrote is left at the end. The stronger the colour, the higher the number. Stopwords are not read. Hover over a cell or move with the arrow keys for details.",
+    "The LSTM reads the text once forwards and once backwards. For each word, the table shows how far its three gates were open and how much of what it wrote is still in memory at the end, all in percent. The stronger the colour, the higher the number. Stopwords are not read. Hover over a cell or move with the arrow keys for details.",
   forward: "Forwards",
   backward: "Backwards",
   input: "Input gate",
   forget: "Forget gate",
   output: "Output gate",
-  retained: "Left at the end",
-  gateTip: (direction, gate, token, value, level) => {
+  retained: "Still in memory at the end",
+  gateTip: (direction, gate, unit, value, level) => {
+    if (gate === "retained") {
+      return `${direction}, ${value} of what ${unit} wrote into the memory is still there at the end: ${level}.`;
+    }
     const words = {
       input: `${level} of the word is written into the memory`,
       forget: `${level} of the memory is kept`,
       output: `${level} of the memory is shown`,
     };
-    return `${direction}, the ${gate} gate of “${token}” is ${value} on average: ${words[gate]}.`;
+    return `${direction}, the ${gate} gate of ${unit} is ${value} open on average: ${words[gate]}.`;
   },
-  retainedTip: (direction, token, value, level) =>
-    `${direction}, ${value} of what “${token}” wrote into the memory is left at the end: ${level}.`,
   levels: ["almost nothing", "a little", "about half", "most", "nearly all"],
+
+  judge: "Is this right?",
+  judgeRight: "Right",
+  judgeWrong: "Wrong, it is",
+  marksHint: "Kept in this tab; sentiment train takes the file.",
+  marksDownload: (n) => `Download ${some(n, "correction")} (CSV)`,
+
+  developers: "For developers",
+  curl: "curl",
+  python: "Python",
+  javascript: "JavaScript",
+  reply: "Reply (JSON)",
+  code: "Code",
+  copy: "Copy",
+  copied: "Copied",
+  selected: "Selected – press Ctrl+C",
+  otherCalls: "Sentences, reasons, batches and streams have calls of their own:",
+  link: "Link to this text",
+  copyLink: "Copy link",
+  linkHint: "The link holds the text after its #, which browsers never send to a server.",
 
   compareHint: "One word can turn a text around. Write two texts and see what changes.",
   firstText: "First text",
@@ -106,9 +156,9 @@ export const en = {
   changeSentence: (a, b) =>
     a === b ? `Both texts are ${a.toLowerCase()}.` : `From ${a.toLowerCase()} to ${b.toLowerCase()}.`,
 
-  bulkLines: "Texts, one per line",
+  bulkLines: "One text per line",
   bulkDrop: "Drop a CSV file here, or choose one",
-  bulkExample: "Fill in sample lines",
+  bulkExample: "Use sample texts",
   bulkCount: textsOf,
   bulkStart: "Analyse all",
   chosenFile: (name, n) => `${name}: ${some(n, "row")}`,
@@ -139,7 +189,7 @@ export const en = {
   download: "Download CSV",
   formulas: (n) =>
     `${n === 1 ? "One row has" : `${n} rows have`} a cell that begins with = + - or @, which a spreadsheet may run as a formula. The file keeps every cell unchanged unless you put an apostrophe in front.`,
-  escapeFormulas: "Put an apostrophe in front",
+  escapeFormulas: "Escape them for Excel",
   emptyFile: "This file contains no text.",
   unreadableFile: "This file cannot be read. Is it a CSV or text file?",
   nothingToDo: "There is no text yet: paste some lines or choose a CSV file.",

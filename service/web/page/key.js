@@ -1,34 +1,25 @@
 // The API key: asked for when the service requires one, kept for this tab alone.
 
 import { byId } from "./dom.js";
+import { store, stored } from "./storage.js";
 
-const STORED_AS = "zh-sentiment-key";
-
-let key = stored();
+let key = stored("sessionStorage", "key");
 /** @type {Promise<void> | null} */
 let asking = null;
 
-// Storage can be forbidden or full: then the key lasts as long as the page.
-function stored() {
-  try {
-    return sessionStorage.getItem(STORED_AS);
-  } catch {
-    return null;
-  }
-}
-
-/** @param {string} given */
-function store(given) {
-  key = given;
-  try {
-    sessionStorage.setItem(STORED_AS, given);
-  } catch {
-    // not stored
-  }
-}
-
 /** Return the key in use, or null. */
 export const currentKey = () => key;
+
+/**
+ * Let the forms be of no use until there is a key.
+ *
+ * @param {boolean} locked
+ */
+function setLocked(locked) {
+  for (const panel of document.querySelectorAll("[role=tabpanel]")) {
+    /** @type {HTMLElement} */ (panel).inert = locked;
+  }
+}
 
 // Everything that waits for a key at the same time gets the same one.
 function askForKey() {
@@ -37,14 +28,17 @@ function askForKey() {
     const input = byId("key", HTMLInputElement);
     byId("key-refused").hidden = key === null;
     form.hidden = false;
+    setLocked(true);
     input.value = "";
     input.focus();
     form.addEventListener(
       "submit",
       (event) => {
         event.preventDefault();
-        store(input.value.trim());
+        key = input.value.trim();
+        store("sessionStorage", "key", key);
         form.hidden = true;
+        setLocked(false);
         asking = null;
         resolve();
       },

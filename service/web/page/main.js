@@ -4,8 +4,10 @@ import { model } from "./api.js";
 import { startBulk } from "./bulk/bulk.js";
 import { openCompare, startCompare } from "./compare.js";
 import { byId, startTips } from "./dom.js";
+import { initialView, keepView } from "./link.js";
 import { startSingle } from "./single.js";
-import { onLanguage, otherLanguage, remember, remembered, t, tellLanguage } from "./texts.js";
+import { store, stored } from "./storage.js";
+import { onLanguage, otherLanguage, t, tellLanguage } from "./texts.js";
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const tabs = [...document.querySelectorAll("[role=tab]")].map((tab) => /** @type {HTMLElement} */ (tab));
@@ -30,6 +32,7 @@ function open(tab) {
     other.tabIndex = chosen ? 0 : -1;
     byId(panelOf(other)).hidden = !chosen;
   }
+  keepView({ tab: panelOf(tab) });
   onOpen[panelOf(tab)]?.();
 }
 
@@ -46,12 +49,12 @@ function startTabs() {
   }
 }
 
-const theme = remembered("theme");
+const theme = stored("localStorage", "theme");
 if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 byId("theme").addEventListener("click", () => {
   const chosen = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = chosen;
-  remember("theme", chosen);
+  store("localStorage", "theme", chosen);
   nameTheme();
 });
 prefersDark.addEventListener("change", nameTheme);
@@ -59,20 +62,33 @@ byId("language").addEventListener("click", otherLanguage);
 
 /** @type {ServedModel | null} */
 let served = null;
+
+function nameModel() {
+  if (!served) return;
+  byId("model").textContent = t("modelLine", served);
+  byId("card-open").hidden = false;
+}
+
+byId("card-open").addEventListener("click", async () => {
+  const { showCard } = await import("./card.js");
+  showCard(served?.card ?? "");
+});
 onLanguage(() => {
   const button = byId("language");
   button.textContent = t("otherLanguage");
   button.lang = t("otherLanguage") === "English" ? "en" : "zh-CN";
   nameTheme();
-  if (served) byId("model").textContent = t("modelLine", served);
+  nameModel();
 });
 
 startTabs();
 startTips();
 startCompare();
 startBulk();
+const { tab: opened } = initialView();
 const first = startSingle();
 tellLanguage();
+open(tabs.find((tab) => panelOf(tab) === opened) ?? tabs[0]);
 await first;
 served = await model().catch(() => null);
-if (served) byId("model").textContent = t("modelLine", served);
+nameModel();

@@ -1,9 +1,14 @@
 // One text: the label first, then its sentences and the explanation as they arrive.
 
 import { ask, maxTextCharacters, Problem } from "./api.js";
+import { countMarks, markOf, markText, onMarks, saveMarks, unmarkText } from "./corrections.js";
+import { developersView } from "./developers.js";
 import { announce, byId, element, fill, place } from "./dom.js";
+import { initialView, keepView } from "./link.js";
+import { gatesView, reasonsView } from "./reasons.js";
 import { onLanguage, percent, problemText, t, waitingText, wholeNumber } from "./texts.js";
-import { gatesView, note, problemBox, sentencesView, tokensView, verdict } from "./views.js";
+import { LABELS, note, problemBox, sentencesView, shape, skeleton, verdict } from "./views.js";
+import { worker } from "./work.js";
 
 const EXAMPLES = {
   exampleMixed: "屏幕清晰，抓拍也好。可惜电池不耐用，半日就没电了。换句话说，真不值这个价。",
@@ -18,9 +23,7 @@ const EXAMPLES = {
 const input = byId("single-text", HTMLTextAreaElement);
 const counter = byId("single-count");
 const result = byId("single-result");
-const [label, sentences, reasons] = [place(), place(), place()];
-/** @type {AbortController | null} */
-let running = null;
+const [stale, label, judgement, sentences, reasons, gates, developers] = Array.from({ length: 7 }, () => place());
 /** @type {number | null} */
 let limit = null;
 /**
@@ -28,7 +31,10 @@ let limit = null;
  *
  * @typedef {object} State
  * @property {string} [text]
+ * @property {boolean} [busy] whether the visitor has been waiting for a while
+ * @property {boolean} [cancelled]
  * @property {Sentiment} [answer]
+ * @property {number} [seconds] how long the answer took
  * @property {Problem | null} [waiting] why there is no answer yet
  * @property {Problem | null} [problem] why there is none
  * @property {{ sentences: Sentence[] }} [analysis]
@@ -38,52 +44,118 @@ let limit = null;
  */
 /** @type {State} */
 let state = {};
+/** The text that was last asked about. */
+let asked = "";
+
+const start = worker({
+  button: byId("single-start"),
+  region: result,
+  notice: byId("single-still"),
+  onBusy: () => {
+    if (state.text !== asked) state = { waiting: state.waiting };
+    change({ busy: true });
+  },
+  onCancel: () => change({ busy: false, cancelled: true, waiting: null }),
+});
+
+/** @param {State} changes */
+function change(changes) {
+  state = { ...state, ...changes };
+  draw();
+}
 
 function draw() {
-  const { text = "", answer, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
-  const waits = waiting && waitingText(waiting);
+  const { text = "", answer, busy, waiting, problem, analysis, unanalysed, explanation, unexplained } = state;
+  const waits = state.cancelled ? t("cancelled") : waiting && waitingText(waiting);
   const failed = problem && problemText(problem, limit);
   fill(byId("single-waiting"), [waits], () => [waits && element("p", { class: "waiting" }, waits)]);
   fill(byId("single-problem"), [failed], () => [failed && problemBox(failed)]);
-  fill(label, [answer], () => [
-    answer && element("section", { class: "card", id: "answer" }, verdict(answer)),
+  const [noLabel, noSentences, noReasons] = [answer, analysis ?? unanalysed, explanation ?? unexplained].map(
+    (found) => busy && !found,
+  );
+  fill(label, [answer, noLabel], () => [
+    answer && element("section", { class: "card", id: "answer" }, stale, verdict(answer, state.seconds ?? 0), judgement),
+    noLabel && skeleton(t("label")),
   ]);
-  fill(sentences, [analysis, unanalysed], () => [
+  fill(sentences, [analysis, unanalysed, noSentences], () => [
     analysis && sentencesView(text, analysis.sentences),
     unanalysed && note(unanalysed, "tooLongToAnalyse"),
+    noSentences && skeleton(t("sentences")),
   ]);
-  fill(reasons, [explanation, unexplained], () => [
-    explanation && tokensView(text, explanation),
-    explanation && gatesView(explanation),
+  fill(reasons, [explanation, unexplained, noReasons], () => [
+    explanation && reasonsView(text, explanation),
     unexplained && note(unexplained),
+    noReasons && skeleton(t("why")),
   ]);
-  count();
+  fill(gates, [explanation], () => [explanation && gatesView(explanation)]);
+  fill(developers, [answer], () => [answer && developersView(text, answer)]);
+  drawJudgement();
+  drawInput();
 }
 
-function count() {
+/** Ask whether the answer is right, and offer the answers judged so far as a file. */
+function drawJudgement() {
+  const { text = "", answer } = state;
+  const mark = markOf(text);
+  const marks = countMarks();
+  fill(judgement, [answer, mark, marks], () => {
+    if (!answer) return [];
+    const buttons = [answer.label, ...LABELS.filter((other) => other !== answer.label)].map((chosen) => {
+      const right = chosen === answer.label;
+      const button = element(
+        "button",
+        { type: "button", class: "chip", "aria-pressed": String(mark?.label === chosen), "data-judge": chosen },
+        ...(right ? [t("judgeRight")] : [t("judgeWrong"), " ", element("span", { "data-label": chosen }, shape(chosen), t(chosen))]),
+      );
+      button.addEventListener("click", () => {
+        if (markOf(text)?.label === chosen) unmarkText(text);
+        else markText(text, chosen, answer.label);
+        /** @type {HTMLElement | null} */ (judgement.querySelector(`[data-judge=${chosen}]`))?.focus();
+      });
+      return button;
+    });
+    const download = element("button", { type: "button", class: "quiet", id: "marks-download" }, t("marksDownload", wholeNumber(marks)));
+    download.addEventListener("click", saveMarks);
+    return [
+      element("div", { class: "chips", role: "group", "aria-label": t("judge") }, element("span", { class: "hint" }, t("judge")), ...buttons),
+      marks > 0 && element("div", { class: "under" }, element("span", { class: "hint" }, t("marksHint")), download),
+    ];
+  });
+}
+
+/** Count the characters, and strike an answer that is of another text. */
+function drawInput() {
   const characters = Array.from(input.value).length;
   counter.textContent = t("count", wholeNumber(characters), limit && wholeNumber(limit));
   counter.classList.toggle("over", limit !== null && characters > limit);
+  const isStale = Boolean(state.answer) && state.text !== input.value;
+  result.classList.toggle("stale", isStale);
+  fill(stale, [isStale], () => [isStale && element("p", { class: "waiting" }, t("stale"))]);
 }
 
-async function run() {
-  running?.abort();
-  const controller = (running = new AbortController());
-  const { signal } = controller;
-  const text = input.value;
-  /** @param {State} change */
-  const update = (change) => {
-    if (signal.aborted) return;
-    state = { ...state, ...change };
-    draw();
+function run() {
+  const text = (asked = input.value);
+  keepView({ text });
+  state = { ...state, cancelled: false, problem: null, busy: false };
+  draw();
+  return start((signal) => answer(text, signal));
+}
+
+/** @type {(text: string, signal: AbortSignal) => Promise<void>} */
+async function answer(text, signal) {
+  /** @param {State} changes */
+  const update = (changes) => {
+    if (!signal.aborted) change(changes);
   };
-  result.setAttribute("aria-busy", "true");
   try {
-    const onWait = (waiting) => update({ waiting, problem: null });
-    const answer = await ask("v1/predict", { text }, { signal, onWait, tries: 20 });
-    state = {};
-    update({ text, answer });
-    announce(t("verdict", t(answer.label), percent(answer.confidence)));
+    const onWait = (waiting) => update({ waiting });
+    const begun = performance.now();
+    const found = await ask("v1/predict", { text }, { signal, onWait, tries: 20 });
+    if (signal.aborted) return;
+    const { busy } = state;
+    state = { text, busy, answer: found, seconds: (performance.now() - begun) / 1000 };
+    draw();
+    announce(t("verdict", t(found.label), percent(found.confidence)));
     await Promise.all([
       ask("v1/analyze", { text }, { signal }).then(
         (analysis) => update({ analysis }),
@@ -96,17 +168,29 @@ async function run() {
     ]);
   } catch (error) {
     if (signal.aborted) return;
-    const problem = /** @type {Problem} */ (error);
-    state = { problem };
+    state = { problem: /** @type {Problem} */ (error) };
     draw();
   } finally {
-    if (running === controller) result.removeAttribute("aria-busy");
+    update({ busy: false });
   }
 }
 
-/** Start the tab, and classify the first example. */
+/**
+ * Open the tab with a text, and classify it.
+ *
+ * @param {string} text
+ */
+export function openText(text) {
+  byId("tab-single").click();
+  input.value = text;
+  run();
+  byId("single").scrollIntoView();
+  input.focus({ preventScroll: true });
+}
+
+/** Start the tab, and classify the text that is kept or linked, or else the first example. */
 export function startSingle() {
-  result.append(label, sentences, reasons);
+  result.append(label, sentences, reasons, gates, developers);
   const examples = byId("examples");
   for (const [name, text] of Object.entries(EXAMPLES)) {
     const button = element("button", { type: "button", class: "chip", "data-t": name });
@@ -123,9 +207,13 @@ export function startSingle() {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
   });
-  input.addEventListener("input", count);
+  input.addEventListener("input", () => {
+    keepView({ text: input.value });
+    drawInput();
+  });
   onLanguage(draw);
-  input.value = EXAMPLES.exampleMixed;
+  onMarks(drawJudgement);
+  input.value = initialView().text ?? EXAMPLES.exampleMixed;
   // The first label is there before anything is typed.
   return run().then(async () => {
     limit = await maxTextCharacters();

@@ -1,6 +1,8 @@
 // The page's language: its words, numbers and sentences for problems.
 
 import { en } from "./en.js";
+import { initialView, keepView } from "./link.js";
+import { store, stored } from "./storage.js";
 import { zh } from "./zh.js";
 
 /** @typedef {keyof typeof en} Key */
@@ -10,30 +12,15 @@ const LANGUAGES = { en, zh };
 /** @type {(() => void)[]} */
 const listeners = [];
 
-/**
- * Return a stored choice, or null; storage can be forbidden or full.
- *
- * @param {string} key
- */
-export function remembered(key) {
-  try {
-    return localStorage.getItem(`zh-sentiment-${key}`);
-  } catch {
-    return null;
-  }
-}
+// That of a link holds in this tab alone.
+let language =
+  initialView().lang ??
+  stored("localStorage", "language") ??
+  (navigator.language.startsWith("zh") ? "zh" : "en");
+if (!Object.hasOwn(LANGUAGES, language)) language = "en";
 
-/** @type {(key: string, value: string) => void} */
-export function remember(key, value) {
-  try {
-    localStorage.setItem(`zh-sentiment-${key}`, value);
-  } catch {
-    // not remembered
-  }
-}
-
-let language = remembered("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-if (!LANGUAGES[language]) language = "en";
+/** Return the language, "en" or "zh". */
+export const currentLanguage = () => language;
 
 /** Return the language's tag. */
 export const locale = () => (language === "zh" ? "zh-CN" : "en");
@@ -78,13 +65,19 @@ export function waitingText(problem) {
 /** @param {number} n */
 export const wholeNumber = (n) => n.toLocaleString(locale());
 
-/** @param {number} share */
-export const percent = (share) =>
-  share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: 1 });
+// One decimal everywhere, so that numbers can be compared at a glance.
+const ONE_DECIMAL = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 
 /** @param {number} n */
-export const oneDecimal = (n) =>
-  n.toLocaleString(locale(), { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+export const oneDecimal = (n) => n.toLocaleString(locale(), ONE_DECIMAL);
+
+/** @param {number} n */
+export const twoDecimals = (n) =>
+  n.toLocaleString(locale(), { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+/** @param {number} share */
+export const percent = (share) =>
+  share.toLocaleString(locale(), { style: "percent", ...ONE_DECIMAL });
 
 /**
  * Format percentage points with their sign: a true minus, and none before zero.
@@ -92,11 +85,16 @@ export const oneDecimal = (n) =>
  * @param {number} difference
  */
 export function points(difference) {
-  const rounded = Math.round(difference * 1000) / 10;
-  if (!rounded) return "0";
-  const digits = Math.abs(rounded).toLocaleString(locale(), { maximumFractionDigits: 1 });
-  return (rounded > 0 ? "+" : "−") + digits;
+  const digits = oneDecimal(Math.abs(difference) * 100);
+  if (!Number(digits)) return digits;
+  return (difference > 0 ? "+" : "−") + digits;
 }
+
+/** @param {number} seconds */
+export const duration = (seconds) =>
+  seconds < 1
+    ? `${wholeNumber(Math.max(1, Math.round(seconds * 1000)))} ms`
+    : `${oneDecimal(seconds)} s`;
 
 /**
  * Call a function whenever the language changes.
@@ -110,7 +108,8 @@ export function onLanguage(listener) {
 /** Switch to the other language. */
 export function otherLanguage() {
   language = language === "zh" ? "en" : "zh";
-  remember("language", language);
+  store("localStorage", "language", language);
+  keepView({ lang: language });
   tellLanguage();
 }
 

@@ -15,16 +15,25 @@ export const zh = {
   tabSingle: "单条文本",
   tabCompare: "两条对比",
   tabBulk: "批量分析",
-  privacy: "文本只发送到本服务，页面不保存。",
+  privacy: "文本只发送到本服务，只在此标签页中保留到关闭为止。",
+  modelCard: "模型卡",
+  close: "关闭",
+  table: "表格",
   modelLine: en.modelLine,
 
-  keyLabel: "API 密钥",
-  keyHint: "本服务需要 API 密钥。密钥只保存在此标签页中，关闭后即清除。",
+  keyLabel: "访问密钥（API key）",
+  keyHint:
+    "本服务需要访问密钥，可向服务管理员索取。密钥只保存在此标签页中，关闭后即清除。",
   keyRefused: "密钥无效或已过期。",
   keyButton: "使用此密钥",
 
   yourText: "中文文本",
   analyse: "分析",
+  analysing: "分析中……",
+  stillWaiting: "仍在等待服务响应。",
+  cancelled: "已取消。",
+  stale: "文本已修改，以下是修改前的结果。",
+  staleComparison: "文本已修改，以下是修改前的对比。",
   examples: "示例",
   exampleMixed: "有褒有贬",
   exampleComplaint: "投诉",
@@ -39,59 +48,98 @@ export const zh = {
   negative: "负面",
   confidenceOf: (p) => `置信度 ${p}`,
   verdict: (label, p) => `${label}，置信度 ${p}。`,
-  uncertain: "置信度偏低，建议人工复核。",
-  facts: (f) =>
+  uncertainBecause: {
+    low_confidence: "置信度偏低，建议人工复核。",
+    no_chinese: "没有识别出中文词，结果不可靠。",
+    unknown_words: "其中许多词模型不认识。",
+  },
+  facts: (f, took) =>
     [
       `${f.characters} 字`,
-      `读入 ${f.tokens} 个词`,
-      f.unknown ? `其中 ${f.unknown} 个未登录词` : "无未登录词",
-      f.windows > 1 ? `分 ${f.windows} 个窗口读取` : "",
+      `识别出 ${f.tokens} 个词`,
+      f.unknown === "0" ? "都在词表内" : `其中 ${f.unknown} 个不在词表内`,
+      f.windows === "1" ? "" : `分 ${f.windows} 段读取`,
+      took,
     ]
       .filter(Boolean)
       .join(" · "),
 
   sentences: "逐句结果",
+  allSentences: (n) => `显示全部 ${n} 句`,
   sentencesCaption: "每句单独判断。上面的标签由全文得出，不是各句投票的结果。",
   sentenceTip: (text, label, p, unsure) =>
     `“${text}”：${label}，置信度 ${p}${unsure ? "，偏低" : ""}。`,
-  tokens: "为什么：每个词的贡献",
-  tokensCaption:
-    "颜色和符号表示这个词支持哪个标签，数字表示去掉它后该标签的对数几率会下降多少。",
+  why: "为什么",
+  quoted: (words) => `“${words}”`,
+  conclusion: (label, towards, against) => {
+    if (!towards.length && !against.length) return `没有哪一处起决定作用：去掉任何一处，结果仍是${label}。`;
+    return [
+      towards.length ? `判为${label}，主要因为${towards.join("、")}。` : `没有哪一处单独使它成为${label}。`,
+      against.length ? `相反的有${against.join("、")}。` : "",
+    ].join("");
+  },
+  unitNames: { token: "词", clause: "分句" },
+  unitsCaption: (unit) =>
+    `颜色和符号表示这个${unit}倾向于哪个标签，数字表示去掉它后该标签的对数几率会下降多少（0.7 相当于几率翻倍，2.3 相当于十倍）。`,
   legend: "图例",
   legendDropped: "停用词，不读取",
-  legendUnknown: "未登录词，按字读取",
+  legendPunctuation: "标点",
+  legendUnknown: "词表外的词，按字读取",
   listComma: "，",
-  tokenTip: (token, parts) => `去掉“${token}”后：${parts}。`,
+  unitTip: (unit, parts) => `去掉${unit}后：${parts}。`,
   part: (share, label) => `${label} ${share}`,
-  droppedTip: (token) => `“${token}”是停用词，网络不会读取。`,
+  droppedTip: (token) => `${token}是停用词，网络不会读取。`,
   unknownTip: "词表中没有这个词，按单字读取。",
-  readAs: (normalized) => `读作“${normalized}”。`,
-  reference: (d) => `用全精度权重计算，各概率相差不超过 ${d}。`,
-  nothingRead: "这条文本没有读入任何词，因此没有可解释的内容。",
+  unknownWordsTip: (words) => `词表外的词：${words}。`,
+  readAs: (normalized) => `按“${normalized}”处理。`,
+  nothingRead: "这条文本中没有识别出任何词，因此没有可解释的内容。",
   tooLongToAnalyse: "句子太多，无法逐句判断；标签由全文得出。",
 
-  gates: "网络内部：门的开合",
+  gates: "查看 LSTM 内部",
+  gatesLead: (unit, written, left) =>
+    `${unit}写入记忆最多：输入门平均打开 ${written}，写入的内容最后还留存 ${left}。`,
   gatesCaption:
-    "LSTM 从前往后、从后往前各读一遍。表中列出每个词的三个门平均打开的百分比，以及该词写入的内容最后还留存多少。颜色越深，数值越高。停用词不读取。将鼠标悬停在单元格上，或用方向键移动，可查看说明。",
+    "LSTM 从前往后、从后往前各读一遍。表中列出每个词的三个门平均打开多少，以及该词写入的内容最后还留存多少，单位都是百分比。颜色越深，数值越高。停用词不读取。将鼠标悬停在单元格上，或用方向键移动，可查看说明。",
   forward: "从前往后",
   backward: "从后往前",
   input: "输入门",
   forget: "遗忘门",
   output: "输出门",
   retained: "最后留存",
-  gateTip: (direction, gate, token, value, level) => {
+  gateTip: (direction, gate, unit, value, level) => {
+    if (gate === "retained") {
+      return `${direction}读，${unit}写入记忆的内容最后还留存 ${value}：${level}留存。`;
+    }
     const words = {
       input: `这个词${level}写入记忆`,
       forget: `之前的记忆${level}保留`,
       output: `记忆${level}输出`,
     };
-    return `${direction}读，“${token}”的${zh[gate]}平均为 ${value}：${words[gate]}。`;
+    return `${direction}读，${unit}的${zh[gate]}平均打开 ${value}：${words[gate]}。`;
   },
-  retainedTip: (direction, token, value, level) =>
-    `${direction}读，“${token}”写入记忆的内容最后还剩 ${value}：${level}留存。`,
   levels: ["几乎不", "少量", "约一半", "大部分", "几乎全部"],
 
-  compareHint: "一字之差，意思可能完全相反。写下两条文本，看看有什么变化。",
+  judge: "判断对吗？",
+  judgeRight: "正确",
+  judgeWrong: "错了，应为",
+  marksHint: "保留在此标签页中；下载的文件可用于 sentiment train。",
+  marksDownload: (n) => `下载 ${n} 条标注（CSV）`,
+
+  developers: "开发者",
+  curl: "curl",
+  python: "Python",
+  javascript: "JavaScript",
+  reply: "返回结果（JSON）",
+  code: "代码",
+  copy: "复制",
+  copied: "已复制",
+  selected: "已选中，请按 Ctrl+C",
+  otherCalls: "逐句结果、原因、批量和流式接口见",
+  link: "这条文本的链接",
+  copyLink: "复制链接",
+  linkHint: "文本在链接的 # 之后，浏览器不会把这部分发送给服务器。",
+
+  compareHint: "一字之差，意思可能完全相反。输入两条文本，看看有什么变化。",
   firstText: "第一条",
   secondText: "第二条",
   compareButton: "对比",
@@ -133,7 +181,7 @@ export const zh = {
   download: "下载 CSV",
   formulas: (n) =>
     `有 ${n} 行含有以 = + - 或 @ 开头的单元格，电子表格软件可能把它当作公式执行。文件会原样保留每个单元格，除非选择在前面加撇号。`,
-  escapeFormulas: "在这些单元格前加撇号",
+  escapeFormulas: "为 Excel 转义",
   emptyFile: "这个文件里没有文本。",
   unreadableFile: "无法读取这个文件。它是 CSV 或文本文件吗？",
   nothingToDo: "还没有文本：请粘贴几行，或选择一个 CSV 文件。",

@@ -1,10 +1,9 @@
 // The result of a run as a CSV file.
 
-import { element, library } from "../dom.js";
+import { library, save } from "../dom.js";
 import { LABELS } from "../views.js";
 
 const RESULT_COLUMNS = ["label", "confidence", ...LABELS, "error"];
-const URL_LIFETIME_MS = 60_000;
 
 /** The beginning of a cell that a spreadsheet may run. */
 export const FORMULA = /^[=+\-@\t\r]/;
@@ -41,9 +40,5 @@ export async function download(run) {
   ]);
   const escapeFormulae = run.escape && FORMULA;
   const text = Papa.unparse([[...names, ...ours], ...table], { escapeFormulae });
-  // The byte order mark tells Excel that this is UTF-8.
-  const blob = new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" });
-  const address = URL.createObjectURL(blob);
-  element("a", { href: address, download: "sentiment.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), URL_LIFETIME_MS);
+  save("sentiment.csv", [text, "\r\n"]);
 }

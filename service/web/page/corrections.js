@@ -1,0 +1,68 @@
+// Answers that the visitor has marked as right or wrong, kept in this tab until it is closed, and
+// saved as a file that `sentiment train` takes.
+
+import { save } from "./dom.js";
+import { store, stored } from "./storage.js";
+
+/** @typedef {{ label: Label, marked: "right" | "wrong" }} Mark */
+
+const KEPT = "corrections";
+
+/** @type {Map<string, Mark>} */
+const marks = new Map(kept());
+/** @type {(() => void)[]} */
+const listeners = [];
+
+/** @returns {[string, Mark][]} */
+function kept() {
+  try {
+    return JSON.parse(stored("sessionStorage", KEPT) ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+function changed() {
+  store("sessionStorage", KEPT, JSON.stringify([...marks]));
+  for (const listener of listeners) listener();
+}
+
+/**
+ * Keep the label that a text should have; `answered` is the one that the service gave.
+ *
+ * @type {(text: string, label: Label, answered: Label) => void}
+ */
+export function markText(text, label, answered) {
+  marks.set(text, { label, marked: label === answered ? "right" : "wrong" });
+  changed();
+}
+
+/** @param {string} text */
+export function unmarkText(text) {
+  marks.delete(text);
+  changed();
+}
+
+/** @param {string} text */
+export const markOf = (text) => marks.get(text);
+
+export const countMarks = () => marks.size;
+
+/**
+ * Call a function whenever a text is marked or no longer so.
+ *
+ * @param {() => void} listener
+ */
+export function onMarks(listener) {
+  listeners.push(listener);
+}
+
+/** @param {string} cell */
+const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+
+/** Save the marked texts as a CSV file: text, label, and whether the answer was right or wrong. */
+export function saveMarks() {
+  const rows = [...marks].map(([text, { label, marked }]) => [text, label, marked]);
+  const lines = [["text", "label", "marked"], ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`);
+  save("corrections.csv", lines);
+}
