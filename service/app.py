@@ -27,7 +27,8 @@ from service.routes import (
     stream,
 )
 from service.routes.compat import baidu, oip, paddlehub, tei
-from service.routes.model_route import ModelRoute
+from service.routes.direct import DirectLayer
+from service.routes.model_route import DirectHandler, ModelRoute
 from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
@@ -149,7 +150,6 @@ def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> Api:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=service.settings.max_body_bytes,
         # Exporters come from the environment alone (OTEL_*, FASTAPI_OTEL_AUTO_CONFIGURE). The
         # framework's logs hold exception messages, and other paths whatever was asked for: both
         # may be a user's text.
@@ -174,7 +174,8 @@ def create_app(
     hosts = hosts or Hosts(settings.allowed_hosts or (ANY,))
     adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
     api = create_api(service, adapters)
-    app: ASGIApp = AdmissionLayer(api, service, hosts, api.paths)
+    app: ASGIApp = DirectLayer(api, _direct_handlers(adapters))
+    app = AdmissionLayer(app, service, hosts, api.paths)
     if settings.cors_origins:
         # Around refusals too, or a browser would not show them; a preflight needs no API key.
         app = CORSMiddleware(
@@ -196,14 +197,26 @@ def _routers(adapters: Iterable[Adapter]) -> list[APIRouter]:
     return [*ROUTERS, *(router for adapter in adapters for router in adapter.routers)]
 
 
+def _model_routes(adapters: Sequence[Adapter]) -> list[ModelRoute]:
+    return [
+        route
+        for router in _routers(adapters)
+        for route in router.routes
+        if isinstance(route, ModelRoute)
+    ]
+
+
+def _direct_handlers(adapters: Sequence[Adapter]) -> dict[str, DirectHandler]:
+    return {
+        route.path: handler
+        for route in _model_routes(adapters)
+        if (handler := route.direct_handler()) and "{" not in route.path
+    }
+
+
 def _paths(adapters: Sequence[Adapter]) -> Paths:
     return Paths(
-        model=[
-            route.path
-            for router in _routers(adapters)
-            for route in router.routes
-            if isinstance(route, ModelRoute)
-        ],
+        model=[route.path for route in _model_routes(adapters)],
         streams={stream.PATH: stream.MAX_BYTES_HELD},
         probes=operations.PROBE_PATHS.union(*(adapter.probe_paths for adapter in adapters)),
         public=pages.PUBLIC_PATHS,

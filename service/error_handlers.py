@@ -15,7 +15,6 @@ from starlette.routing import Match, Mount
 
 from model import TextError
 from service.errors import (
-    BodyLimitError,
     InternalError,
     InvalidBodyError,
     MethodNotAllowedError,
@@ -98,9 +97,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
             return error_response(request, UnreadableBodyError(detail, error.headers))
         case HTTPStatus.NOT_FOUND:
             return error_response(request, UnknownPathError())
-        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            detail = "the body is larger than the limit"
-            return error_response(request, BodyLimitError(detail, error.headers))
         case status:
             return _respond(request, problem(status, HTTPStatus(status).phrase), error.headers)
 

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from service.adapters import Adapter
 from service.headers import SECURITY_HEADERS, RawHeaders
+from service.outcome import BatchOutcome
 
 _SCOPE_KEY: Final = "service.exchange"
 
@@ -37,7 +38,8 @@ class Exchange:
     # The status sent, or that of the problem where an adapter's protocol sends all errors as 200.
     status: int = 0
     refusal: str | None = None  # the reason why the model gave no answer
-    stage_milliseconds: Mapping[str, float] | None = None
+    answer: BatchOutcome | None = None  # of the model, if it gave one
+    answered_by_default: bool = True  # by the model that answers where a request names none
 
     @property
     def client(self) -> str:

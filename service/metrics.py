@@ -19,7 +19,7 @@ from model.artifact import CONFIDENCE_BINS
 from model.drift import Observation
 from service.drift import Drift
 from service.errors import refusal_reasons
-from service.inference.outcome import STAGES, BatchOutcome
+from service.outcome import STAGES, BatchOutcome
 from service.worker_metrics import DIRECTORY_VARIABLE, expose_workers, metrics_encoder
 
 _UNTIMED = frozenset({401, 429, 503})

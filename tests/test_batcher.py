@@ -11,7 +11,7 @@ from model.engines import BATCH_SIZE
 from model.errors import BlankTextError
 from service.errors import DeadlineError, QueueFullError
 from service.inference.batcher import Batcher
-from service.inference.outcome import prediction_of
+from service.outcome import prediction_of
 from service.settings import load_settings
 from tests.support.clock import until
 from tests.support.held import HeldEngine, held, unobserved

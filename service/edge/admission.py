@@ -66,7 +66,8 @@ class AdmissionLayer:
             size = self._body_size(exchange)
             if exchange.model_route:
                 is_stream = exchange.path in self._paths.streams
-                body = _InflightBody(self._bodies, exchange.client, receive, is_stream=is_stream)
+                limit = None if is_stream else self._service.settings.max_body_bytes
+                body = _InflightBody(self._bodies, exchange.client, receive, limit)
                 if size is None:
                     receive = body.receive
                 else:
@@ -161,12 +162,14 @@ class _InflightBody:
     """The body of one request, which grows as it is received unless its size is known."""
 
     def __init__(
-        self, bodies: _InflightBodies, client: str, receive: Receive, *, is_stream: bool
+        self, bodies: _InflightBodies, client: str, receive: Receive, limit: int | None
     ) -> None:
+        """``limit`` is the maximum number of bytes, or none for a stream."""
         self._bodies = bodies
         self._client = client
         self._receive = receive
-        self._is_stream = is_stream
+        self._limit = limit
+        self._is_stream = limit is None
         self._held = 0
 
     def grow(self, size: int) -> None:
@@ -175,8 +178,16 @@ class _InflightBody:
         self._held += size
 
     async def receive(self) -> Message:
+        """Receive the next part of a body whose size is not known.
+
+        Raises:
+            BodyLimitError: it is larger than the limit.
+            InflightBodiesFullError: see ``_InflightBodies.acquire``.
+        """
         message = await self._receive()
         self.grow(len(message.get("body", b"")))
+        if self._limit is not None and self._held > self._limit:
+            raise BodyLimitError(f"the body is larger than {self._limit} bytes")
         return message
 
     def release(self) -> None:

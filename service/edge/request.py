@@ -1,10 +1,12 @@
 """The outermost layer, in pure ASGI: it begins and ends the exchange of each request."""
 
+import asyncio
 import logging
 import random
 import re
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,6 +40,7 @@ class RequestLayer:
         self._service = service
         self._paths = paths
         self._adapters = adapters
+        self._ended: list[_Ended] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -64,7 +67,7 @@ class RequestLayer:
                 await response(scope, receive, channel.send)
         finally:
             route = exchange.model_route or getattr(scope.get("route"), "path", None)
-            self._record(exchange, route, time.perf_counter() - started)
+            self._record(_Ended(exchange, route, time.perf_counter() - started))
 
     def _begin(self, scope: Scope) -> Exchange:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -83,30 +86,61 @@ class RequestLayer:
             model_route=self._paths.model_route(path) if method == "POST" else None,
         )
 
-    def _record(self, exchange: Exchange, route: str | None, seconds: float) -> None:
-        self._service.metrics.observe_request(
-            route,
+    def _record(self, ended: "_Ended") -> None:
+        """Count and log a request in the next step of the event loop.
+
+        The response is on its way by then, and requests that ended together are told together.
+        """
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._ended.append(ended)
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, []
+        for each in ended:
+            self._count(each)
+            self._log(each)
+
+    def _count(self, ended: "_Ended") -> None:
+        exchange, metrics = ended.exchange, self._service.metrics
+        metrics.observe_request(
+            ended.route,
             exchange.status,
-            seconds,
+            ended.seconds,
             refusal=exchange.refusal if exchange.model_route else None,
             key=exchange.key_name,
         )
+        if exchange.answer:
+            metrics.observe_outcomes(exchange.answer, by_default=exchange.answered_by_default)
+
+    def _log(self, ended: "_Ended") -> None:
+        exchange, route = ended.exchange, ended.route
+        level = logging.DEBUG if route in self._paths.probes else logging.INFO
+        if not logger.isEnabledFor(level):
+            return
         # Neither path nor query: both may hold a user's text, and the query an API key.
         fields: dict[str, object] = {
             "request_id": exchange.request_id,
             "method": "HEAD" if exchange.is_head else exchange.method,
             "route": route,
             "status": exchange.status,
-            "milliseconds": round(seconds * 1000, 3),
+            "milliseconds": round(ended.seconds * 1000, 3),
         }
         if exchange.key_name:
             fields["key"] = exchange.key_name
-        if exchange.stage_milliseconds:
-            fields["stages"] = exchange.stage_milliseconds
+        if exchange.answer:
+            fields["stages"] = exchange.answer.stage_milliseconds()
         if trace := _TRACEPARENT.fullmatch(exchange.headers.get(b"traceparent", "")):
             fields["trace_id"] = trace[1]
-        level = logging.DEBUG if route in self._paths.probes else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
+
+
+class _Ended(NamedTuple):
+    """A request that has ended, its path template, and how long it took."""
+
+    exchange: Exchange
+    route: str | None
+    seconds: float
 
 
 class _Channel:

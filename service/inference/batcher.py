@@ -15,9 +15,9 @@ from model.engine_threads import EngineThreads
 from service.errors import DeadlineError
 from service.inference.admission import ANYBODY, Admission
 from service.inference.encoding_thread import EncodingThread
-from service.inference.outcome import BatchOutcome, Outcome
 from service.inference.throughput import Throughput
 from service.inference.window_queue import Entry, WindowQueue
+from service.outcome import BatchOutcome, Outcome
 from service.settings import Settings
 
 # A run ends sooner, unless it hangs and ends with the process.

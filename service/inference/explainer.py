@@ -16,7 +16,7 @@ from model.explain import (
 from model.traced_network import TracedNetwork
 from service.inference.admission import ANYBODY
 from service.inference.batcher import Batcher
-from service.inference.outcome import BatchOutcome, prediction_of
+from service.outcome import BatchOutcome, prediction_of
 from service.settings import Settings
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from model import BlankTextError, TextLimitError, split_sentences
 from service.exchange import exchange_of
 from service.explanation_schemas import AnalyzeResponse, ExplainResponse, SentenceSentiment
-from service.inference.outcome import prediction_of
+from service.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.schemas import PredictRequest, sentiment_fields

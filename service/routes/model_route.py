@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.errors import (
@@ -33,7 +35,11 @@ _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json", re.IGNORECASE)
 _CHARSET = re.compile(r";[ \t]*charset=[\"']?([^\"';\s]*)", re.IGNORECASE)
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})  # ASCII is a subset
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_Answer = TypeVar("_Answer", bound=Response | None)
+_Handler = Callable[[Request], Coroutine[Any, Any, _Answer]]
+Handler = _Handler[Response]
+# Returns None for a request that only the framework can answer: one that is invalid.
+DirectHandler = _Handler[Response | None]
 
 
 def check_media_type(request: Request, media_type: re.Pattern[str], *names: str) -> None:
@@ -82,28 +88,43 @@ class ModelRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """See ``APIRoute.get_route_handler``."""
-        handler = super().get_route_handler()
+        return self.checked(super().get_route_handler())
 
-        async def checked(request: Request) -> Response:
+    def direct_handler(self) -> DirectHandler | None:
+        """Return what answers valid requests without the framework, if anything does."""
+        return None
+
+    def checked(self, handler: _Handler[_Answer]) -> _Handler[_Answer | Response]:
+        """Return a handler that first receives the body and checks all but its schema."""
+
+        async def handle(request: Request) -> _Answer | Response:
             self.check_head(request)
-            seconds = service_of(request).settings.deadline_seconds
+            watch = _ClientWatch(request)
             try:
-                async with asyncio.timeout(seconds):
-                    body = await request.body()
-            except TimeoutError:
-                raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
+                body = await request.body()
+                watch.body_received()
+                content = self.json_part(request, body)
+                # Counting takes long only for bodies of many values.
+                if may_exceed_max_values(content) and await asyncio.to_thread(
+                    exceeds_max_values, content
+                ):
+                    raise BodyLimitError(f"the body holds more than {MAX_JSON_VALUES} JSON values")
+                self.check_body(body)
+                return await handler(request)
             except ClientDisconnect:
                 return _client_gone(request)
-            content = self.json_part(request, body)
-            # Counting takes long only for bodies of many values.
-            if may_exceed_max_values(content) and await asyncio.to_thread(
-                exceeds_max_values, content
-            ):
-                raise BodyLimitError(f"the body holds more than {MAX_JSON_VALUES} JSON values")
-            self.check_body(body)
-            return await cancel_on_disconnect(request, handler)
+            except asyncio.CancelledError:
+                if not (watch.body_is_late or watch.disconnected):
+                    raise
+                watch.task.uncancel()
+                if watch.disconnected:
+                    return _client_gone(request)
+                seconds = service_of(request).settings.deadline_seconds
+                raise SlowBodyError(f"the body did not arrive within {seconds:g} s") from None
+            finally:
+                watch.close()
 
-        return checked
+        return handle
 
 
 class JsonModelRoute(ModelRoute):
@@ -112,6 +133,34 @@ class JsonModelRoute(ModelRoute):
     def check_head(self, request: Request) -> None:
         """See ``ModelRoute.check_head``."""
         check_media_type(request, _JSON, "application/json")
+
+    def direct_handler(self) -> DirectHandler | None:
+        """See ``ModelRoute.direct_handler``.
+
+        The framework parses a body before it validates it, and finds by reflection for each request
+        what its handler takes and returns. A handler of one model that returns another needs none
+        of that.
+        """
+        types = get_type_hints(self.endpoint)
+        if [*signature(self.endpoint).parameters] != ["body", "request", "response"]:
+            return None
+        validate = TypeAdapter(types["body"]).validator.validate_json
+        serialize = TypeAdapter(types["return"]).serializer.to_json
+        exclude_none = self.response_model_exclude_none
+        endpoint = self.endpoint
+
+        async def handle(request: Request) -> Response | None:
+            try:
+                body = validate(await request.body())
+            except ValidationError:
+                return None
+            response = Response(media_type="application/json")
+            answer = await endpoint(body, request, response)
+            response.body = serialize(answer, exclude_none=exclude_none)
+            response.headers["content-length"] = str(len(response.body))
+            return response
+
+        return self.checked(handle)
 
     def check_body(self, body: bytes) -> None:
         """See ``ModelRoute.check_body``."""
@@ -122,42 +171,49 @@ class JsonModelRoute(ModelRoute):
             raise UnreadableBodyError("the body is not UTF-8") from None
 
 
-async def cancel_on_disconnect(request: Request, handler: Handler) -> Response:
-    """Return the handler's response; cancel it, and free its place in the queue, with its client.
+class _ClientWatch:
+    """Cancels the current task if the body of its request is late, or once its client is gone.
 
-    The body must have been read, so that the next message can only be a disconnect.
+    Most responses are ready before there is anything to watch: such a request costs one timer.
     """
-    watch = _DisconnectWatch(request)
-    try:
-        return await handler(request)
-    except asyncio.CancelledError:
-        if not watch.disconnected:
-            raise
-        watch.task.uncancel()
-        return _client_gone(request)
-    finally:
-        watch.close()
-
-
-class _DisconnectWatch:
-    """Cancels the current task once the client of its request has disconnected."""
 
     def __init__(self, request: Request) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task = task
-        self.disconnected = False
+        self.body_is_late = self.disconnected = False
         self._request = request
+        self._seconds = service_of(request).settings.deadline_seconds
+        self._loop = task.get_loop()
+        self._receiving = True
         self._watching: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._start)
+        self._timer = self._loop.call_later(_WATCH_AFTER_SECONDS, self._start)
+        self._started = False
+
+    def body_received(self) -> None:
+        """Watch for the client alone: the next message can only be a disconnect."""
+        self._receiving = False
+        if self._started:
+            self._timer.cancel()
+            self._start()
 
     def close(self) -> None:
+        """Watch no longer."""
         self._timer.cancel()
         if self._watching:
             self._watching.cancel()
 
     def _start(self) -> None:
-        self._watching = asyncio.create_task(self._watch())
+        self._started = True
+        if self._receiving:
+            left = max(0.0, self._seconds - _WATCH_AFTER_SECONDS)
+            self._timer = self._loop.call_later(left, self._give_up)
+        else:
+            self._watching = self._loop.create_task(self._watch())
+
+    def _give_up(self) -> None:
+        self.body_is_late = True
+        self.task.cancel()
 
     async def _watch(self) -> None:
         await self._request.receive()

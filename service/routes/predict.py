@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.errors import TooManyItemsError
 from service.exchange import exchange_of
-from service.inference.outcome import prediction_of
+from service.outcome import prediction_of
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.routes.results import invalid_result, item_result

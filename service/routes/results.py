@@ -2,7 +2,7 @@
 
 from model import TextError
 from service.errors import InvalidBodyError
-from service.inference.outcome import Outcome
+from service.outcome import Outcome
 from service.problems import describe_field, problem_of
 from service.schemas import (
     BatchFailure,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -278,7 +277,6 @@ async def _throw_away(receive: Receive) -> None:
             },
         },
     },
-    max_body_size=sys.maxsize,
 )
 async def predict_stream(
     request: Request, model: Annotated[_AnyModelName | None, Query()] = None

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 from model import Prediction, TextError
 from service.errors import TooManyItemsError
 from service.exchange import exchange_of
-from service.inference.outcome import prediction_of
 from service.model_registry import LoadedModel
+from service.outcome import prediction_of
 from service.routes.report import report
 from service.schemas import LIMITED_ITEMS, Text
 from service.settings import MAX_BATCH_ITEMS
