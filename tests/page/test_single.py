@@ -141,7 +141,11 @@ def test_tips_and_wide_tables_hide_nothing(opened: Opener) -> None:
     assert box.get_attribute("data-more-after") is None
     for explained in (".heat td", ".tokens .token", ".sentence"):
         for item in (page.locator(explained).first, page.locator(explained).last):
+            item.scroll_into_view_if_needed()
+            # Scrolling puts the tip away, and is told of in the next frame.
+            page.evaluate("new Promise((done) => setTimeout(done, 100))")
             item.hover()
+            expect(page.locator("#tip")).to_be_visible()
             expect(page.locator("#tip")).to_have_text(item.get_attribute("data-tip") or "")
             group = item.evaluate_handle("item => item.closest('[data-tips]')").as_element()
             assert group
