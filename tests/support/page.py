@@ -32,12 +32,18 @@ def drop(page: Page, name: str, content: bytes) -> None:
     page.dispatch_event("#bulk-drop", "drop", {"dataTransfer": transfer})
 
 
-def downloaded(page: Page) -> list[list[str]]:
+def saved(page: Page, button: str, name: str | None = None) -> list[list[str]]:
+    """Returns the rows of the CSV file that a button saves under a name."""
     with page.expect_download() as download:
-        page.click("#bulk-download")
+        page.click(button)
+    assert name is None or download.value.suggested_filename == name
     content = Path(download.value.path()).read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")  # or Excel would not read it as UTF-8
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def downloaded(page: Page, name: str | None = None) -> list[list[str]]:
+    return saved(page, "#bulk-download", name)
 
 
 def as_csv(rows: list[list[str]]) -> str:

@@ -64,8 +64,6 @@ interface Explanation extends Sentiment {
 
 interface Limits {
   max_text_characters: number;
-  max_items: number;
-  max_body_bytes: number;
 }
 
 interface ServedModel {
@@ -81,35 +79,72 @@ interface ServedModel {
 interface Failure {
   status: number;
   errors?: { type: string }[];
+  detail?: string;
   requestId?: string;
   broken?: boolean;
 }
 
-// An item of a batch: its sentiment, or why there is none.
+// A line of a stream: its sentiment, or why there is none.
 type BatchResult = (Sentiment & { error?: undefined }) | { label?: undefined; error: Failure };
 
 // Answers by path.
 interface Answers {
   "v1/model": ServedModel;
   "v1/predict": Sentiment;
-  "v1/predict/batch": { results: BatchResult[] };
   "v1/analyze": { sentences: Sentence[] };
   "v1/explain": Explanation;
 }
 
-// Rows of cells with the names of their columns, and the column that holds the texts.
-interface Table {
-  names: string[];
-  rows: string[][];
-  column: number;
+// Why a row of a file cannot be classified.
+type RowProblem =
+  | { kind: "quote" | "carriageReturn" | "encoding" | "json" | "noText" }
+  | { kind: "fields"; found: number; expected: number };
+
+// A row as a spreadsheet numbers it; `others` are the columns whose cells are no texts:
+// other values in JSON, dates in a workbook.
+interface FileRow {
+  number: number;
+  cells: string[];
+  problem?: RowProblem;
+  others?: number[];
 }
 
-// A chosen file; `headed` says whether its first row names the columns.
-interface ReadFile {
+// Rows without the header; `column` holds the texts, and `unsure` says that something is a guess.
+interface Rows {
+  names: string[];
+  rows: FileRow[];
+  column: number;
+  unsure: boolean;
+  delimiter?: string;
+  header?: boolean;
+  sheet?: string;
+  sheets?: string[];
+}
+
+type Form = "delimited" | "lines" | "jsonLines" | "jsonArray" | "workbook";
+
+// A chosen file; `stem` is its name without endings.
+interface ReadFile extends Rows {
   name: string;
-  encoding: string;
-  rows: string[][];
-  headed: boolean;
+  stem: string;
+  form: Form;
+  encoding?: import("../../service/web/page/reader/encodings.js").EncodingName;
+}
+
+// What the visitor has corrected.
+interface ReadOptions {
+  encoding?: ReadFile["encoding"];
+  delimiter?: string;
+  header?: boolean;
+  sheet?: string;
+}
+
+// What a run classifies: the rows of a file, or pasted lines.
+interface Table {
+  name: string | null;
+  stem: string;
+  names: string[];
+  rows: FileRow[];
   column: number;
 }
 

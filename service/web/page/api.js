@@ -6,6 +6,8 @@ import { currentKey, newKey } from "./key.js";
 const MAX_WAIT_SECONDS = 30;
 // The service gives up sooner, unless it hangs.
 const MAX_ANSWER_SECONDS = 60;
+// A stream waits for its turns; the visitor is told, and can cancel it.
+const MAX_STREAM_SECONDS = 3600;
 
 /** What went wrong. Status 0: no answer came from the service. */
 export class Problem extends Error {
@@ -26,25 +28,27 @@ export class Problem extends Error {
   }
 }
 
-/** @type {(path: string, body: unknown, signal: AbortSignal | undefined, key: string | null) => Promise<any>} */
-async function once(path, body, signal, key) {
+/**
+ * Send a request and read the answer; a problem of the network or the service becomes a `Problem`.
+ *
+ * @template T
+ * @param {string} path
+ * @param {RequestInit & { headers: Record<string, string> }} request
+ * @param {(response: Response) => Promise<T>} read
+ * @param {number} seconds after which it is given up
+ * @returns {Promise<T>}
+ */
+async function once(path, request, read, seconds) {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), 1000 * MAX_ANSWER_SECONDS);
-  /** @type {RequestInit & { headers: Record<string, string> }} */
-  const request = { signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal, headers: {} };
-  if (key !== null) request.headers.authorization = `Bearer ${key}`;
-  if (body !== undefined) {
-    request.method = "POST";
-    request.headers["content-type"] = "application/json";
-    request.body = JSON.stringify(body);
-  }
+  const timer = setTimeout(() => late.abort(), 1000 * seconds);
+  const signal = request.signal ? AbortSignal.any([request.signal, late.signal]) : late.signal;
   let response;
   try {
-    response = await fetch(path, request);
-    if (response.ok) return await response.json();
+    response = await fetch(path, { ...request, signal });
+    if (response.ok) return await read(response);
   } catch (error) {
     if (late.signal.aborted) throw new Problem(504);
-    if (isAbort(error)) throw error;
+    if (isAbort(error) || error instanceof Problem) throw error;
     throw new Problem(0);
   } finally {
     clearTimeout(timer);
@@ -55,6 +59,13 @@ async function once(path, body, signal, key) {
   const wait = Number(response.headers.get("retry-after")) || 1;
   throw new Problem(response.status, problem, Math.min(wait, MAX_WAIT_SECONDS));
 }
+
+/** Return whether the service answers at all. */
+export const isReachable = () =>
+  fetch("livez").then(
+    ({ status }) => status !== 502,
+    () => false,
+  );
 
 /** @param {unknown} error */
 const isAbort = (error) => error instanceof Error && error.name === "AbortError";
@@ -78,21 +89,25 @@ async function isBroken(signal) {
 }
 
 /**
- * Ask the service and return its answer. A service that is loading or busy is asked again when it
+ * Send a request until it is answered. A service that is loading or busy is asked again when it
  * says so, at most `tries` times; `onWait` is told why, and gets null once there is an answer. If
  * the service requires a key, the page asks for one first.
  *
- * @template {keyof Answers} P
- * @param {P} path
- * @param {unknown} [body]
- * @param {{ signal?: AbortSignal, onWait?: (reason: Problem | null) => void, tries?: number }} [options]
- * @returns {Promise<Answers[P]>}
+ * @template T
+ * @param {string} path
+ * @param {RequestInit & { headers: Record<string, string> }} request
+ * @param {(response: Response) => Promise<T>} read
+ * @param {AskOptions} options
+ * @returns {Promise<T>}
  */
-export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } = {}) {
+async function persist(path, request, read, options) {
+  const { signal, onWait = () => {}, tries = 60, seconds = MAX_ANSWER_SECONDS } = options;
   for (let left = tries; ; left--) {
     const key = currentKey();
+    const headers = { ...request.headers };
+    if (key !== null) headers.authorization = `Bearer ${key}`;
     try {
-      const answer = await once(path, body, signal, key);
+      const answer = await once(path, { ...request, headers, signal }, read, seconds);
       onWait(null);
       return answer;
     } catch (error) {
@@ -110,6 +125,89 @@ export async function ask(path, body, { signal, onWait = () => {}, tries = 60 } 
       onWait(error);
       await sleep(error.wait, signal);
     }
+  }
+}
+
+/**
+ * @typedef {object} AskOptions
+ * @property {AbortSignal} [signal]
+ * @property {(reason: Problem | null) => void} [onWait]
+ * @property {number} [tries]
+ * @property {number} [seconds] after which an answer is given up
+ */
+
+/**
+ * Ask the service and return its answer; see `persist`.
+ *
+ * @template {keyof Answers} P
+ * @param {P} path
+ * @param {unknown} [body]
+ * @param {AskOptions} [options]
+ * @returns {Promise<Answers[P]>}
+ */
+export function ask(path, body, options = {}) {
+  const post = {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  };
+  const request = body === undefined ? { headers: {} } : post;
+  return persist(path, request, (response) => response.json(), options);
+}
+
+/**
+ * Send texts as one stream, and pass each answer on as it comes; see `persist`. A stream waits for
+ * room in the service instead of being refused. A browser reads no answer before it has sent the
+ * whole body, so the answers must fit into what lies between: a few hundred lines.
+ *
+ * @param {string[]} texts
+ * @param {(result: BatchResult) => void} onResult
+ * @param {AskOptions} options
+ * @returns {Promise<Problem | null>} why there are fewer answers than texts
+ */
+export function askStream(texts, onResult, options) {
+  const request = {
+    method: "POST",
+    headers: { "content-type": "application/x-ndjson" },
+    body: texts.map((text) => `${JSON.stringify({ text })}\n`).join(""),
+  };
+  const seconds = MAX_STREAM_SECONDS;
+  return persist("v1/predict/stream", request, (response) => readStream(response, onResult), { ...options, seconds });
+}
+
+/** @type {(response: Response, onResult: (result: BatchResult) => void) => Promise<Problem | null>} */
+async function readStream(response, onResult) {
+  let answered = 0;
+  // The line before the summary may say why the service broke off, and answers no text then.
+  /** @type {BatchResult | null} */
+  let last = null;
+  for await (const line of linesOf(response)) {
+    if (!line.trim()) continue;
+    const result = JSON.parse(line);
+    const isWhole = !result.summary || result.summary.lines > answered;
+    if (last && isWhole) {
+      answered += 1;
+      onResult(last);
+      last = null;
+    }
+    if (result.summary) return last?.error ? new Problem(last.error.status) : null;
+    last = result;
+  }
+  return new Problem(0); // cut off
+}
+
+/** @param {Response} response */
+async function* linesOf(response) {
+  const decoder = new TextDecoder();
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    rest += done ? decoder.decode() : decoder.decode(value, { stream: true });
+    const lines = rest.split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+    if (done) return;
   }
 }
 

@@ -216,7 +216,8 @@ export function save(name, parts) {
 /** @type {Record<string, string>} */
 const LIBRARIES = {
   Chart: "web/vendor/chart.js/chart.umd.min.js",
-  Papa: "web/vendor/papaparse/papaparse.min.js",
+  fflate: "web/vendor/fflate/fflate.js",
+  readXlsxFile: "web/vendor/read-excel-file/read-excel-file.min.js",
 };
 const trusted = globalThis.trustedTypes?.createPolicy("libraries", {
   createScriptURL: (name) => LIBRARIES[name],
@@ -227,7 +228,7 @@ const loading = {};
 /**
  * Load a library once and return its global object.
  *
- * @param {"Chart" | "Papa"} name
+ * @param {"Chart" | "fflate" | "readXlsxFile"} name
  * @returns {Promise<any>}
  */
 export function library(name) {

@@ -1,44 +1,75 @@
-// The result of a run as a CSV file.
+// The files that a result is saved as: all rows with their labels, and the rows that were marked.
 
-import { library, save } from "../dom.js";
+import { countMarks, markOf } from "../corrections.js";
+import { save } from "../dom.js";
 import { LABELS } from "../views.js";
 
-const RESULT_COLUMNS = ["label", "confidence", ...LABELS, "error"];
+/** @typedef {import("./run.js").Run} Run */
+
+const ADDED_COLUMNS = ["label", "confidence", "uncertain", ...LABELS];
 
 /** The beginning of a cell that a spreadsheet may run. */
 export const FORMULA = /^[=+\-@\t\r]/;
 
-/** @type {(run: import("./run.js").Run, row: number) => string[]} */
-function resultCells(run, row) {
+/**
+ * Return the names of the added columns: all with a prefix if the table has one of them already,
+ * whatever its case. The same rule in Python: model/bulk/table.py.
+ *
+ * @param {string[]} names
+ */
+export function addedNames(names) {
+  const taken = new Set(names.map((name) => name.trim().toLowerCase()));
+  /** @param {number} tries */
+  const prefix = (tries) => (tries ? `sentiment${tries > 1 ? tries : ""}_` : "");
+  /** @type {(columns: string[], from: number) => number} */
+  const firstFree = (columns, from) =>
+    columns.some((column) => taken.has(prefix(from) + column)) ? firstFree(columns, from + 1) : from;
+  const own = firstFree(ADDED_COLUMNS, 0);
+  const error = firstFree(["error"], own);
+  return [...ADDED_COLUMNS.map((column) => prefix(own) + column), `${prefix(error)}error`];
+}
+
+/** @type {(run: Run, row: number) => string[]} */
+function addedCells(run, row) {
   const result = run.results[row];
-  if (!result?.label) return ["", "", "", "", "", run.errorOf(row)];
-  const numbers = [result.confidence, ...LABELS.map((label) => result.probabilities[label])];
-  return [result.label, ...numbers.map(String), ""];
+  if (!result?.label) return [...ADDED_COLUMNS.map(() => ""), run.writtenErrorOf(row)];
+  const { label, confidence, uncertain, probabilities } = result;
+  return [label, ...[confidence, uncertain, ...LABELS.map((each) => probabilities[each])].map(String), ""];
 }
 
-/**
- * Prefix a name until no column has it.
- *
- * @type {(name: string, names: string[]) => string}
- */
-function uniqueName(name, names) {
-  return names.includes(name) ? uniqueName(`predicted_${name}`, names) : name;
-}
+/** @param {string} cell */
+const quoted = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+
+/** @type {(rows: string[][]) => string[]} */
+const csvLines = (rows) => rows.map((row) => `${row.map(quoted).join(",")}\r\n`);
 
 /**
- * Save a CSV file: all columns unchanged, then ours.
+ * Save all rows: the columns of the file unchanged, then ours.
  *
- * @param {import("./run.js").Run} run
+ * @param {Run} run
  */
-export async function download(run) {
-  const Papa = await library("Papa");
-  const { names, rows } = run;
-  const ours = RESULT_COLUMNS.map((name) => uniqueName(name, names));
-  const table = rows.map((row, index) => [
-    ...names.map((_, column) => row[column] ?? ""),
-    ...resultCells(run, index),
-  ]);
-  const escapeFormulae = run.escape && FORMULA;
-  const text = Papa.unparse([[...names, ...ours], ...table], { escapeFormulae });
-  save("sentiment.csv", [text, "\r\n"]);
+export function saveLabelled(run) {
+  const width = run.rows.reduce((most, { cells }) => Math.max(most, cells.length), run.names.length);
+  const names = Array.from({ length: width }, (_, index) => run.names[index] ?? `column_${index + 1}`);
+  const table = run.rows.map(({ cells }, row) => [...names.map((_, index) => cells[index] ?? ""), ...addedCells(run, row)]);
+  const rows = [[...names, ...addedNames(names)], ...table];
+  /** @param {string} cell */
+  const escaped = (cell) => (FORMULA.test(cell) ? `'${cell}` : cell);
+  save(`${run.stem}.labelled.csv`, csvLines(run.escape ? rows.map((row) => row.map(escaped)) : rows));
+}
+
+/** @param {Run} run */
+export const markedTexts = (run) => (countMarks() ? [...new Set(run.texts)].filter(markOf) : []);
+
+/**
+ * Save the marked texts and their labels, as `sentiment train` takes them.
+ *
+ * @param {Run} run
+ */
+export function saveCorrected(run) {
+  const rows = markedTexts(run).map((text) => {
+    const mark = markOf(text);
+    return mark ? [text, mark.label, mark.marked] : [];
+  });
+  save(`${run.stem}.corrected.csv`, csvLines([["text", "label", "marked"], ...rows]));
 }

@@ -1,9 +1,12 @@
-// The form: lines or a file, which column holds the texts, and what is wrong with them.
+// The form: lines or a file, how the file is read, and what is wrong with it.
 
+import { isReachable } from "../api.js";
 import { byId, element } from "../dom.js";
-import { lines, readRows } from "../rows.js";
-import { t, wholeNumber } from "../texts.js";
+import { bytesOf, readFile } from "../reader/read.js";
+import { Unreadable } from "../reader/unreadable.js";
+import { problemText, t, wholeNumber } from "../texts.js";
 import { problemBox } from "../views.js";
+import { filePreview } from "./preview.js";
 
 const EXAMPLE = [
   "快递很快，包装也用心，给好评",
@@ -17,37 +20,45 @@ const EXAMPLE = [
 ];
 
 const state = {
-  /** @type {ReadFile | null} the chosen file */
-  file: null,
+  /** @type {{ file: ReadFile, bytes: Uint8Array, options: ReadOptions } | null} the chosen file */
+  chosen: null,
+  /** @type {string | null} the name of a file that is being read */
+  reading: null,
   /** @type {(() => string) | null} the sentence for a problem, in the current language */
   problem: null,
   /** Whether a run keeps the form from starting another. */
-  disabled: false,
+  busy: false,
 };
+/** @type {() => void} is called when what would be analysed has changed */
+let onChange = () => {};
 
 const pasted = () => byId("bulk-lines", HTMLTextAreaElement);
 
-/**
- * Return a file's rows under its columns' names.
- *
- * @param {ReadFile} file
- * @returns {Table}
- */
-function tableOf(file) {
-  const width = file.rows.reduce((most, row) => Math.max(most, row.length), 0);
-  const named = file.headed ? file.rows[0] : [];
-  const names = Array.from({ length: width }, (_, index) => named[index] ?? t("columnName", index + 1));
-  return { names, rows: file.headed ? file.rows.slice(1) : file.rows, column: file.column };
-}
+/** @returns {FileRow[]} */
+const pastedRows = () =>
+  pasted()
+    .value.split(/\r\n|\n|\r/)
+    .map((line, index) => ({ number: index + 1, cells: [line] }))
+    .filter(({ cells }) => cells[0].trim());
 
 /**
- * Return the chosen file's rows, or the pasted lines.
+ * Return a row's text, or why it has none.
+ *
+ * @type {(row: FileRow, column: number) => RowProblem | undefined}
+ */
+const problemOf = (row, column) =>
+  row.problem ?? (row.others?.includes(column) ? { kind: "noText" } : undefined);
+
+/**
+ * Return the rows of the chosen file, or the pasted lines.
  *
  * @returns {Table}
  */
 export function chosenTable() {
-  if (state.file) return tableOf(state.file);
-  return { names: ["text"], rows: lines(pasted().value).map((line) => [line]), column: 0 };
+  if (!state.chosen) return { name: null, stem: "texts", names: ["text"], rows: pastedRows(), column: 0 };
+  const { name, stem, names, rows, column } = state.chosen.file;
+  const checked = rows.map((row) => ({ ...row, problem: problemOf(row, column) }));
+  return { name, stem, names, rows: checked, column };
 }
 
 /**
@@ -60,118 +71,110 @@ export function showProblem(sentence) {
   drawForm();
 }
 
-/** @param {boolean} disabled */
-export function setDisabled(disabled) {
-  state.disabled = disabled;
+/** @param {boolean} busy */
+export function setBusy(busy) {
+  state.busy = busy;
+  drawForm();
+}
+
+/**
+ * Return the sentence for an error of a library or a file that could not be read.
+ *
+ * @param {unknown} error
+ * @returns {Promise<() => string>}
+ */
+export async function sentenceFor(error) {
+  if (error instanceof Unreadable) return () => t("unreadable")[error.why];
+  return (await isReachable()) ? () => t("problem").library() : () => problemText({ status: 0 });
+}
+
+/**
+ * Read a file, or read it again as the visitor says.
+ *
+ * @type {(name: string, getBytes: () => Promise<Uint8Array>, options: ReadOptions) => Promise<void>}
+ */
+async function read(name, getBytes, options) {
+  Object.assign(state, { chosen: null, problem: null, reading: name });
+  onChange();
+  drawForm();
+  /** @type {typeof state.chosen} */
+  let chosen = null;
+  /** @type {typeof state.problem} */
+  let problem = null;
+  try {
+    const bytes = await getBytes();
+    const file = await readFile(name, bytes, options);
+    if (file) chosen = { file, bytes, options };
+    else problem = () => t("unreadable").empty;
+  } catch (error) {
+    problem = await sentenceFor(error);
+  }
+  if (state.reading !== name) return; // another has been chosen meanwhile
+  Object.assign(state, { chosen, problem, reading: null });
   drawForm();
 }
 
 /** @param {File} picked */
 async function choose(picked) {
-  state.file = null;
-  try {
-    state.file = await readRows(picked);
-    state.problem = state.file ? null : () => t("emptyFile");
-  } catch (error) {
-    // A decoder throws these; anything else is a library that did not load.
-    const unreadable = error instanceof TypeError || error instanceof DOMException;
-    state.problem = unreadable ? () => t("unreadableFile") : () => t("problem").library();
-  }
-  drawForm();
+  await read(picked.name, () => bytesOf(picked), {});
   // The element that had the focus is hidden now.
   byId("bulk-column")?.focus();
 }
 
+/** @type {(change: ReadOptions, focus: string) => Promise<void>} */
+async function reread(change, focus) {
+  if (!state.chosen) return;
+  const { file, bytes, options } = state.chosen;
+  const before = state.chosen;
+  await read(file.name, async () => bytes, { ...options, ...change });
+  // What cannot be read so stays as it was, with the reason.
+  state.chosen ??= before;
+  drawForm();
+  byId(focus)?.focus();
+}
+
+function removeFile() {
+  Object.assign(state, { chosen: null, problem: null });
+  onChange();
+  drawForm();
+  pasted().focus();
+}
+
+/** @param {number} column */
+function chooseColumn(column) {
+  if (!state.chosen) return;
+  Object.assign(state.chosen.file, { column, unsure: false });
+  onChange();
+  drawForm();
+  byId("bulk-column").focus();
+}
+
 /** Draw the form in the current language. */
 export function drawForm() {
-  const { file, problem, disabled } = state;
+  const { chosen, reading, problem, busy } = state;
   byId("bulk-problem").replaceChildren(...(problem ? [problemBox(problem())] : []));
-  byId("bulk-paste").hidden = Boolean(file);
-  byId("bulk-drop").hidden = Boolean(file);
-  byId("bulk-chosen").replaceChildren(...(file ? [fileBox(file)] : []));
+  byId("bulk-paste").hidden = byId("bulk-drop").hidden = Boolean(chosen ?? reading);
+  const content = [];
+  if (reading) content.push(element("p", { class: "lead", role: "status" }, t("readingFile", reading)));
+  else if (chosen) content.push(filePreview(chosen.file, { reread, chooseColumn, removeFile }));
+  byId("bulk-chosen").replaceChildren(...content);
   const start = byId("bulk-start", HTMLButtonElement);
-  start.textContent = t("bulkStart");
-  start.disabled = disabled;
+  start.textContent = t(busy ? "analysing" : "bulkStart");
+  start.disabled = busy || Boolean(reading);
+  start.setAttribute("aria-busy", String(busy));
+  start.classList.toggle("busy", busy);
   count();
 }
 
 function count() {
-  const n = chosenTable().rows.length;
+  const { chosen } = state;
+  const n = chosen ? chosen.file.rows.length : pastedRows().length;
   byId("bulk-count").textContent = n ? t("bulkCount", wholeNumber(n)) : "";
 }
 
-/** @param {ReadFile} file */
-function fileBox(file) {
-  const { names, rows, column } = tableOf(file);
-  const select = element("select", { id: "bulk-column" });
-  names.forEach((name, index) => {
-    const option = element("option", { value: index }, name);
-    option.selected = index === column;
-    select.append(option);
-  });
-  select.addEventListener("change", () => {
-    file.column = Number(select.value);
-    drawForm();
-    byId("bulk-column").focus();
-  });
-  const header = element("input", { type: "checkbox", id: "bulk-header" });
-  header.checked = file.headed;
-  header.addEventListener("change", () => {
-    file.headed = header.checked;
-    drawForm();
-    byId("bulk-header").focus();
-  });
-  const remove = element("button", { type: "button", class: "quiet" }, t("removeFile"));
-  remove.addEventListener("click", () => {
-    state.file = null;
-    drawForm();
-    pasted().focus();
-  });
-  const preview = element("ul", { class: "preview", lang: "zh" });
-  for (const row of rows.slice(0, 3)) preview.append(element("li", {}, row[column] ?? ""));
-  return element(
-    "div",
-    { class: "chosen" },
-    element(
-      "p",
-      { class: "lead" },
-      t("chosenFile", file.name, wholeNumber(rows.length)),
-      element("span", { class: "hint" }, ` · ${t("decodedAs", file.encoding)}`),
-    ),
-    element(
-      "div",
-      { class: "options" },
-      element("label", {}, t("textColumn"), select),
-      element("label", { class: "check" }, header, t("headerRow")),
-      remove,
-    ),
-    preview,
-  );
-}
-
-/**
- * Start the form.
- *
- * @param {() => void} onSubmit
- */
-export function startForm(onSubmit) {
+function startDropping() {
   const drop = byId("bulk-drop");
   const panel = byId("bulk");
-  byId("bulk-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (!state.disabled) onSubmit();
-  });
-  pasted().addEventListener("input", count);
-  byId("bulk-example").addEventListener("click", () => {
-    pasted().value = EXAMPLE.join("\n");
-    count();
-  });
-  const input = byId("bulk-file", HTMLInputElement);
-  input.addEventListener("change", () => {
-    const picked = input.files?.[0];
-    input.value = ""; // or the same file could not be chosen again
-    if (picked) choose(picked);
-  });
   // A file dropped elsewhere on the page would open in the browser; text is dropped as usual.
   /** @param {DragEvent} event */
   const holdsFile = (event) => event.dataTransfer?.types.includes("Files") ?? false;
@@ -189,4 +192,33 @@ export function startForm(onSubmit) {
     const picked = event.dataTransfer?.files[0];
     if (picked && !panel.hidden) choose(picked);
   });
+}
+
+/**
+ * Start the form.
+ *
+ * @type {(onSubmit: () => void, changed: () => void) => void}
+ */
+export function startForm(onSubmit, changed) {
+  onChange = changed;
+  byId("bulk-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!state.busy && !state.reading) onSubmit();
+  });
+  pasted().addEventListener("input", () => {
+    onChange();
+    showProblem(null);
+  });
+  byId("bulk-example").addEventListener("click", () => {
+    pasted().value = EXAMPLE.join("\n");
+    onChange();
+    showProblem(null);
+  });
+  const input = byId("bulk-file", HTMLInputElement);
+  input.addEventListener("change", () => {
+    const picked = input.files?.[0];
+    input.value = ""; // or the same file could not be chosen again
+    if (picked) choose(picked);
+  });
+  startDropping();
 }

@@ -1,140 +1,143 @@
-// A run over many texts: batches within the service's limits, several requests at a time.
+// A run over many texts: short streams, one after the other, so that the service is asked for no
+// more than it can take and other clients get their turns.
 
-import { ask, Problem } from "../api.js";
+import { askStream } from "../api.js";
+import { en } from "../en.js";
 import { problemText, t } from "../texts.js";
 import { LABELS } from "../views.js";
 
-const CONCURRENT_REQUESTS = 2;
-// Smaller than the service's own limits, so that the bar moves and no batch exceeds its deadline.
-const BATCH_TEXTS = 64;
-const BATCH_CHARACTERS = 20_000;
-// Room for the frame around the items of a body.
-const BODY_FRAME_BYTES = 64;
+// A browser sends a whole body before it reads: the answers must fit into what lies between.
+const STREAM_TEXTS = 128;
+const STREAM_CHARACTERS = 20_000;
 const MAX_TRIES = 120;
-
-const utf8 = new TextEncoder();
-
-/**
- * Group the indices of texts into batches.
- *
- * @param {string[]} texts
- * @param {Limits} limits
- */
-function batches(texts, limits) {
-  /** @type {number[][]} */
-  const groups = [];
-  /** @type {number[]} */
-  let batch = [];
-  let size = BODY_FRAME_BYTES;
-  let characters = 0;
-  texts.forEach((text, index) => {
-    const itemSize = utf8.encode(JSON.stringify({ text })).length + 1;
-    const full =
-      batch.length >= Math.min(BATCH_TEXTS, limits.max_items) ||
-      characters + text.length > BATCH_CHARACTERS ||
-      size + itemSize > limits.max_body_bytes;
-    if (batch.length && full) {
-      groups.push(batch);
-      batch = [];
-      size = BODY_FRAME_BYTES;
-      characters = 0;
-    }
-    batch.push(index);
-    size += itemSize;
-    characters += text.length;
-  });
-  if (batch.length) groups.push(batch);
-  return groups;
-}
+// Before that, a rate says little.
+const RATE_AFTER_MS = 1500;
 
 export class Run {
   /** @param {Table} table */
-  constructor({ names, rows, column }) {
+  constructor({ name, stem, names, rows, column }) {
+    /** The name of the file, or null for pasted lines. */
+    this.name = name;
+    this.stem = stem;
     this.names = names;
     this.rows = rows;
-    this.texts = rows.map((row) => row[column] ?? "");
+    this.column = column;
+    this.texts = rows.map((row) => row.cells[column] ?? "");
     /** @type {(BatchResult | undefined)[]} by row, as far as they are there */
-    this.results = new Array(this.texts.length);
+    this.results = new Array(rows.length);
+    this.waitingRows = [...rows.keys()].filter((row) => !rows[row].problem);
+    this.total = this.waitingRows.length;
     this.done = 0;
     this.running = true;
     /** @type {"bulkFinished" | "bulkCancelled" | "bulkStopped"} how it ended, once it has */
     this.ended = "bulkFinished";
-    /** @type {Problem | null} why it waits */
+    /** @type {{ status: number, wait: number } | null} why it waits */
     this.waiting = null;
     /** @type {number | null} the maximum length of a text */
     this.limit = null;
     /** Whether the download escapes formulas. */
     this.escape = false;
     this.controller = new AbortController();
+    this.startedAt = performance.now();
+    this.progressAt = this.startedAt;
   }
 
   get cancelled() {
     return this.controller.signal.aborted;
   }
 
-  /** Return the number of texts by label, and those with and without an answer. */
+  /** Return the number of texts by label, of uncertain ones, and of rows with and without an answer. */
   counts() {
     /** @type {Record<Label, number>} */
     const byLabel = { positive: 0, neutral: 0, negative: 0 };
-    for (const result of this.results) if (result?.label) byLabel[result.label] += 1;
-    const answered = LABELS.reduce((sum, label) => sum + byLabel[label], 0);
-    return { byLabel, answered, errors: this.done - answered };
+    /** @type {Record<Label, number>} */
+    const uncertainBy = { positive: 0, neutral: 0, negative: 0 };
+    for (const result of this.results) {
+      if (!result?.label) continue;
+      byLabel[result.label] += 1;
+      if (result.uncertain) uncertainBy[result.label] += 1;
+    }
+    /** @param {Record<Label, number>} numbers */
+    const sum = (numbers) => LABELS.reduce((total, label) => total + numbers[label], 0);
+    const answered = sum(byLabel);
+    return { byLabel, uncertainBy, uncertain: sum(uncertainBy), answered, errors: this.rows.length - answered };
+  }
+
+  /** Return the texts per second and the seconds that are left; null while that cannot be told. */
+  speed() {
+    const elapsed = performance.now() - this.startedAt;
+    if (!this.done || elapsed < RATE_AFTER_MS) return null;
+    const rate = (this.done * 1000) / elapsed;
+    return { rate, left: (this.total - this.done) / rate };
   }
 
   /**
-   * Return why a row has no label; empty if it has one.
+   * Return why a row has no label, in the page's language; empty if it has one.
    *
    * @param {number} row
    * @returns {string}
    */
   errorOf(row) {
+    const { problem } = this.rows[row];
+    if (problem) return t("rowProblem")[problem.kind](problem);
     const result = this.results[row];
     if (!result) return t("notDone");
     return result.error ? problemText(result.error, this.limit) : "";
   }
 
   /**
-   * Classify every text; rejects at the first problem that is not one text's own.
+   * Return the same for a file, whose words are the same in every language.
    *
-   * @param {Limits} limits
-   * @param {() => void} onProgress
+   * @param {number} row
+   * @returns {string}
    */
-  async classify(limits, onProgress) {
-    const queue = batches(this.texts, limits);
-    const worker = async () => {
-      let batch;
-      while (!this.cancelled && (batch = queue.shift())) await this.#send(batch, queue, onProgress);
-    };
-    await Promise.all(Array.from({ length: CONCURRENT_REQUESTS }, worker));
+  writtenErrorOf(row) {
+    const { problem } = this.rows[row];
+    if (problem) return en.rowProblem[problem.kind](problem);
+    const result = this.results[row];
+    if (!result) return en.notDone;
+    return result.error?.detail ?? "";
   }
 
-  /** @type {(batch: number[], queue: number[][], onProgress: () => void) => Promise<void>} */
-  async #send(batch, queue, onProgress) {
-    const items = batch.map((index) => ({ text: this.texts[index] }));
-    /** @param {Problem | null} waiting */
+  /**
+   * Classify every text; rejects at the first problem that is not one text's own.
+   *
+   * @param {() => void} onProgress
+   */
+  async classify(onProgress) {
+    /** @param {{ status: number, wait: number } | null} waiting */
     const onWait = (waiting) => {
       this.waiting = waiting;
       onProgress();
     };
-    const options = { signal: this.controller.signal, onWait, tries: MAX_TRIES };
-    /** @type {BatchResult[]} */
-    let results;
-    try {
-      ({ results } = await ask("v1/predict/batch", { items }, options));
-    } catch (error) {
-      const perhapsTooMuch = error instanceof Problem && [413, 504].includes(error.status);
-      if (!perhapsTooMuch) throw error;
-      if (batch.length > 1) {
-        const half = Math.ceil(batch.length / 2);
-        queue.unshift(batch.slice(0, half), batch.slice(half));
-        return;
-      }
-      results = [{ error }];
+    const { signal } = this.controller;
+    while (this.waitingRows.length && !this.cancelled) {
+      const rows = this.#nextRows();
+      let answered = 0;
+      /** @param {BatchResult} result */
+      const onResult = (result) => {
+        this.results[rows[answered]] = result;
+        answered += 1;
+        this.done += 1;
+        this.progressAt = performance.now();
+        onProgress();
+      };
+      const texts = rows.map((row) => this.texts[row]);
+      const broken = await askStream(texts, onResult, { signal, onWait, tries: MAX_TRIES });
+      this.waitingRows.unshift(...rows.slice(answered));
+      if (broken && !answered) throw broken;
     }
-    batch.forEach((row, index) => {
-      this.results[row] = results[index];
-      this.done += 1;
-    });
-    onProgress();
+  }
+
+  /** Take the rows of the next stream. */
+  #nextRows() {
+    let characters = 0;
+    let number = 0;
+    for (const row of this.waitingRows) {
+      characters += this.texts[row].length;
+      if (number && (number === STREAM_TEXTS || characters > STREAM_CHARACTERS)) break;
+      number += 1;
+    }
+    return this.waitingRows.splice(0, number);
   }
 }
