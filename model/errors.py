@@ -3,6 +3,7 @@
 SentimentError
 ├── ConfigError
 ├── DataError
+│   └── UnansweredError
 ├── ArtifactError
 ├── ExportError
 ├── BlankTextError
@@ -53,6 +54,10 @@ class ConfigError(SentimentError):
 
 class DataError(SentimentError):
     """Training or evaluation data cannot be read, or there is too little of it."""
+
+
+class UnansweredError(DataError):
+    """No row of a table can be classified, or a run over it broke off."""
 
 
 class ArtifactError(SentimentError):

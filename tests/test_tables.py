@@ -1,4 +1,4 @@
-"""Tables and pipes: rows kept letter for letter, and bad ones set aside with the reason."""
+"""Tables: rows kept letter for letter, and bad ones set aside with the reason."""
 
 import csv
 import io
@@ -137,13 +137,6 @@ def test_the_first_json_line_says_nothing_of_the_others(
     assert output.startswith('\ufeff{"id": "u2", "text": "早餐很差", "label": "negative"')
 
 
-def test_a_pipe_is_of_json_lines_behind_a_mark_and_blank_lines(tiny_artifact: Path) -> None:
-    content = '\ufeff\n{"id": 1, "text": "早餐很差"}\n'.encode()
-    result = run("--model", tiny_artifact, content=content)
-    assert json.loads(result.stdout.splitlines()[-1])["label"] == "negative"
-    assert '"id": 1' in result.stdout
-
-
 def test_a_line_end_of_json_lines_is_kept() -> None:
     answer = OutputColumns("neutral", 0.5, True, 0.2, 0.5, 0.3)
     assert extended_json(b'{"a":1 } \r\n', answer) == (
@@ -267,31 +260,6 @@ def test_words_of_ones_own_count_in_tables_and_pipes(
     missing = run(table, "--model", tiny_artifact)
     assert missing.exit_code == 2
     assert "--user-words" in missing.output
-
-
-def test_json_lines_go_through_a_pipe_with_their_fields(tiny_artifact: Path) -> None:
-    lines = ['{"id": 1, "text": "房间很好"}', "{", "", '{"id": 2, "text": "早餐很差"}']
-    result = run("-", "--model", tiny_artifact, content="\n".join(lines).encode())
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [answer.get("id") for answer in answers] == [1, None, 2]
-    assert [answer.get("label") for answer in answers] == ["positive", None, "negative"]
-    assert answers[1]["error"]["detail"] == "the line is not JSON"
-    assert list(answers[0]) == ["id", "text", *ADDED_COLUMNS]
-
-
-@pytest.mark.process
-def test_a_line_is_answered_before_the_next_is_typed(tiny_artifact: Path) -> None:
-    command = [sys.executable, "-m", "service", "predict", "--model", str(tiny_artifact)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin
-        assert process.stdout
-        for text, label in (("房间很好", "positive"), ("早餐很差", "negative")):
-            process.stdin.write(f"{text}\n".encode())
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
-            assert (answer["input"], answer["label"]) == (text, label)
-        process.stdin.close()
-        assert process.wait(60) == 0
 
 
 def test_a_table_is_read_piece_by_piece(

@@ -6,7 +6,7 @@ broken row is only one row.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from statistics import mean
 from typing import BinaryIO, Final
@@ -61,7 +61,7 @@ class DelimitedTable:
         lines = _first_lines(source)
         if not lines:
             raise DataError("it is empty")
-        told = _sep_line(source, lines[0])
+        told = sep_line(source.decode, lines[0])
         self._skipped = lines[0] if told else b""
         del lines[: 1 if told else 0]
         self._numbers: Sequence[int] = ()
@@ -93,7 +93,7 @@ class DelimitedTable:
         if self._header:
             next(records, None)
         for number, record in enumerate(records, start=1):
-            yield self._row(number, record)
+            yield delimited_row(number, record, self.names, self._index)
 
     def value(self, row: Row, name: str) -> object:
         """See ``Table.value``."""
@@ -117,19 +117,6 @@ class DelimitedTable:
         for row in self.rows():
             if row.text is not None:
                 file.write(self._extended(row.content, formatted(next(answers))))
-
-    def _row(self, number: int, record: CsvRecord) -> Row:
-        if record.problem:
-            return Row(number, None, record.problem, record.raw)
-        found, expected = len(record.fields), len(self.names)
-        if found != expected:
-            standard = "where the header has" if self._header else "where the first row has"
-            problem = f"{found} fields, {standard} {expected}"
-            return Row(number, None, problem, record.raw, record.fields)
-        text = record.fields[self._index]
-        if is_blank(text):
-            return Row(number, None, BLANK, record.raw, record.fields)
-        return Row(number, text, "", record.raw, record.fields)
 
     def _extended(self, raw: bytes, added: Sequence[str]) -> bytes:
         row, line_end = self._source.without_line_end(raw)
@@ -210,6 +197,26 @@ class LinesTable:
         write_delimited(self, file, answers, added, ",")
 
 
+def delimited_row(number: int, record: CsvRecord, names: Sequence[str], column: int) -> Row:
+    """Return the row of a record, in a table whose columns have these names.
+
+    Args:
+        number: that of the row.
+        record: its fields, or the problem why it has none.
+        names: of all columns.
+        column: the index of the one that holds the texts.
+    """
+    if record.problem:
+        return Row(number, None, record.problem, record.raw)
+    if len(record.fields) != len(names):
+        problem = f"{len(record.fields)} fields, where the table has {len(names)}"
+        return Row(number, None, problem, record.raw, record.fields)
+    text = record.fields[column]
+    if is_blank(text):
+        return Row(number, None, BLANK, record.raw, record.fields)
+    return Row(number, text, "", record.raw, record.fields)
+
+
 def is_delimited(source: TextSource) -> bool:
     """Return whether a file of lines is a table: what Excel saves as Unicode text, or has a header.
 
@@ -241,10 +248,10 @@ def _first_lines(source: TextSource) -> list[bytes]:
     return lines
 
 
-def _sep_line(source: TextSource, line: bytes) -> str | None:
+def sep_line(decode: Callable[[bytes], str], line: bytes) -> str | None:
     """Return the delimiter that a first line names in the way of Excel."""
     try:
-        text = source.decode(line)
+        text = decode(line)
     except UnicodeDecodeError:
         return None
     found = _SEP_LINE.fullmatch(text)

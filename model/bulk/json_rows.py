@@ -59,7 +59,7 @@ class _JsonTable:
             raise DataError(
                 "it has no row that is a JSON object; a table is an array of objects, or one a line"
             )
-        self._column = options.column or _text_field(objects)
+        self._column = options.column or text_field(objects)
         self.understood = Understood(self.form, self._column, source.encoding.name)
 
     @property
@@ -275,7 +275,7 @@ def _field(fields: dict[str, Any], name: str) -> object:
     return value
 
 
-def _text_field(objects: Sequence[dict[str, Any]]) -> str:
+def text_field(objects: Sequence[dict[str, Any]]) -> str:
     """Return the dotted name of the field that holds the texts.
 
     Raises:

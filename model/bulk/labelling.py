@@ -35,7 +35,7 @@ from model.bulk.table import (
 )
 from model.classifier import CHUNK_TEXTS
 from model.config import LABELS, Label
-from model.errors import DataError
+from model.errors import DataError, UnansweredError
 from model.progress import Progress
 from model.text.custom_words import CustomWords
 
@@ -163,7 +163,7 @@ def label_table(
             added = added_names(table.names, prefix)
             _classify(classifier, table, outputs.answers, total)
             if _file_version(path) != version:
-                raise DataError("it changed during the run; start over with --force")
+                raise UnansweredError("it changed during the run; start over with --force")
             with outputs.new_output() as unfinished:
                 answers = _counted(_read_answers(outputs.answers), labels, doubts)
                 with packed_as(output, unfinished) as file:
@@ -200,10 +200,10 @@ def _check_answerable(table: Table) -> None:
             return
         reasons[row.reason] += 1
     if not reasons:
-        raise DataError("it has no rows")
+        raise UnansweredError("it has no rows")
     (reason, _), *others = reasons.most_common()
     more = f" (others: {len(others)} further reasons)" if others else ""
-    raise DataError(
+    raise UnansweredError(
         f"none of its {reasons.total():,} rows can be classified: {reason}{more}; it was read as "
         f"{table.understood}"
     )

@@ -49,6 +49,7 @@ _NAMES_OF_OTHERS: Final = frozenset(
 _NUMBER: Final = re.compile(r"[\d\s.,:/+%￥¥$€年月日时分秒点TZ-]++")
 _LINK: Final = re.compile(r"(?:https?://|www\.)\S++")
 _HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_DELIMITER: Final = re.compile(r"[,\t;|]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _SENTENCE_SIGN: Final = re.compile(r"[，。！？；、,!?;…～~]")
 _MAX_NAME: Final = 40
@@ -58,6 +59,8 @@ _LONG: Final = 15
 # and how many times the next one's to be chosen before it.
 _LEAST_LENGTH: Final = 4
 _CLEARLY_LONGER: Final = 2
+# The rank of a name that is one of those for texts, with nothing else in it.
+_WHOLE_NAME: Final = 3
 
 
 class Layout(NamedTuple):
@@ -152,13 +155,30 @@ def is_name_of_texts(name: str) -> bool:
     return bool(_rank(name))
 
 
+def is_plain_header(line: str) -> bool:
+    """Return whether a line by itself can only be a header.
+
+    One cell is a name of texts and nothing else, or every cell is surely a name.
+
+    >>> [is_plain_header(line) for line in ("id,评论内容", "text,分", "评论不错,推荐", "评论")]
+    [True, True, False, True]
+    """
+    cells = [cell.strip(' "') for cell in _DELIMITER.split(line.strip())]
+    if any(_is_sentence(cell) or len(cell) > _MAX_NAME for cell in cells):
+        return False
+    if any(_rank(cell) >= _WHOLE_NAME for cell in cells):
+        return True
+    names = all(map(_is_surely_name, filter(None, cells)))
+    return len(cells) > 1 and names and any(map(is_name_of_texts, cells))
+
+
 def _rank(name: str) -> int:
     """Return 0 for a name that says nothing of texts, and more the less else it says."""
     folded = name.strip().casefold()
     if folded == _DEFAULT:
         return 4
     if folded in _ENGLISH_TEXT_NAMES or folded in _TEXT_NAMES:
-        return 3
+        return _WHOLE_NAME
     if folded.endswith((*_TEXT_NAMES, *_ENGLISH_TEXT_NAMES)):
         return 2
     return int(any(word in folded for word in (*_TEXT_NAMES, *_ENGLISH_TEXT_NAMES)))

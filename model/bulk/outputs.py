@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
-from model.errors import DataError
+from model.errors import DataError, UnansweredError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The start of the line that identifies a run, and a bound on its length.
@@ -78,13 +78,13 @@ class Outputs:
         """Say how to continue if the disk was full.
 
         Raises:
-            DataError: it was.
+            UnansweredError: it was.
         """
         self.answers.close()
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             with suppress(OSError):
                 _create(self._unfinished).close()  # free the space it took
-            raise DataError(
+            raise UnansweredError(
                 f"{self._output} cannot be written: {error.strerror}; make room and continue with "
                 "--resume"
             ) from None

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from model import SentimentError
-from model.errors import printable
+from model.errors import UnansweredError, printable
 from service.commands.terminal import cells
 
 _Command = TypeVar("_Command", bound=click.Command)
@@ -25,6 +25,8 @@ _Command = TypeVar("_Command", bound=click.Command)
 DOMAIN: Final = "sentiment"
 LOCALES: Final = Path(__file__).parent.parent / "locale"
 
+_UNANSWERED: Final = 1
+_MISUSE: Final = 2
 # As a shell reports a program that SIGINT ended.
 _INTERRUPTED: Final = 130
 
@@ -82,12 +84,14 @@ class Commands(click.Group):
                 )
 
     def invoke(self, ctx: click.Context) -> object:
-        """Report expected errors in one sentence, with exit code 2 and without a traceback."""
+        """Report expected errors in one sentence, with an exit code and without a traceback."""
         try:
             return super().invoke(ctx)
         except SentimentError as error:
             message = str(error)
+            code = _UNANSWERED if isinstance(error, UnansweredError) else _MISUSE
         except ModuleNotFoundError as error:  # serving installs the fewest packages
+            code = _MISUSE
             extra, target = _EXTRAS.get(error.name or "", ("train", "install"))
             message = (
                 f"the package {error.name} is missing; run make {target}, or "
@@ -102,7 +106,7 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             return ctx.exit(_INTERRUPTED)
         click.echo(f"sentiment: {printable(message)}", err=True)
-        return ctx.exit(2)
+        return ctx.exit(code)
 
     def _summary(self, ctx: click.Context, name: str) -> str:
         command = self.get_command(ctx, name)

@@ -1,21 +1,18 @@
 """``sentiment predict``: texts, a table, or the lines of standard input."""
 
 import sys
-from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from gettext import gettext as _
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from model import DataError
 from model.engines import EngineChoice
-from model.errors import json_line, printable
-from model.lines import LineSplitter
+from model.errors import printable
 from service.commands.inputs import decoded, file_argument, is_pipe
 from service.commands.options import (
     FILE,
@@ -26,10 +23,12 @@ from service.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from model import Classifier, CustomWords
+    from model import CustomWords
+    from model.bulk.table import ReadOptions
 
-# Maximum read from standard input at once.
-_READ_BYTES = 64 * 1024
+_NOTHING_ANSWERED: Final = 1
+_SOME_FAILED: Final = 3
+_SPELLED_DELIMITERS: Final = {"\\t": "\t", "tab": "\t"}
 
 
 @click.command()
@@ -40,8 +39,21 @@ _READ_BYTES = 64 * 1024
     shell_complete=lambda *given: [CompletionItem(given[-1], type="file")],
 )
 @click.option("--text", "as_texts", is_flag=True, help="Take every argument for a text.")
-@click.option("-c", "--column", help="Column that holds the texts.")
-@click.option("-o", "--output", type=FILE, help="Table to write; default: NAME.labelled.EXT.")
+@click.option("-c", "--column", help="Column or field that holds the texts, such as data.text.")
+@click.option(
+    "--encoding", help="Encoding of a table or a pipe, such as gb18030; else it is found."
+)
+@click.option("-d", "--delimiter", help="Character between fields, or tab; else it is found.")
+@click.option(
+    "--no-header", is_flag=True, help="The first row is a row; columns are called 1, 2, …"
+)
+@click.option("--prefix", help="Put this before the names of the columns that are added.")
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="Table to write; by default NAME.labelled.EXT. Another ending converts.",
+)
 @click.option("--resume", is_flag=True, help="Resume an interrupted run over this table.")
 @click.option("-f", "--force", is_flag=True, help="Start over, and replace existing output.")
 @click.option("--ray", "address", help="Ray cluster to classify a table on: HOST:PORT, or auto.")
@@ -51,30 +63,38 @@ _READ_BYTES = 64 * 1024
 def predict(
     texts: tuple[str, ...],
     as_texts: bool,
+    column: str | None,
+    encoding: str | None,
+    delimiter: str | None,
+    no_header: bool,
+    prefix: str | None,
+    output: Path | None,
+    resume: bool,
+    force: bool,
+    address: str | None,
     model: Path,
     engine: EngineChoice,
     user_words: Path | None,
     extra_stopwords: Path | None,
     kept_words: Path | None,
-    column: str | None,
-    output: Path | None,
-    resume: bool,
-    force: bool,
-    address: str | None,
 ) -> None:
-    r"""Classify texts, a table, or the lines of standard input.
+    r"""Classify texts, a table, or the lines of a pipe.
 
     \b
     sentiment predict 房间很好 早餐很差
-    sentiment predict reviews.csv --column 评论内容
+    sentiment predict reviews.xlsx --column 评论内容
     cat reviews.txt | sentiment predict
 
-    An argument that is a file, or is written like the name of one, is a table: every row is copied
-    to the output, with the columns label, confidence, positive, neutral and negative added. Rows
-    that cannot be classified go to NAME.errors.jsonl, with the reason.
+    A table is .csv, .tsv, .txt, .jsonl, .json, .xlsx or .parquet, each also with .gz. Its encoding,
+    its layout and the column of the texts are found, told in one line, and can be given. Every row
+    is copied to the output with the columns label, confidence, uncertain, positive, neutral and
+    negative. Rows that cannot be classified go to NAME.errors.jsonl, with the reason.
 
-    Lines of standard input are texts or, if the first one is, JSON objects with a field text. Each
-    is answered by one JSON object, a result or an error, as soon as it has been read.
+    A pipe holds a text a line, JSON, or a delimited table with a header. Each text is answered by a
+    JSON object on a line, as soon as it has been read.
+
+    Exit codes: 0 if everything was answered, 1 if nothing was or the run broke off, 2 for misuse,
+    3 if some rows could not be answered.
     """
     from model import Classifier, read_custom_words
 
@@ -83,21 +103,32 @@ def predict(
     table = None if file is None or is_pipe(file) else file
     if table is None and (output or resume or force or address is not None):
         raise click.UsageError(_("--output, --resume, --force and --ray are for a table"))
+    if not (piped or file) and (column or encoding or delimiter or no_header or prefix):
+        raise click.UsageError(
+            _("a text takes none of --column, --encoding, --delimiter, --no-header and --prefix")
+        )
     if resume and force:
         raise click.UsageError(_("--resume continues a run and --force starts over; give only one"))
+    options = _read_options(column, encoding, delimiter, no_header)
     words = read_custom_words(user_words, extra_stopwords, kept_words)
+    context = click.get_current_context()
     if table is not None:
-        _label(table, model, engine, words, output, column, resume, force, address)
-        return
+        code = _label(table, model, engine, words, output, options, prefix, resume, force, address)
+        context.exit(code)
     given = [] if piped or file else [decoded(text) for text in texts]
-    classifier = Classifier.load(model, engine=engine, words=words)
+
+    from service.commands.pipe import Answers, answer_pipe, text_item
+
+    answers = Answers(Classifier.load(model, engine=engine, words=words))
     if piped or file:
         if file is None and sys.stdin.isatty():
             click.echo(_("reading texts from the terminal, one a line; Ctrl-D ends"), err=True)
         with nullcontext(sys.stdin.buffer) if file is None else file.open("rb") as lines:
-            _answer_input(classifier, cast(BufferedReader, lines), column)
-    else:
-        _answer_texts(classifier, given)
+            answer_pipe(answers, cast(BufferedReader, lines), options, prefix)
+    for text in given:
+        answers.add(text_item(text))
+    answers.write()
+    context.exit(_exit_code(answers.answered, answers.failed))
 
 
 def _label(
@@ -106,93 +137,48 @@ def _label(
     engine: EngineChoice,
     words: "CustomWords",
     output: Path | None,
-    column: str | None,
+    options: "ReadOptions",
+    prefix: str | None,
     resume: bool,
     force: bool,
     address: str | None,
-) -> None:
+) -> int:
+    """Label a table, and return the exit code."""
     from model import Classifier
     from model.bulk.labelling import label_table
     from model.bulk.ray_classifier import RayClassifier, connected
-    from model.bulk.table import ReadOptions
 
     log_to_terminal()
     with nullcontext() if address is None else connected(address):
         load = Classifier.load if address is None else RayClassifier
         classifier = load(model, engine=engine, words=words)
         try:
-            options = ReadOptions(column)
-            summary = label_table(classifier, table, output, options, resume=resume, force=force)
+            summary = label_table(
+                classifier, table, output, options, prefix=prefix, resume=resume, force=force
+            )
         except OSError as error:
             raise DataError(f"{error.filename or table}: {error.strerror or error}") from None
+        except KeyboardInterrupt:
+            click.echo(_("interrupted; --resume continues from here"), err=True)
+            raise
     click.echo(printable(summary.report()))
+    return _exit_code(summary.answered, summary.failed)
 
 
-def _answer_input(classifier: "Classifier", file: BufferedReader, column: str | None) -> None:
-    """Answer the lines that have arrived, then those that arrived meanwhile, until the end."""
-    from model.bulk.json_rows import json_object
-
-    json_lines: bool | None = None
-    for number, lines in enumerate(_line_groups(file)):
-        if not number:
-            lines[0] = lines[0].removeprefix(BOM_UTF8)
-        if json_lines is None:
-            first = next((line for line in lines if line.strip()), None)
-            json_lines = None if first is None else json_object(first) is not None
-        if json_lines:
-            _answer_json_lines(classifier, lines, column or "text")
-        else:
-            _answer_texts(
-                classifier, [line.decode(errors="replace").rstrip("\r") for line in lines]
-            )
+def _exit_code(answered: int, failed: int) -> int:
+    if not answered:
+        return _NOTHING_ANSWERED
+    return _SOME_FAILED if failed else 0
 
 
-def _line_groups(file: BufferedReader) -> Iterator[list[bytes]]:
-    """Yield the lines that each read completes, without their line feeds."""
-    splitter = LineSplitter()
-    last = False
-    while not last:
-        part = file.read1(_READ_BYTES)  # returns what is there instead of waiting for more
-        last = not part
-        # No line is None, since no length is the maximum.
-        if lines := [line or b"" for line in splitter.split(part, last=last)]:
-            yield lines
+def _read_options(
+    column: str | None, encoding: str | None, delimiter: str | None, no_header: bool
+) -> "ReadOptions":
+    from model.bulk.table import ReadOptions
 
-
-def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> None:
-    from model.errors import BLANK
-    from model.text.pipeline import is_blank
-    from service.problems import problem
-    from service.schemas import Sentiment, sentiment_fields
-
-    blank = [is_blank(text) for text in texts]
-    predictions = classifier.predict(
-        text for text, nothing in zip(texts, blank, strict=True) if not nothing
-    )
-    for text, nothing in zip(texts, blank, strict=True):
-        answer = (
-            {"error": problem(422, BLANK).model_dump(exclude_none=True)}
-            if nothing
-            else Sentiment(**sentiment_fields(next(predictions))).model_dump()
+    delimiter = _SPELLED_DELIMITERS.get(delimiter or "", delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise click.UsageError(
+            _("--delimiter is one character, such as ; or | or tab, other than a quote")
         )
-        sys.stdout.write(f"{json_line({'input': text, **answer})}\n")
-    sys.stdout.flush()
-
-
-def _answer_json_lines(classifier: "Classifier", lines: Sequence[bytes], column: str) -> None:
-    from model.bulk.json_rows import extended_json, json_row
-    from model.bulk.table import output_columns
-    from service.problems import problem
-
-    rows = [json_row(line, column) for line in lines if line.strip()]
-    predictions = classifier.predict(row.text for row in rows if row.text is not None)
-    for row in rows:
-        if row.text is None:
-            error = problem(422, row.reason).model_dump(exclude_none=True)
-            line = json_line({"error": error})
-        else:
-            prediction = next(predictions)
-            columns = output_columns(prediction.probabilities, prediction.uncertain)
-            line = extended_json(row.content, columns).decode().rstrip("\r\n")
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    return ReadOptions(column, encoding, delimiter, False if no_header else None)
