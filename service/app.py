@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final, get_args
 
 from fastapi import APIRouter, FastAPI
 from opentelemetry import trace
@@ -26,7 +27,6 @@ from service.routes import (
     predict,
     stream,
 )
-from service.routes.compat import baidu, oip, paddlehub, tei
 from service.routes.direct import DirectLayer
 from service.routes.model_route import DirectHandler, ModelRoute
 from service.schemas import LIMITED_BY
@@ -36,12 +36,7 @@ from service.state import Service
 # Busiest first: routes are tried in this order.
 ROUTERS = (predict.router, stream.router, analyze.router, operations.router, pages.router)
 # Then the adapters that SENTIMENT_COMPAT names.
-ADAPTERS: dict[AdapterName, Adapter] = {
-    "paddlehub": paddlehub.ADAPTER,
-    "baidu": baidu.ADAPTER,
-    "tei": tei.ADAPTER,
-    "oip": oip.ADAPTER,
-}
+ADAPTER_NAMES: Final = get_args(AdapterName)
 
 # Response headers that scripts of another origin may read.
 EXPOSED_HEADERS = (
@@ -125,6 +120,12 @@ def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
             _complete(inner, schemas, settings)
 
 
+def load_adapter(name: AdapterName) -> Adapter:
+    """Return an adapter. Its schemas are built now: most services speak no other protocol."""
+    adapter: Adapter = import_module(f"service.routes.compat.{name}").ADAPTER
+    return adapter
+
+
 def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> Api:
     """Return the FastAPI application around a service, which its lifespan loads and closes."""
     paths = _paths(adapters)
@@ -172,7 +173,7 @@ def create_app(
     """
     service = service or Service(settings)
     hosts = hosts or Hosts(settings.allowed_hosts or (ANY,))
-    adapters = [adapter for name, adapter in ADAPTERS.items() if name in settings.compat]
+    adapters = [load_adapter(name) for name in ADAPTER_NAMES if name in settings.compat]
     api = create_api(service, adapters)
     app: ASGIApp = DirectLayer(api, _direct_handlers(adapters))
     app = AdmissionLayer(app, service, hosts, api.paths)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from fastapi.routing import APIRoute
 
-from service.app import ADAPTERS, ROUTERS
+from service.app import ADAPTER_NAMES, ROUTERS, load_adapter
 from service.routes import stream
 from service.routes.model_route import ModelRoute
 from service.settings import load_settings
@@ -189,7 +189,10 @@ def test_figures_stand_on_top_and_every_panel_has_a_name_of_its_own() -> None:
 
 def routes() -> tuple[set[str], set[str]]:
     """The paths of every route, and of those that bring texts."""
-    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
+    routers = [
+        *ROUTERS,
+        *(router for name in ADAPTER_NAMES for router in load_adapter(name).routers),
+    ]
     found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     texts = {route.path for route in found if isinstance(route, ModelRoute)} | {stream.PATH}
     texts.remove("/")  # to metrics it is the page

@@ -21,7 +21,7 @@ from bench.attacks.shapes import HOSTILE_TEXTS
 from model.classifier import Classifier
 from model.text.normalization import normalize
 from model.text.sentences import split_sentences
-from service.app import ADAPTERS, ROUTERS, create_api
+from service.app import ADAPTER_NAMES, ROUTERS, create_api, load_adapter
 from service.settings import Settings
 from service.state import Service
 from tests.support.repository import ROOT
@@ -269,7 +269,10 @@ def _patterns() -> dict[str, re.Pattern[Any]]:
             module = importlib.import_module(_module(path))
             for name, value in vars(module).items():
                 found |= _found(f"{module.__name__}.{name}", value, seen)
-    routers = [*ROUTERS, *(router for adapter in ADAPTERS.values() for router in adapter.routers)]
+    routers = [
+        *ROUTERS,
+        *(router for name in ADAPTER_NAMES for router in load_adapter(name).routers),
+    ]
     api = create_api(Service(Settings()))
     for route in [*api.routes, *(route for router in routers for route in router.routes)]:
         if isinstance(route, Route | Mount):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.app import ADAPTERS
+from service.app import ADAPTER_NAMES
 from tests.support.http import wait_ready
 from tests.support.logs import log_lines
 from tests.support.process import free_port, served
@@ -23,7 +23,7 @@ def wire(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     settings = {
         **PATIENT,
         "SENTIMENT_PROBE_PORT": str(probes),
-        "SENTIMENT_COMPAT": ",".join(ADAPTERS),
+        "SENTIMENT_COMPAT": ",".join(ADAPTER_NAMES),
     }
     with served(tiny_artifact, log, **settings) as (process, address):
         wait_ready(address)

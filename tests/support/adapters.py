@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import ADAPTERS, create_api
+from service.app import ADAPTER_NAMES, create_api, load_adapter
 from service.settings import AdapterName, load_settings
 from service.state import Service
 from tests.support.texts import TEXT
@@ -107,7 +107,7 @@ def assert_said(form: Form, response: Any, status: int, sentence: str = "") -> N
 def whole_document(**settings: Any) -> dict[str, Any]:
     """Return the OpenAPI document with every adapter."""
     service = Service(load_settings(**settings))
-    return create_api(service, tuple(ADAPTERS.values())).openapi()
+    return create_api(service, [load_adapter(name) for name in ADAPTER_NAMES]).openapi()
 
 
 BAD, PLAIN = "早餐很差", "电影在三楼"
