@@ -46,7 +46,7 @@ POSTS: tuple[tuple[str, Any], ...] = (
 GETS = (
     *("/livez", "/readyz", "/health", "/metrics", "/v1/model", "/info", "/v2", "/v2/health/ready"),
     *("/v2/models/zh-general", "/v2/models/zh-general/ready", "/web/docs.js", "/", "/docs"),
-    *("/openapi.json", "/oauth/2.0/token"),
+    *("/v1/models", "/openapi.json", "/oauth/2.0/token"),
 )
 _VALUES: tuple[Any, ...] = (
     *(

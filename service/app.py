@@ -20,6 +20,7 @@ from service.edge.hosts import ANY, Hosts
 from service.edge.paths import Paths
 from service.edge.request import RequestLayer, request_path
 from service.error_handlers import install_error_handlers
+from service.request_schemas import LIMITED_BY
 from service.routes import (
     analyze,
     operations,
@@ -29,7 +30,6 @@ from service.routes import (
 )
 from service.routes.direct import DirectLayer
 from service.routes.model_route import DirectHandler, ModelRoute
-from service.schemas import LIMITED_BY
 from service.settings import AdapterName, Settings
 from service.state import Service
 

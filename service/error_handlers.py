@@ -34,6 +34,9 @@ from service.problems import (
     problem_response,
 )
 
+# Characters of a path that is compared with those of the routes.
+_MAX_NEAR_PATH = 128
+
 
 def error_response(
     request: Request, error: ServiceError | TextError, errors: list[FieldError] | None = None
@@ -96,9 +99,35 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
             detail = "the body cannot be read as JSON in UTF-8"
             return error_response(request, UnreadableBodyError(detail, error.headers))
         case HTTPStatus.NOT_FOUND:
-            return error_response(request, UnknownPathError())
+            return error_response(request, UnknownPathError(_what_is_near(request)))
         case status:
             return _respond(request, problem(status, HTTPStatus(status).phrase), error.headers)
+
+
+def _what_is_near(request: Request) -> str:
+    """Say that there is nothing at the path of a request, and what to do if it is a near miss."""
+    path = exchange_of(request).path
+    nothing = "there is nothing at this path"
+    if len(path) > _MAX_NEAR_PATH:
+        return nothing
+
+    def leads_somewhere(path: str) -> bool:
+        scope = {**request.scope, "path": path, "root_path": ""}
+        return any(
+            route.matches(scope)[0] is not Match.NONE
+            for route in request.app.routes
+            if not isinstance(route, Mount)
+        )
+
+    if path != "/" and path.endswith("/") and leads_somewhere(path.rstrip("/")):
+        return f"{nothing}; leave out the slash at its end"
+    starts = [place for place, sign in enumerate(path) if sign == "/"]
+    if any(leads_somewhere(path[start:]) for start in starts[1:] if path[start:] != "/"):
+        return (
+            f"{nothing}, but at the end of it; have the proxy strip its prefix from the path, and "
+            "set SENTIMENT_ROOT_PATH to the prefix"
+        )
+    return nothing
 
 
 async def _on_wrong_method(request: Request, error: Exception) -> Response:

@@ -117,7 +117,8 @@ class MethodNotAllowedError(ServiceError):
 
     def __init__(self, allow: str) -> None:
         """``allow`` is the header of this name."""
-        super().__init__("this path does not take that method", {"allow": allow})
+        instead = "GET" if "GET" in allow else "POST with the text in its body"
+        super().__init__(f"this path does not take that method; send a {instead}", {"allow": allow})
 
 
 class SlowBodyError(ServiceError):

@@ -76,7 +76,7 @@ class ModelRegistry:
         try:
             return self._by_name[name]
         except KeyError:
-            raise UnknownModelError("no such model is served; GET /v1/model lists them") from None
+            raise UnknownModelError("no such model is served; GET /v1/models lists them") from None
 
     def is_default(self, model: LoadedModel) -> bool:
         """Return whether this is the model of requests that name none."""

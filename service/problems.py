@@ -17,6 +17,28 @@ MEDIA_TYPE: Final = "application/problem+json"
 _MAX_FIELD_ERRORS = 16
 _MAX_FIELD_ERROR_LENGTH = 256
 
+# What is wrong with a field, by pydantic's type of error, whose own words are a programmer's.
+_MESSAGES = {
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must not be empty",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+}
+
 # Titles by RFC 9110, where Python has those of older RFCs.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
@@ -24,9 +46,11 @@ _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 class FieldError(BaseModel):
     """What is wrong with one field of a request."""
 
-    field: str = Field(description="Path of the field, its parts joined by dots.")
-    message: str
-    type: str
+    field: str = Field(
+        description="Path of the field, its parts joined by dots; empty for the whole body."
+    )
+    message: str = Field(description="What is wrong with it.")
+    type: str = Field(description="A short name of the rule that it breaks.")
 
 
 class Problem(BaseModel):
@@ -77,19 +101,32 @@ def field_errors(errors: Sequence[Any]) -> list[FieldError]:
     """Return pydantic's errors without the values that were sent: they may be a user's text."""
     return [
         FieldError(
-            field=".".join(str(part) for part in error["loc"] if part != "body")[
-                :_MAX_FIELD_ERROR_LENGTH
-            ],
-            message=error["msg"][:_MAX_FIELD_ERROR_LENGTH],
+            field=_field(error)[:_MAX_FIELD_ERROR_LENGTH],
+            message=_message(error)[:_MAX_FIELD_ERROR_LENGTH],
             type=error["type"],
         )
         for error in errors[:_MAX_FIELD_ERRORS]
     ]
 
 
-def describe_field(error: FieldError) -> str:
-    """Return a field error as a phrase; one without a field is about the whole body."""
-    return f"{error.field or 'the body'}: {error.message}"
+def _field(error: Any) -> str:
+    parts = [str(part) for part in error["loc"] if part != "body"]
+    if name := error.get("ctx", {}).get("field"):
+        parts.append(name)
+    return ".".join(parts)
+
+
+def _message(error: Any) -> str:
+    template = _MESSAGES.get(error["type"])
+    if template is not None:
+        return template.format(**error.get("ctx", {}))
+    message: str = error["msg"]
+    return message.replace("Input should be", "must be", 1)
+
+
+def describe_field(error: FieldError, whole: str = "the body") -> str:
+    """Return a field error as a phrase; one without a field is about ``whole``."""
+    return f"{error.field or whole} {error.message}"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

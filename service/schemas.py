@@ -1,132 +1,17 @@
-"""The wire format of the API; that of explanations is in ``explanation_schemas``."""
+"""The wire format of responses; that of explanations is in ``explanation_schemas``."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, Self, TypedDict
+from typing import Annotated, Literal, Self, TypedDict
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    model_validator,
-)
-from pydantic.functional_validators import AfterValidator, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
 from model import LABELS, Artifact, Label, Prediction
 from model.classifier import Doubt
-from model.lines import has_lone_surrogate
-from service.problems import FieldError, Problem, field_errors
-from service.settings import MAX_BATCH_ITEMS
+from service.problems import Problem
+from service.request_schemas import Identifier
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Ratio
-
-
-def _without_lone_surrogates(text: str) -> str:
-    if has_lone_surrogate(text):
-        raise PydanticCustomError("string_unicode", "Input holds half of a surrogate pair")
-    return text
-
-
-# The key of a schema that names the setting which limits it.
-LIMITED_BY: Final = "x-limited-by"
-
-
-def _limited_by(bound: str, setting: str) -> Any:
-    """Have the OpenAPI document state a setting as a bound; ``service.app`` fills in the value.
-
-    The schema does not check it: a text over its limit is a 413, and in a batch it fails alone.
-    """
-    return Field(json_schema_extra={LIMITED_BY: {bound: setting}})
-
-
-LIMITED_ITEMS = _limited_by("maxItems", "max_items")
-
-# JSON can spell half of a surrogate pair, which no encoding can write.
-Text = Annotated[
-    str,
-    AfterValidator(_without_lone_surrogates),
-    Field(description="A text that is not blank."),
-    _limited_by("maxLength", "max_text_characters"),
-]
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_known_fields_alone(cls, value: Any) -> Any:
-        """Refuse unknown fields in one error that quotes none of them, however many there are."""
-        if isinstance(value, dict) and any(key not in cls.model_fields for key in value):
-            raise PydanticCustomError(
-                "extra_forbidden",
-                "Unknown field; the known ones are {known}",
-                {"known": ", ".join(cls.model_fields)},
-            )
-        return value
-
-
-ModelName = Annotated[
-    str,
-    Field(
-        max_length=256,
-        description="A model by its name, or name and version; by default, the first one.",
-        examples=["zh-general", "zh-general@2.1.0"],
-    ),
-]
-
-
-class PredictRequest(_Request):
-    """One text."""
-
-    text: Text = Field(examples=["房间干净，服务也好，就是早餐太差"])
-    model: ModelName | None = None
-
-
-class BatchItem(_Request):
-    """One text of a batch and the client's name for it."""
-
-    id: Annotated[str, AfterValidator(_without_lone_surrogates), Field(max_length=128)] | None = (
-        Field(default=None, description="Returned with the result.")
-    )
-    text: Text = Field(examples=["很好吃"])
-
-
-class InvalidItem(BaseModel):
-    """An item that does not fit the schema; its result is an error."""
-
-    id: str | None
-    errors: list[FieldError]
-
-
-def _keep_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> BatchItem | InvalidItem:
-    try:
-        item: BatchItem = validate(value)
-    except ValidationError as error:
-        identifier = value.get("id") if isinstance(value, dict) else None
-        try:
-            known = BatchItem(id=identifier, text="").id
-        except ValidationError:
-            known = None
-        return InvalidItem(id=known, errors=field_errors(error.errors()))
-    return item
-
-
-# One bad item must not fail the rest, so its errors are kept as a value.
-CheckedItem = Annotated[BatchItem, WrapValidator(_keep_invalid)]
-
-
-class BatchRequest(_Request):
-    """Several texts, answered in their order."""
-
-    # A bound on the items that are parsed; the setting that clients see is not above it.
-    items: Annotated[
-        list[CheckedItem], Field(min_length=1, max_length=MAX_BATCH_ITEMS), LIMITED_ITEMS
-    ]
-    model: ModelName | None = None
 
 
 def by_label(values: Sequence[float]) -> dict[str, float]:
@@ -241,7 +126,7 @@ class PredictResponse(Sentiment):
 
 
 class _ItemResult(BaseModel):
-    id: str | None = None
+    id: Identifier = Field(default=None, description="The `id` of the item, as it came.")
 
 
 class BatchSuccess(Sentiment, _ItemResult):
@@ -261,13 +146,29 @@ class BatchResponse(BaseModel):
     model: ModelVersion
 
 
+class StreamFailure(BatchFailure):
+    """Why one line has no answer or, without ``line``, why the stream ended before its last."""
+
+    line: int | None = Field(
+        default=None, description="The number of the line in the body, from 1, blank ones included."
+    )
+
+
+class LabelCounts(BaseModel):
+    """Numbers of texts by label."""
+
+    positive: int
+    neutral: int
+    negative: int
+
+
 class StreamSummary(BaseModel):
     """Counts of a stream's lines; blank lines do not count."""
 
     lines: int
     answered: int
     failed: int
-    labels: dict[Label, int] = Field(description="Answered lines by label.")
+    labels: LabelCounts = Field(description="Answered lines by label.")
 
 
 class StreamEnd(BaseModel):
@@ -324,6 +225,21 @@ class ModelResponse(ModelVersion):
     words: Words
     models: list[ModelVersion] = Field(description="Every model that a request may name.")
     limits: Limits
+
+
+class ServedModel(ModelVersion):
+    """A model that a request may name."""
+
+    id: str = Field(description="What a request names it by, in `model`: its name and version.")
+    object: Literal["model"] = Field(default="model", description="As in OpenAI's list of models.")
+    default: bool = Field(description="Whether it answers requests that name none.")
+
+
+class ModelList(BaseModel):
+    """Every model that a request may name, in the form of OpenAI's list of models."""
+
+    object: Literal["list"] = Field(default="list", description="As in OpenAI's list of models.")
+    data: list[ServedModel] = Field(description="The models, the default one first.")
 
 
 Status = Literal["loading", "ready", "saturated", "draining", "failed"]

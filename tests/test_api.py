@@ -63,7 +63,7 @@ def test_a_batch_keeps_its_order_and_its_ids(client: TestClient) -> None:
 def test_one_bad_item_never_fails_the_rest(client: TestClient) -> None:
     content = (
         '{"items": [{"id": "a", "text": "房间很好"}, {"id": "b", "text": ""}, {"id": "c"}, 5, '
-        '{"id": 7, "text": "好"}, {"id": "e", "text": "\\ud800"}, {"id": "f", "text": 1}, '
+        '{"id": 7.5, "text": "好"}, {"id": "e", "text": "\\ud800"}, {"id": "f", "text": 1}, '
         f'{{"id": "g", "text": "{"好" * 10_001}"}}, {{"id": "h", "text": "早餐很差"}}]}}'
     )
     response = client.post("/v1/predict/batch", content=content.encode(), headers=JSON)
@@ -73,6 +73,71 @@ def test_one_bad_item_never_fails_the_rest(client: TestClient) -> None:
     statuses = [result["error"]["status"] if "error" in result else 200 for result in results]
     assert statuses == [200, 422, 422, 422, 422, 422, 422, 413, 200]
     assert results[2]["error"]["errors"][0]["field"] == "text"
+
+
+def test_a_batch_takes_texts_and_ids_that_are_numbers(client: TestClient) -> None:
+    items = [TEXT, {"id": 2**63 - 1, "text": TEXT}, {"id": 0, "text": ""}, "", "\u200b"]
+    results = client.post("/v1/predict/batch", json={"items": items}).json()["results"]
+    assert [result.get("id") for result in results] == [None, 2**63 - 1, 0, None, None]
+    assert [result.get("label") for result in results] == ["positive", "positive", None, None, None]
+    refused: tuple[Any, ...] = (2**63, True, 1.0, [], "a" * 129)
+    for identifier in refused:
+        items = [{"id": identifier, "text": TEXT}]
+        (result,) = client.post("/v1/predict/batch", json={"items": items}).json()["results"]
+        assert "id must be a string of at most 128 characters" in result["error"]["detail"]
+        assert "id" not in result
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "detail"),
+    [
+        ("", ["好"], "", 'the body must be an object such as {"text": "…"}'),
+        (
+            "",
+            {"txt": "好"},
+            "txt",
+            "txt is unknown; the known fields are text, model; text is missing",
+        ),
+        ("", {"texts": ["好"]}, "texts", 'for several texts, POST {"items": ["…", "…"]} to'),
+        ("", {"a": 1, "texts": ["好"]}, "texts", "for several texts, POST"),
+        ("", {"text": ["好"]}, "text", "text must be a string"),
+        ("", {"text": "好", "model": 1}, "model", "model must be a string"),
+        (
+            "",
+            {"text": "好", "我的": 1},
+            "",
+            "the body has an unknown field; the known ones are text",
+        ),
+        ("/batch", ["好"], "", 'the body must be an object such as {"items": ["…", "…"]}'),
+        ("/batch", {"texts": ["好"]}, "texts", 'items is missing; send {"items": ["…", "…"]}'),
+        ("/batch", {"text": "好"}, "text", 'for one text, POST {"text": "…"} to /v1/predict'),
+        ("/batch", {"items": "好"}, "items", "items must be a list"),
+        ("/batch", {"items": []}, "items", "items must not be empty"),
+    ],
+)
+def test_an_error_says_what_to_send(
+    client: TestClient, path: str, body: Any, field: str, detail: str
+) -> None:
+    problem = assert_problem(client.post(f"/v1/predict{path}", json=body), 422, detail)
+    assert problem["errors"][0]["field"] == field
+    for word in ("Input", "dictionary", "valid string", "Field required"):
+        assert word not in json.dumps(problem)
+
+
+def test_an_item_that_is_no_text_is_told_what_to_send(client: TestClient) -> None:
+    response = client.post("/v1/predict/batch", json={"items": [5]})
+    (result,) = response.json()["results"]
+    detail = 'the item must be an object such as {"text": "…"}, or a text'
+    assert result["error"]["detail"] == detail
+
+
+def test_the_models_are_listed(client: TestClient) -> None:
+    body = client.get("/v1/models").json()
+    assert (body["object"], len(body["data"])) == ("list", 1)
+    (model,) = body["data"]
+    assert (model["object"], model["name"], model["default"]) == ("model", "custom", True)
+    answer = client.post("/v1/predict", json={"text": TEXT, "model": model["id"]})
+    assert answer.json()["model"].items() <= model.items()
 
 
 def test_a_batch_answers_as_the_single_texts_do(client: TestClient) -> None:
@@ -115,13 +180,13 @@ def test_blank_text_in_a_batch_is_a_422_in_its_place(client: TestClient) -> None
         (b'["text"]', 422, "the body"),
         (b"null", 422, ""),
         (b'"text"', 422, "the body"),
-        (b"{}", 422, "text: Field required"),
+        (b"{}", 422, "text is missing"),
         (b'{"text": null}', 422, "text"),
         (b'{"text": 1}', 422, "text"),
         (b'{"text": ["a"]}', 422, "text"),
         (b'{"text": "\\ud800"}', 422, "surrogate"),
         (b'{"text": "\\ud83d\\ude02\\ude02"}', 422, "surrogate"),
-        (b'{"text": "a", "txt": "b"}', 422, "Unknown field; the known ones are text"),
+        (b'{"text": "a", "txt": "b"}', 422, "txt is unknown; the known fields are text, model"),
         (b'{"text": "a", "\\ud800": "b"}', 422, ""),
     ],
 )
@@ -172,7 +237,7 @@ def test_many_bad_items_stop_at_the_first_bound(client: TestClient) -> None:
 def test_many_unknown_fields_are_one_error_that_repeats_none(client: TestClient) -> None:
     fields = {f"秘密{number}": 1 for number in range(4_000)}
     response = client.post("/v1/predict", json={"text": "a", **fields})
-    body = assert_problem(response, 422, "Unknown field")
+    body = assert_problem(response, 422, "has an unknown field; the known ones are text, model")
     assert len(body["errors"]) == 1
     assert "秘密" not in json.dumps(body, ensure_ascii=False)
     response = client.post("/v1/predict/batch", json={"items": [{"text": "a", **fields}]})
@@ -202,6 +267,10 @@ def test_another_media_type_is_a_415(client: TestClient, headers: dict[str, str]
 
 
 def test_a_415_says_what_to_send(client: TestClient) -> None:
+    form = client.post("/v1/predict", data={"text": TEXT})
+    assert_problem(form, 415, "declared as a form, as by `curl -d`")
+    bare = client.post("/v1/predict", content=b"{}")
+    assert_problem(bare, 415, "send the body with the header content-type: application/json")
     for media_type in ("text/plain", "application/json; charset=gbk"):
         answer = client.post("/v1/predict", content=b"{}", headers={"content-type": media_type})
         assert answer.headers["accept-post"] == "application/json"
@@ -235,11 +304,15 @@ def test_json_with_parameters_is_json(client: TestClient, media_type: str) -> No
 def test_unknown_paths_and_methods_have_the_same_body(client: TestClient) -> None:
     assert_problem(client.get("/nothing"), 404)
     assert_problem(client.get("/web/nothing.js"), 404)
-    assert_problem(client.get("/v1/predict"), 405)
-    assert_problem(client.post("/livez"), 405)
+    assert_problem(client.get("/v1/predict"), 405, "send a POST with the text in its body")
+    assert_problem(client.post("/livez"), 405, "send a GET")
     assert_problem(client.post("/v1/nothing"), 404)
     assert_problem(client.post("/v1/model"), 405)
-    assert_problem(client.post("/v1/predict/", json={"text": TEXT}), 404)
+    assert_problem(client.post("/v1/predict/", json={"text": TEXT}), 404, "leave out the slash")
+    prefixed = client.post("/api/v1/predict", json={"text": TEXT})
+    assert_problem(prefixed, 404, "set SENTIMENT_ROOT_PATH to the prefix")
+    assert "SENTIMENT" not in client.get("/nothing/at/all/").text
+    assert_problem(client.get("/a" * 64), 404)
 
 
 def test_a_request_id_is_kept_where_it_is_plain(client: TestClient) -> None:

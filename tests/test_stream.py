@@ -54,11 +54,11 @@ def test_a_bad_line_is_an_error_in_its_place(client: TestClient) -> None:
         (b"[" * 60_000, 400, "not JSON", None),
         (b"9" * 5000, 400, "not JSON", None),
         (b'{"text": "\xff"}', 400, "not UTF-8", None),
-        (5, 422, "", None),
-        ({"id": "c"}, 422, "text: Field required", "c"),
-        ({"id": "d", "text": 1}, 422, "text: Input should be a valid string", "d"),
-        ({"id": "e", "text": TEXT, "more": 1}, 422, "Unknown field", "e"),
-        ({"id": 7, "text": TEXT}, 422, "id: ", None),
+        (5, 422, "the line must be an object", None),
+        ({"id": "c"}, 422, "text is missing", "c"),
+        ({"id": "d", "text": 1}, 422, "text must be a string", "d"),
+        ({"id": "e", "text": TEXT, "more": 1}, 422, "more is unknown", "e"),
+        ({"id": [7], "text": TEXT}, 422, "id must be", None),
         *[({"id": "f", "text": blank}, 422, "empty or blank", "f") for blank in BLANK_TEXTS],
         ({"id": "g", "text": "好" * 10_001}, 413, "10001 characters", "g"),
         (b'{"text": "\\ud800"}', 422, "surrogate", None),
@@ -67,9 +67,10 @@ def test_a_bad_line_is_an_error_in_its_place(client: TestClient) -> None:
     good = {"text": TEXT}
     lines = [line for line, *_ in bad for line in (line, good)]
     answers, summary = ask(client, *lines)
-    for failure, answer, (line, status, detail, identifier) in zip(
-        answers[::2], answers[1::2], bad, strict=True
+    for number, (failure, answer, (line, status, detail, identifier)) in enumerate(
+        zip(answers[::2], answers[1::2], bad, strict=True)
     ):
+        assert failure["line"] == 2 * number + 1
         assert failure["error"]["status"] == status, line
         assert detail in failure["error"]["detail"]
         assert failure.get("id") == identifier
@@ -83,6 +84,11 @@ def test_blank_lines_get_no_answer_and_a_last_line_needs_no_end(client: TestClie
     response = client.post(PATH, content=content, headers=NDJSON)
     lines = [json.loads(line) for line in response.content.splitlines()]
     assert [line.get("label") for line in lines] == ["positive", "positive", None]
+    content = b"\n\n{\n\n" + LINE + b'"\xe5\xa5\xbd"\n' + b'"'
+    response = client.post(PATH, content=content, headers=NDJSON)
+    failure, *answers, late, _ = [json.loads(line) for line in response.content.splitlines()]
+    assert [failure["line"], late["line"]] == [3, 7]
+    assert all("line" not in answer for answer in answers)
     assert client.post(PATH, content=b"", headers=NDJSON).json()["summary"]["lines"] == 0
 
 

@@ -8,9 +8,10 @@ from model import BlankTextError, TextLimitError, split_sentences
 from service.exchange import exchange_of
 from service.explanation_schemas import AnalyzeResponse, ExplainResponse, SentenceSentiment
 from service.outcome import prediction_of
+from service.request_schemas import PredictRequest
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
-from service.schemas import PredictRequest, sentiment_fields
+from service.schemas import sentiment_fields
 from service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRoute)

@@ -50,8 +50,13 @@ def check_media_type(request: Request, media_type: re.Pattern[str], *names: str)
     """
     declared = request.headers.get("content-type", "")
     readable = {"accept-post": ", ".join(names)}
-    if not media_type.fullmatch(media_type_of(declared)):
-        raise UnsupportedMediaTypeError(f"send the body as content-type {names[0]}", readable)
+    found = media_type_of(declared)
+    if not media_type.fullmatch(found):
+        is_form = found in ("application/x-www-form-urlencoded", "multipart/form-data")
+        form = "this is declared as a form, as by `curl -d`; " if is_form else ""
+        raise UnsupportedMediaTypeError(
+            f"{form}send the body with the header content-type: {names[0]}", readable
+        )
     charset = _CHARSET.search(declared)
     if charset and charset[1].lower() not in _UTF8:
         raise UnsupportedMediaTypeError(

@@ -5,7 +5,15 @@ from fastapi.responses import PlainTextResponse
 
 from service.errors import NotReadyError, UnknownPathError
 from service.problems import responses
-from service.schemas import Alive, Health, Limits, ModelResponse, Words
+from service.schemas import (
+    Alive,
+    Health,
+    Limits,
+    ModelList,
+    ModelResponse,
+    ServedModel,
+    Words,
+)
 from service.state import CurrentService
 
 # Requested every few seconds: they need no API key and are logged at debug level.
@@ -47,6 +55,22 @@ async def metrics(request: Request, service: CurrentService) -> Response:
     service.tick()
     content, media_type = await service.metrics.scrape(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)
+
+
+@router.get("/v1/models", responses=responses(401, 413, 429, 500, 503))
+async def models(service: CurrentService) -> ModelList:
+    """List every model that a request may name, the default one first."""
+    default = service.models.find()
+    return ModelList(
+        data=[
+            ServedModel(
+                id=f"{each.version.name}@{each.version.version}",
+                default=each is default,
+                **each.version.model_dump(),
+            )
+            for each in service.models
+        ]
+    )
 
 
 @router.get("/v1/model", responses=responses(401, 413, 429, 500, 503))

@@ -5,18 +5,11 @@ from fastapi import APIRouter, Request, Response
 from service.errors import TooManyItemsError
 from service.exchange import exchange_of
 from service.outcome import prediction_of
+from service.request_schemas import BatchItem, BatchRequest, InvalidItem, PredictRequest
 from service.routes.model_route import PROBLEMS, JsonModelRoute
 from service.routes.report import report
 from service.routes.results import invalid_result, item_result
-from service.schemas import (
-    BatchItem,
-    BatchRequest,
-    BatchResponse,
-    InvalidItem,
-    PredictRequest,
-    PredictResponse,
-    sentiment_fields,
-)
+from service.schemas import BatchResponse, PredictResponse, sentiment_fields
 from service.state import service_of
 
 router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonModelRoute)

@@ -4,13 +4,8 @@ from model import TextError
 from service.errors import InvalidBodyError
 from service.outcome import Outcome
 from service.problems import describe_field, problem_of
-from service.schemas import (
-    BatchFailure,
-    BatchItem,
-    BatchSuccess,
-    InvalidItem,
-    sentiment_fields,
-)
+from service.request_schemas import BatchItem, InvalidItem
+from service.schemas import BatchFailure, BatchSuccess, sentiment_fields
 
 
 def item_result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailure:
@@ -20,7 +15,7 @@ def item_result(item: BatchItem, outcome: Outcome) -> BatchSuccess | BatchFailur
     return BatchSuccess(id=item.id, **sentiment_fields(outcome))
 
 
-def invalid_result(item: InvalidItem) -> BatchFailure:
-    """Return the result for an item that does not fit the schema."""
-    error = InvalidBodyError(describe_field(item.errors[0]))
+def invalid_result(item: InvalidItem, whole: str = "the item") -> BatchFailure:
+    """Return the result for an item that does not fit the schema; errors call it ``whole``."""
+    error = InvalidBodyError(describe_field(item.errors[0], whole))
     return BatchFailure(id=item.id, error=problem_of(error, item.errors))

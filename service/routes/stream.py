@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -20,16 +20,15 @@ from service.errors import InternalError
 from service.exchange import exchange_of
 from service.model_registry import LoadedModel
 from service.problems import Problem, problem, problem_of, responses
+from service.request_schemas import BatchItem, CheckedItem, InvalidItem, ModelName
 from service.routes.model_route import check_media_type
 from service.routes.results import invalid_result, item_result
 from service.schemas import (
     BatchFailure,
-    BatchItem,
     BatchSuccess,
-    CheckedItem,
-    InvalidItem,
-    ModelName,
+    LabelCounts,
     StreamEnd,
+    StreamFailure,
     StreamSummary,
 )
 from service.state import Service, service_of
@@ -57,6 +56,13 @@ _AnyModelName = Annotated[str, WithJsonSchema(TypeAdapter(ModelName).json_schema
 _ITEM: TypeAdapter[BatchItem | InvalidItem] = TypeAdapter(CheckedItem)
 
 router = APIRouter(tags=["prediction"])
+
+
+class _Line(NamedTuple):
+    """A line of a stream, with its number from 1, and what it is or why it is nothing."""
+
+    number: int
+    item: BatchItem | BatchFailure
 
 
 class StreamResponse(JSONResponse):  # to the API document: its lines have a schema
@@ -148,11 +154,12 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             seconds = self._service.settings.stream_idle_seconds
             self._broken_off = problem(408, f"nothing came for {seconds:g} s")
 
-    async def _chunks(self, receive: Receive) -> AsyncIterator[list[BatchItem | BatchFailure]]:
+    async def _chunks(self, receive: Receive) -> AsyncIterator[list[_Line]]:
         """Lines that have come together, and not more than are answered together."""
         settings = self._service.settings
         max_lines = min(_CHUNK_LINES, settings.max_queue_texts)
         lines = LineSplitter(MAX_LINE_BYTES)
+        number = 0
         more = True
         while more:
             async with asyncio.timeout(settings.stream_idle_seconds):
@@ -160,12 +167,13 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             more = message.get("more_body", False)
-            chunk: list[BatchItem | BatchFailure] = []
+            chunk: list[_Line] = []
             size = 0
             for line in lines.split(message.get("body", b""), last=not more):
+                number += 1
                 if line is not None and not line.strip():
                     continue
-                chunk.append(_parse(line))
+                chunk.append(_Line(number, _parse(line)))
                 size += len(line or b"")
                 if len(chunk) == max_lines or size >= _CHUNK_BYTES:
                     yield chunk
@@ -173,41 +181,37 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             if chunk:
                 yield chunk
 
-    async def _answer(self, chunk: list[BatchItem | BatchFailure]) -> str:
+    async def _answer(self, chunk: list[_Line]) -> str:
         """The lines of an answer; whatever happens there is one for each."""
-        texts = [item.text for item in chunk if isinstance(item, BatchItem)]
+        texts = [line.item.text for line in chunk if isinstance(line.item, BatchItem)]
         started = time.perf_counter()
         try:
             answer = await self._model.batcher.submit_bulk(texts, self._client)
         except Exception:
             logger.exception("unexpected error")
-            failure = problem_of(InternalError())
+            failed = problem_of(InternalError())
             return "".join(
-                self._failure(BatchFailure(id=item.id, error=failure))
-                if isinstance(item, BatchItem)
-                else self._failure(item)
-                for item in chunk
+                self._failure(line, failed if isinstance(line.item, BatchItem) else line.item.error)
+                for line in chunk
             )
         by_default = self._service.models.is_default(self._model)
         self._service.metrics.observe_outcomes(answer, by_default=by_default)
         self._service.metrics.observe_chunk(time.perf_counter() - started)
         outcomes = iter(answer.outcomes)
         lines = []
-        for item in chunk:
-            if isinstance(item, BatchFailure):
-                lines.append(self._failure(item))
-                continue
-            result = item_result(item, next(outcomes))
+        for line in chunk:
+            item = line.item
+            result = item_result(item, next(outcomes)) if isinstance(item, BatchItem) else item
             if isinstance(result, BatchFailure):
-                lines.append(self._failure(result))
+                lines.append(self._failure(line, result.error))
                 continue
             self._labels[result.label] += 1
-            lines.append(_line(result))
+            lines.append(_json_line(result))
         return "".join(lines)
 
-    def _failure(self, failure: BatchFailure) -> str:
+    def _failure(self, line: _Line, error: Problem) -> str:
         self._failed += 1
-        return _line(failure)
+        return _json_line(StreamFailure(id=line.item.id, line=line.number, error=error))
 
     async def _write(self, send: Send) -> None:
         while answering := await self._in_flight.get():
@@ -220,11 +224,11 @@ class StreamResponse(JSONResponse):  # to the API document: its lines have a sch
             lines=answered + self._failed,
             answered=answered,
             failed=self._failed,
-            labels=dict(self._labels),
+            labels=LabelCounts.model_validate(self._labels),
         )
-        end = _line(StreamEnd(summary=summary, model=self._model.version))
+        end = _json_line(StreamEnd(summary=summary, model=self._model.version))
         if self._broken_off:
-            end = _line(BatchFailure(error=self._broken_off)) + end
+            end = _json_line(StreamFailure(error=self._broken_off)) + end
         await send(_part(end, more=True))
 
 
@@ -236,10 +240,10 @@ def _parse(line: bytes | None) -> BatchItem | BatchFailure:
         item = _ITEM.validate_python(parse_json(line))
     except LineError as error:
         return BatchFailure(error=problem(400, str(error)))
-    return invalid_result(item) if isinstance(item, InvalidItem) else item
+    return invalid_result(item, "the line") if isinstance(item, InvalidItem) else item
 
 
-def _line(content: BaseModel) -> str:
+def _json_line(content: BaseModel) -> str:
     return f"{content.model_dump_json(exclude_none=True)}\n"
 
 
@@ -262,7 +266,7 @@ async def _throw_away(receive: Receive) -> None:
     response_class=StreamResponse,
     responses={
         200: {
-            "model": BatchSuccess | BatchFailure | StreamEnd,
+            "model": BatchSuccess | StreamFailure | StreamEnd,
             "description": "A line for each line, in order, and the summary last",
         },
         **responses(401, 404, 415, 422, 429, 500, 503),

@@ -51,7 +51,7 @@ def test_baidu_has_three_classes_in_either_charset(
         ("", b"", 282002, "not JSON"),
         ("", b'{"text": "\\ud800"}', 282002, "not JSON"),
         ("", b"[]", 282004, "the body"),
-        ("", b'{"txt": "a"}', 282004, "text: Field required"),
+        ("", b'{"txt": "a"}', 282004, "text is missing"),
         ("", b'{"text": " "}', 282004, "empty or blank"),
     ],
 )

@@ -161,7 +161,7 @@ def test_an_unknown_model_is_a_404(client: TestClient, name: str) -> None:
     ]
     for answer in answers:
         assert answer.status_code == 404
-        assert answer.json() == {"error": "no such model is served; GET /v1/model lists them"}
+        assert answer.json() == {"error": "no such model is served; GET /v1/models lists them"}
 
 
 def test_a_path_with_a_name_is_counted_under_one_label(

@@ -7,13 +7,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from model.config import LABELS
+from service.request_schemas import BatchItem, BatchRequest, PredictRequest
 from service.schemas import (
-    BatchItem,
-    BatchRequest,
     BatchResponse,
     BatchSuccess,
     ModelVersion,
-    PredictRequest,
     PredictResponse,
     Probabilities,
     Sentiment,

@@ -6,12 +6,11 @@ Its answers are constants, but validated and serialised as ours are.
 """
 
 from bench.serving.systems._app import empty_app, run
+from service.request_schemas import BatchRequest, PredictRequest
 from service.schemas import (
-    BatchRequest,
     BatchResponse,
     BatchSuccess,
     ModelVersion,
-    PredictRequest,
     PredictResponse,
     Probabilities,
     TextFacts,

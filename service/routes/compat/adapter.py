@@ -18,8 +18,8 @@ from service.errors import TooManyItemsError
 from service.exchange import exchange_of
 from service.model_registry import LoadedModel
 from service.outcome import prediction_of
+from service.request_schemas import LIMITED_ITEMS, Text
 from service.routes.report import report
-from service.schemas import LIMITED_ITEMS, Text
 from service.settings import MAX_BATCH_ITEMS
 from service.state import service_of
 
@@ -30,7 +30,7 @@ def _only(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     if len(value) != 1:
-        raise PydanticCustomError("one_text", "An inner list must hold exactly one text")
+        raise PydanticCustomError("one_text", "must hold exactly one text")
     return value[0]
 
 
@@ -77,7 +77,7 @@ def parse(kind: type[_Body], content: str | bytes) -> _Body:
         return kind.model_validate_json(content)
     except ValidationError as error:
         # Without the input, which would be copied.
-        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        errors = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(errors) from None
 
 

@@ -13,6 +13,7 @@ from model import Label
 from service.adapters import Adapter
 from service.errors import UnreadableBodyError
 from service.problems import Problem
+from service.request_schemas import Text
 from service.routes.compat.adapter import (
     binary_probabilities,
     classify,
@@ -20,7 +21,7 @@ from service.routes.compat.adapter import (
     request_schema,
 )
 from service.routes.model_route import ModelRoute
-from service.schemas import Probability, Text
+from service.schemas import Probability
 from service.state import CurrentService, service_of
 
 router = APIRouter(tags=["baidu"], route_class=ModelRoute)

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 from model.config import NEUTRAL
 from service.adapters import Adapter
 from service.problems import Problem
+from service.request_schemas import LIMITED_ITEMS, Text
 from service.routes.compat.adapter import binary_probabilities, classify, error_responses
 from service.routes.model_route import STATUSES, JsonModelRoute
-from service.schemas import LIMITED_ITEMS, Probability, Text
+from service.schemas import Probability
 from service.settings import MAX_BATCH_ITEMS
 from service.state import service_of
 

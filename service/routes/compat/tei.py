@@ -12,9 +12,9 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from model import LABELS, Label, Prediction
 from service.adapters import Adapter
 from service.problems import Problem
+from service.request_schemas import Text
 from service.routes.compat.adapter import MAX_INTEGER, Texts, classify, error_responses
 from service.routes.model_route import JsonModelRoute
-from service.schemas import Text
 from service.state import CurrentService, service_of
 
 router = APIRouter(tags=["tei"], route_class=JsonModelRoute)
