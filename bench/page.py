@@ -44,7 +44,7 @@ def open_page(browser: Browser, address: str, loaded: dict[str, int], **how: Any
     page.on("response", lambda response: loaded.update({response.url: len(response.body())}))
     page.add_init_script(NOTE_FIRST_LABEL)
     page.goto(address)
-    page.wait_for_selector(".heat")
+    page.wait_for_selector("#gates")
     return page
 
 

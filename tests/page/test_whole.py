@@ -12,7 +12,7 @@ from playwright.sync_api import (
 
 from service.app import create_app
 from service.settings import load_settings
-from tests.support.page import Opener, drop
+from tests.support.page import Opener, drop, hold, release, submit
 
 pytestmark = pytest.mark.process
 
@@ -27,6 +27,26 @@ def test_axe_finds_no_violation(opened: Opener, theme: str, language: str) -> No
     page = opened(locale=language, color_scheme=theme, reduced_motion="reduce")
     expect(page.locator("#gates")).to_be_visible()
     found = {"single": Axe().run(page)}
+    page.click("#gates summary")
+    page.click("#developers summary")
+    page.click("[data-judge=neutral]")
+    found["open"] = Axe().run(page)
+    page.click("#card-open")
+    expect(page.locator("#card")).to_contain_text("Intended use")
+    found["card"] = Axe().run(page)
+    page.keyboard.press("Escape")
+    submit(page, "房间干净，拉了个🪗。就是早餐太差。" * 30)
+    expect(page.locator(".tokens.clauses")).to_be_visible()
+    page.fill("#single-text", "好")
+    expect(page.locator("#answer .waiting")).to_be_visible()
+    found["stale"] = Axe().run(page)
+    held: list[Route] = []
+    hold(page, "**/v1/predict", held)
+    page.click("#single-start")
+    expect(page.locator(".skeleton")).to_have_count(3)
+    found["busy"] = Axe().run(page)
+    release(page, held)
+    page.unroute("**/v1/predict")
     page.click("#tab-compare")
     expect(page.locator("#compare-result .tokens")).to_have_count(2)
     found["compare"] = Axe().run(page)
@@ -123,7 +143,8 @@ def test_the_first_view_is_small_and_from_here_alone(opened: Opener, address: st
     expect(page.locator("#model")).not_to_be_empty()
     assert {url.removeprefix(address)[0] for url, _ in loaded} == {"/"}
     assert not [url for url, _ in loaded if "/vendor/" in url]
-    assert 0 < sum(size for _, size in loaded) < MOST_BYTES
+    size = sum(size for _, size in loaded)
+    assert 0 < size < MOST_BYTES
 
 
 def test_the_page_stands_behind_a_path_prefix(opened: Opener, address: str) -> None:

@@ -17,7 +17,7 @@ interface Sentiment {
   confidence: number;
   probabilities: Probabilities;
   uncertain: boolean;
-  uncertain_because?: UncertainReason[];
+  uncertain_because: UncertainReason[];
   text: TextFacts;
 }
 

@@ -52,7 +52,7 @@ export const en = {
   uncertainBecause: {
     low_confidence: "Low confidence – have someone check this.",
     no_chinese: "No Chinese word was read, so do not rely on this.",
-    unknown_words: "The model does not know many of its words.",
+    unknown_words: "The model does not know at least half of its words.",
   },
   facts: (f, took) =>
     [

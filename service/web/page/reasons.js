@@ -69,11 +69,11 @@ function writeClause(word, shown, unknown) {
 }
 
 /**
- * Show a unit; `strongest` is the most that one of the text pulls by.
+ * Show a unit; one that pulls by `full` has the full colour.
  *
- * @type {(unit: Unit, shown: string, isToken: boolean, strongest: number) => HTMLElement}
+ * @type {(unit: Unit, shown: string, isToken: boolean, full: number) => HTMLElement}
  */
-function unitView(unit, shown, isToken, strongest) {
+function unitView(unit, shown, isToken, full) {
   const item = element("span", { class: "token", role: "listitem" });
   const word = element("span", { class: "word", lang: "zh" });
   if (isToken) word.append(shown);
@@ -87,10 +87,9 @@ function unitView(unit, shown, isToken, strongest) {
     const label = pulled(unit.contribution);
     const amount = unit.contribution[label];
     item.dataset.label = label;
-    const full = Math.max(MIN_FULL_PULL, strongest);
     item.style.setProperty("--strength", String(Math.sqrt(Math.max(0, amount) / full)));
     // One of many clauses changes little.
-    const digits = strongest < 1 ? twoDecimals(amount) : oneDecimal(amount);
+    const digits = isToken ? oneDecimal(amount) : twoDecimals(amount);
     item.append(element("span", { class: "amount" }, Number(digits) ? `${SHAPES[label]} ${digits}` : digits));
   }
   if (isToken && unit.unknown.length) item.classList.add("unknown");
@@ -104,7 +103,7 @@ export function unitList(text, { unit: kind, units }) {
   const isToken = kind === "token";
   const list = element("div", { class: `tokens ${kind}s`, role: "list", "aria-label": t("why") });
   const pulls = units.filter((unit) => !unit.punctuation).map((unit) => Math.max(...Object.values(unit.contribution)));
-  const strongest = Math.max(...pulls);
+  const full = Math.max(MIN_FULL_PULL, ...pulls);
   /** @type {Unit | undefined} */
   let before;
   for (const part of pieces(text, units)) {
@@ -112,7 +111,7 @@ export function unitList(text, { unit: kind, units }) {
       if (part.trim()) list.append(element("span", { class: "between", role: "listitem", lang: "zh" }, part));
       continue;
     }
-    list.append(unitView(part, shownAs(part, before), isToken, strongest));
+    list.append(unitView(part, shownAs(part, before), isToken, full));
     before = part;
   }
   return walkable(list);

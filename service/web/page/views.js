@@ -48,8 +48,7 @@ export function verdict(result, seconds) {
   );
   box.append(name);
   if (result.uncertain) {
-    const because = result.uncertain_because ?? ["low_confidence"];
-    const reasons = because.map((reason) => t("uncertainBecause")[reason]);
+    const reasons = result.uncertain_because.map((reason) => t("uncertainBecause")[reason]);
     box.append(element("p", { class: "uncertain" }, reasons.join(" ")));
   }
   box.append(bars(result.probabilities));

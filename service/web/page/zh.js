@@ -51,7 +51,7 @@ export const zh = {
   uncertainBecause: {
     low_confidence: "置信度偏低，建议人工复核。",
     no_chinese: "没有识别出中文词，结果不可靠。",
-    unknown_words: "其中许多词模型不认识。",
+    unknown_words: "其中至少一半的词模型不认识。",
   },
   facts: (f, took) =>
     [
