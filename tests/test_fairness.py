@@ -116,6 +116,22 @@ async def test_explanations_are_bulk_work_and_refuse_nobody(tiny_classifier: Cla
     await batcher.close()
 
 
+async def test_the_readings_of_an_explanation_are_counted_before_they_are_queued(
+    tiny_classifier: Classifier,
+) -> None:
+    """The text alone could be read in time; without each of its clauses, it could not."""
+    settings = load_settings(deadline_seconds=60)
+    runs: list[int] = []
+    batcher = Batcher(tiny_classifier, settings, runs.append, known(0.004))
+    explainer = Explainer(tiny_classifier, batcher, settings)
+    with pytest.raises(QueueFullError, match="would not be read within 60 s"):
+        await explainer.explain(LONG)
+    windows = len(tiny_classifier.encode(LONG).windows)
+    assert sum(runs) == windows
+    assert batcher.admission.texts == 0
+    await batcher.close()
+
+
 async def test_texts_over_their_limit_are_refused_as_such_however_long(
     tiny_classifier: Classifier,
 ) -> None:
