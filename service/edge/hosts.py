@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -20,6 +21,7 @@ _WITHOUT_PREFLIGHT = frozenset(
 )
 
 
+@lru_cache(maxsize=64)  # most requests have one of few hosts
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address, in brackets or not, is this machine's own."""
     if host == "localhost":

@@ -89,5 +89,8 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     uvicorn_level = logging.WARNING if text else logging.NOTSET
     logging.getLogger("uvicorn.error").setLevel(uvicorn_level)
     logging.captureWarnings(True)
+    # No line names the place that wrote it, its thread or its process, so none is looked for.
+    logging._srcfile = None  # as Python's documentation has it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # The request layer writes one line per request; uvicorn's would contain the query string.
     logging.getLogger("uvicorn.access").disabled = True
