@@ -1,6 +1,6 @@
 """The wire format of ``/v1/analyze`` and ``/v1/explain``."""
 
-from typing import Self
+from typing import Self, TypedDict
 
 from pydantic import BaseModel, Field
 
@@ -85,21 +85,12 @@ class Attribution(BaseModel):
     negative: float
 
 
-class UnitExplanation(BaseModel):
-    """A part of the text, and what it did: a token or, in a long text, a clause."""
-
+class _UnitExplanation(BaseModel):
     text: str = Field(description="The slice of the text that offset and length give.")
     offset: int = Field(description="In code points; tokens of one code point share it.")
     length: int = Field(description="In code points.")
-    normalized: str = Field(
-        description="The form that was looked up in the vocabulary; of a clause, those of its "
-        "tokens, with spaces between them."
-    )
-    dropped: bool = Field(description="A stopword, which the network never sees.")
-    punctuation: bool = Field(description="A punctuation mark or a run of one.")
-    unknown: list[str] = Field(
-        description="The words in it that are read though the vocabulary lacks them."
-    )
+    dropped: bool = Field(description="Stopwords alone, which the network never sees.")
+    punctuation: bool = Field(description="Punctuation marks alone.")
     contribution: Attribution
     without: Probabilities = Field(
         description="The probabilities of the text when this is left out of it."
@@ -107,32 +98,69 @@ class UnitExplanation(BaseModel):
     gates: BidirectionalGates | None = Field(description="Null where dropped.")
     retained: BidirectionalRetention | None = Field(description="Null where dropped.")
 
+
+class _UnitFields(TypedDict):
+    text: str
+    offset: int
+    length: int
+    dropped: bool
+    punctuation: bool
+    contribution: Attribution
+    without: Probabilities
+    gates: BidirectionalGates | None
+    retained: BidirectionalRetention | None
+
+
+def _unit_fields(text: str, unit: ExplainedUnit) -> _UnitFields:
+    gates = retained = None
+    if unit.activations:
+        gates = BidirectionalGates(
+            forward=GateMeans.of(unit.activations.forward),
+            backward=GateMeans.of(unit.activations.backward),
+        )
+        retained = BidirectionalRetention(
+            forward=round(unit.activations.retention.forward, 4),
+            backward=round(unit.activations.retention.backward, 4),
+        )
+    return {
+        "text": text[unit.offset : unit.offset + unit.length],
+        "offset": unit.offset,
+        "length": unit.length,
+        "dropped": unit.dropped,
+        "punctuation": unit.punctuation,
+        "contribution": Attribution(**by_label(unit.attribution)),
+        "without": Probabilities.of(unit.without),
+        "gates": gates,
+        "retained": retained,
+    }
+
+
+class TokenExplanation(_UnitExplanation):
+    """A token, and what it did."""
+
+    normalized: str = Field(description="The form that was looked up in the vocabulary.")
+    unknown: bool = Field(description="Read, though the vocabulary lacks it.")
+
     @classmethod
     def of(cls, text: str, unit: ExplainedUnit) -> Self:
-        """Return the explanation of a unit of ``text``."""
-        gates = retained = None
-        if unit.activations:
-            gates = BidirectionalGates(
-                forward=GateMeans.of(unit.activations.forward),
-                backward=GateMeans.of(unit.activations.backward),
-            )
-            retained = BidirectionalRetention(
-                forward=round(unit.activations.retention.forward, 4),
-                backward=round(unit.activations.retention.backward, 4),
-            )
+        """Return the explanation of a token of ``text``."""
         return cls(
-            text=text[unit.offset : unit.offset + unit.length],
-            offset=unit.offset,
-            length=unit.length,
-            normalized=unit.normalized,
-            dropped=unit.dropped,
-            punctuation=unit.punctuation,
-            unknown=[text[at.offset : at.offset + at.length] for at in unit.unknown],
-            contribution=Attribution(**by_label(unit.attribution)),
-            without=Probabilities.of(unit.without),
-            gates=gates,
-            retained=retained,
+            **_unit_fields(text, unit), normalized=unit.normalized, unknown=bool(unit.unknown)
         )
+
+
+class ClauseExplanation(_UnitExplanation):
+    """A clause of a text of many tokens, and what it did."""
+
+    unknown_words: list[str] = Field(
+        description="The words in it that are read though the vocabulary lacks them."
+    )
+
+    @classmethod
+    def of(cls, text: str, unit: ExplainedUnit) -> Self:
+        """Return the explanation of a clause of ``text``."""
+        unknown = [text[token.offset : token.offset + token.length] for token in unit.unknown]
+        return cls(**_unit_fields(text, unit), unknown_words=unknown)
 
 
 class Float32Answer(BaseModel):
@@ -148,23 +176,27 @@ class ExplainResponse(PredictResponse):
     """The answer for a text, as from ``/v1/predict``, and why."""
 
     unit: UnitKind = Field(
-        description="What `units` are: the tokens of the text or, if it has more than "
-        "`max_explained_units`, clauses."
+        description="What was left out in turn: tokens or, if the text has more than "
+        "`max_explained_units` of them, clauses."
     )
-    units: list[UnitExplanation] = Field(
-        description="In order; what is between two of them is not read."
+    tokens: list[TokenExplanation] = Field(
+        description="In order; what is between two of them is not read. Empty if clauses were "
+        "left out."
     )
+    clauses: list[ClauseExplanation] = Field(description="In order. Empty if tokens were left out.")
     reference: Float32Answer
 
     @classmethod
     def of(cls, text: str, explanation: Explanation, model: ModelVersion) -> Self:
         """Return the explanation of ``text`` by a model."""
+        units, by_token = explanation.units, explanation.unit == "token"
         served, exact = explanation.prediction.probabilities, explanation.float32_probabilities
         return cls(
             **sentiment_fields(explanation.prediction),
             model=model,
             unit=explanation.unit,
-            units=[UnitExplanation.of(text, unit) for unit in explanation.units],
+            tokens=[TokenExplanation.of(text, unit) for unit in units if by_token],
+            clauses=[ClauseExplanation.of(text, unit) for unit in units if not by_token],
             reference=Float32Answer(
                 probabilities=Probabilities.of(exact),
                 difference=round(max(abs(a - b) for a, b in zip(served, exact, strict=True)), 6),

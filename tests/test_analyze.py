@@ -68,7 +68,8 @@ def test_a_text_is_analysed_as_a_whole_and_by_its_sentences(client: TestClient) 
 def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": TEXT}).json()
     assert body.pop("unit") == "token"
-    tokens, reference = body.pop("units"), body.pop("reference")
+    tokens, reference = body.pop("tokens"), body.pop("reference")
+    assert body.pop("clauses") == []
     assert body == client.post("/v1/predict", json={"text": TEXT}).json()
     differences = [
         abs(reference["probabilities"][label] - body["probabilities"][label])
@@ -79,7 +80,7 @@ def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) 
 
     read = [token for token in tokens if not token["dropped"]]
     assert len(read) == body["text"]["tokens"]
-    assert [token["unknown"] for token in read if token["unknown"]] == [["🪗"]]
+    assert [token["text"] for token in read if token["unknown"]] == ["🪗"]
     assert body["text"]["unknown"] == 1
     for token in tokens:
         assert token["text"] == TEXT[token["offset"] : token["offset"] + token["length"]]
@@ -97,7 +98,7 @@ def test_an_explanation_is_of_the_answer_that_predict_gives(client: TestClient) 
 def test_negation_is_what_makes_the_difference(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": "这家店的菜不好吃"}).json()
     assert body["label"] == "negative"
-    tokens = {token["normalized"]: token["contribution"]["negative"] for token in body["units"]}
+    tokens = {token["normalized"]: token["contribution"]["negative"] for token in body["tokens"]}
     assert max(tokens, key=lambda word: tokens[word]) in ("不", "不好吃")
 
 
@@ -137,7 +138,7 @@ def test_signs_alone_are_an_answer_with_reasons(
 ) -> None:
     response = client.post("/v1/explain", json={"text": text})
     assert response.status_code == 200
-    units = response.json()["units"]
+    units = response.json()["tokens"]
     assert [unit["text"] for unit in units] == read
     for token in units:
         assert max(map(abs, token["contribution"].values())) > 0
@@ -145,7 +146,7 @@ def test_signs_alone_are_an_answer_with_reasons(
 
 def test_a_token_written_by_references_is_the_whole_of_them(client: TestClient) -> None:
     text = "早餐&#22826;&#x5dee;&hearts;"
-    tokens = client.post("/v1/explain", json={"text": text}).json()["units"]
+    tokens = client.post("/v1/explain", json={"text": text}).json()["tokens"]
     assert [(token["normalized"], token["text"]) for token in tokens] == [
         ("早餐", "早餐"),
         ("太", "&#22826;"),
@@ -168,8 +169,8 @@ def test_a_token_written_by_references_is_the_whole_of_them(client: TestClient) 
 )
 def test_a_text_of_many_tokens_is_explained_by_its_clauses(client: TestClient, text: str) -> None:
     body = client.post("/v1/explain", json={"text": text}).json()
-    assert body["unit"] == "clause"
-    units = body["units"]
+    assert (body["unit"], body["tokens"]) == ("clause", [])
+    units = body["clauses"]
     assert 1 < len(units) <= 128
     for before, after in pairwise(units):
         assert before["offset"] + before["length"] <= after["offset"]
@@ -180,9 +181,9 @@ def test_a_text_of_many_tokens_is_explained_by_its_clauses(client: TestClient, t
 
 def test_a_text_of_few_tokens_is_explained_by_them(client: TestClient) -> None:
     body = client.post("/v1/explain", json={"text": "房间很好。" * 32}).json()
-    assert (body["unit"], len(body["units"])) == ("token", 128)
+    assert (body["unit"], len(body["tokens"])) == ("token", 128)
     one = client.post("/v1/explain", json={"text": "x" * 129}).json()
-    assert (one["unit"], one["units"][0]["unknown"]) == ("token", ["x" * 129])
+    assert (one["unit"], one["tokens"][0]["unknown"]) == ("token", True)
 
 
 def test_a_contribution_is_by_how_much_the_log_odds_change(client: TestClient) -> None:
@@ -191,7 +192,7 @@ def test_a_contribution_is_by_how_much_the_log_odds_change(client: TestClient) -
     def odds(probabilities: dict[str, float]) -> dict[str, float]:
         return {label: math.log(p / (1 - p)) for label, p in probabilities.items()}
 
-    for unit in body["units"]:
+    for unit in body["tokens"]:
         with_it, without = odds(body["probabilities"]), odds(unit["without"])
         expected = {label: with_it[label] - without[label] for label in without}
         assert unit["contribution"] == pytest.approx(expected, abs=0.001)

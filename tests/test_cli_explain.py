@@ -30,7 +30,7 @@ def test_words_stand_with_the_contributions_that_the_api_gives(
     for name, share in reply["probabilities"].items():
         assert re.search(rf"^  {name} .* {share:.1%}$", shown, re.MULTILINE)
     lines = shown.split("log-odds:\n")[1].splitlines()
-    for line, unit in zip(lines, reply["units"], strict=True):
+    for line, unit in zip(lines, reply["tokens"], strict=True):
         added = unit["contribution"][label]
         assert line.split()[:2] == [unit["text"], f"{added:+.2f}"]
         before, after = line.split("│")
@@ -56,7 +56,7 @@ def test_a_word_that_is_dropped_says_so(tiny_artifact: Path, tmp_path: Path) -> 
 
 
 def test_the_gates_stand_forwards_and_backwards(tiny_artifact: Path) -> None:
-    units = json.loads(explained(tiny_artifact, TEXT, "--json").stdout)["units"]
+    units = json.loads(explained(tiny_artifact, TEXT, "--json").stdout)["tokens"]
     shown = explained(tiny_artifact, TEXT, "--gates").stdout.split("What the gates did")[1]
     for line, unit in zip(shown.splitlines()[2:], units, strict=True):
         pairs = re.findall(r"(\d\.\d\d) / (\d\.\d\d)", line)

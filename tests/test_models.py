@@ -285,7 +285,7 @@ def test_words_of_ones_own_change_what_is_read(tmp_path: Path) -> None:
         wait_ready(client)
         described = client.get("/v1/model").json()["words"]
         body = {"text": "房间绝绝子，app与此同时很耐斯"}
-        units = client.post("/v1/explain", json=body).json()["units"]
+        units = client.post("/v1/explain", json=body).json()["tokens"]
     assert described == {
         "user": ["绝绝子", "很耐斯"],
         "stopwords": ["房间", "app"],

@@ -54,7 +54,7 @@ def test_the_first_example_is_answered_and_explained_at_once(opened: Opener, add
         assert sentence["label"].title() in (shown.get_attribute("aria-label") or "")
     explanation = httpx2.post(f"{address}/v1/explain", json={"text": text}).json()
     tokens = page.locator(".tokens .token")
-    units = explanation["units"]
+    units = explanation["tokens"]
     expect(tokens).to_have_count(len(units))
     for shown, unit in zip(tokens.all(), units, strict=True):
         classes = (shown.get_attribute("class") or "").split()
@@ -169,7 +169,9 @@ def test_a_long_text_is_explained_by_its_clauses(opened: Opener) -> None:
 
 
 def test_a_text_of_which_nothing_is_read_says_so(opened: Opener) -> None:
-    nothing = json.dumps({"unit": "token", "units": [], "reference": {"difference": 0}})
+    nothing = json.dumps(
+        {"unit": "token", "tokens": [], "clauses": [], "reference": {"difference": 0}}
+    )
     page = opened()
     page.route("**/v1/explain", lambda route: route.fulfill(body=nothing))
     submit(page, "👍")

@@ -45,13 +45,16 @@ type Gate = "input" | "forget" | "output";
 
 // A token or, in a text of many tokens, a clause.
 interface Unit extends Piece {
-  normalized: string;
   dropped: boolean;
   punctuation: boolean;
-  unknown: string[];
   // In log-odds.
   contribution: Probabilities;
   without: Probabilities;
+  // Of a token.
+  normalized?: string;
+  unknown?: boolean;
+  // Of a clause.
+  unknown_words?: string[];
   // Null where the network does not read the unit.
   gates: Record<Direction, Record<Gate, number>> | null;
   retained: Record<Direction, number> | null;
@@ -59,7 +62,8 @@ interface Unit extends Piece {
 
 interface Explanation extends Sentiment {
   unit: "token" | "clause";
-  units: Unit[];
+  tokens: Unit[];
+  clauses: Unit[];
 }
 
 interface Limits {

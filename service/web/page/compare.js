@@ -5,7 +5,7 @@ import { linkView } from "./developers.js";
 import { differences } from "./differences.js";
 import { announce, byId, element, fill, place } from "./dom.js";
 import { initialView, keepView } from "./link.js";
-import { legend, unitList } from "./reasons.js";
+import { legend, unitList, unitsOf } from "./reasons.js";
 import { onLanguage, percent, points, problemText, t, waitingText } from "./texts.js";
 import { card, LABELS, note, problemBox, shape, skeleton, verdict } from "./views.js";
 import { worker } from "./work.js";
@@ -98,7 +98,7 @@ function draw() {
   sides.forEach((_, index) => drawSide(index, parts[index]));
   const [first, second] = sides.map((side) => side.answer);
   fill(changes, [first, second], () => [first && second && difference(first, second)]);
-  const [explained] = sides.flatMap(({ explanation }) => (explanation?.units.length ? [explanation] : []));
+  const [explained] = sides.flatMap(({ explanation }) => (explanation && unitsOf(explanation).length ? [explanation] : []));
   fill(why, [sides.some((side) => side.explanation || side.unexplained), explained?.unit], () => [
     sides.some((side) => side.explanation || side.unexplained) && reasonsCard(explained?.unit),
   ]);

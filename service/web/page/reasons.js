@@ -30,18 +30,22 @@ function shortened(text) {
   return characters.length > MAX_NAME_LENGTH ? `${characters.slice(0, MAX_NAME_LENGTH).join("")}…` : words;
 }
 
+/** @type {(explanation: Explanation) => Unit[]} */
+export const unitsOf = ({ unit, tokens, clauses }) => (unit === "token" ? tokens : clauses);
+
 /** @param {string} name */
 const quoted = (name) => t("quoted", shortened(name));
 
-/** @type {(unit: Unit, shown: string, isToken: boolean) => string} */
-function unitTip(unit, shown, isToken) {
+/** @type {(unit: Unit, shown: string) => string} */
+function unitTip(unit, shown) {
   if (unit.dropped) return t("droppedTip", quoted(shown));
   const parts = LABELS.map((label) => t("part", percent(unit.without[label]), t(label)));
   const words = [t("unitTip", quoted(shown), parts.join(t("listComma")))];
-  if (unit.unknown.length) {
-    words.push(isToken ? t("unknownTip") : t("unknownWordsTip", unit.unknown.map(quoted).join(t("listComma"))));
+  if (unit.unknown) words.push(t("unknownTip"));
+  if (unit.unknown_words?.length) {
+    words.push(t("unknownWordsTip", unit.unknown_words.map(quoted).join(t("listComma"))));
   }
-  if (isToken && unit.normalized !== shown) words.push(t("readAs", unit.normalized));
+  if (unit.normalized && unit.normalized !== shown) words.push(t("readAs", unit.normalized));
   return words.join(" ");
 }
 
@@ -50,7 +54,8 @@ function unitTip(unit, shown, isToken) {
  *
  * @type {(unit: Unit, before: Unit | undefined) => string}
  */
-const shownAs = (unit, before) => (before && before.offset === unit.offset ? unit.normalized : unit.text);
+const shownAs = (unit, before) =>
+  (before && before.offset === unit.offset && unit.normalized) || unit.text;
 
 /**
  * Write a clause, and mark the words in it that the vocabulary lacks.
@@ -77,7 +82,7 @@ function unitView(unit, shown, isToken, full) {
   const item = element("span", { class: "token", role: "listitem" });
   const word = element("span", { class: "word", lang: "zh" });
   if (isToken) word.append(shown);
-  else writeClause(word, shown.trim(), unit.unknown);
+  else writeClause(word, shown.trim(), unit.unknown_words ?? []);
   item.append(word);
   if (unit.dropped) {
     item.classList.add("dropped");
@@ -92,12 +97,14 @@ function unitView(unit, shown, isToken, full) {
     const digits = isToken ? oneDecimal(amount) : twoDecimals(amount);
     item.append(element("span", { class: "amount" }, Number(digits) ? `${SHAPES[label]} ${digits}` : digits));
   }
-  if (isToken && unit.unknown.length) item.classList.add("unknown");
-  return explained(item, unitTip(unit, shown, isToken));
+  if (unit.unknown) item.classList.add("unknown");
+  return explained(item, unitTip(unit, shown));
 }
 
 /** @type {(text: string, explanation: Explanation) => HTMLElement} */
-export function unitList(text, { unit: kind, units }) {
+export function unitList(text, explanation) {
+  const { unit: kind } = explanation;
+  const units = unitsOf(explanation);
   // Of a text that is nothing but markup, for example.
   if (!units.length) return element("p", { class: "hint" }, t("nothingRead"));
   const isToken = kind === "token";
@@ -152,8 +159,9 @@ export function legend(kind) {
  *
  * @type {(explanation: Explanation) => string}
  */
-function conclusion({ label, units }) {
-  const words = units.filter((unit) => !unit.dropped && !unit.punctuation);
+function conclusion(explanation) {
+  const { label } = explanation;
+  const words = unitsOf(explanation).filter((unit) => !unit.dropped && !unit.punctuation);
   /** @type {(sign: number) => string[]} */
   const strongest = (sign) =>
     words
@@ -167,8 +175,8 @@ function conclusion({ label, units }) {
 /** @type {(text: string, explanation: Explanation) => HTMLElement} */
 export function reasonsView(text, explanation) {
   const list = unitList(text, explanation);
-  const { unit, units } = explanation;
-  if (!units.length) return card(t("why"), list);
+  const { unit } = explanation;
+  if (!unitsOf(explanation).length) return card(t("why"), list);
   return card(
     t("why"),
     element("p", { class: "lead" }, conclusion(explanation)),
@@ -253,7 +261,7 @@ function heatTable(units) {
  * @param {Explanation} explanation
  */
 export function gatesView(explanation) {
-  const units = explanation.units.filter(isRead);
+  const units = unitsOf(explanation).filter(isRead);
   if (!units.length) return null;
   return element(
     "details",
