@@ -74,7 +74,7 @@ def stream(parts: Iterator[bytes]) -> Figures:
     with tempfile.TemporaryDirectory() as directory, Server(ONNX, Path(directory)) as server:
         address = urlsplit(server.url(""))
         with socket.create_connection((address.hostname, address.port)) as connection:
-            started, used = time.perf_counter(), server._processor_seconds()
+            started, used = time.perf_counter(), server.processor_seconds()
             connection.sendall(
                 b"POST /v1/predict/stream HTTP/1.1\r\nHost: localhost\r\n"
                 b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -89,7 +89,7 @@ def stream(parts: Iterator[bytes]) -> Figures:
         assert b'"failed":0' in end, end
         status = Path(f"/proc/{server._process.pid}/status")
         megabytes = kibibytes(status, "VmHWM:") * 1024 / 1e6
-        return Figures(seconds, server._processor_seconds() - used, megabytes)
+        return Figures(seconds, server.processor_seconds() - used, megabytes)
 
 
 def _write(connection: socket.socket, parts: Iterator[bytes]) -> None:

@@ -41,6 +41,19 @@ def test_livez_answers_while_the_model_loads(tiny_artifact: Path, tmp_path: Path
         assert answer.json()["label"] == "positive"
 
 
+def test_the_unspecified_address_of_ipv6_takes_no_connections_of_ipv4(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    log = tmp_path / "log"
+    with served(tiny_artifact, log, SENTIMENT_HOST="::") as (_, address):
+        assert address.startswith("http://[::]:")
+        loopback = address.replace("[::]", "[::1]")
+        wait_ready(loopback)
+        assert not answers(address.replace("[::]", "127.0.0.1") + "/livez")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_in_exit_code_0(
     tiny_artifact: Path, tmp_path: Path, number: signal.Signals

@@ -186,13 +186,21 @@ class Server:
 
     def wait_idle(self) -> None:
         """Returns once it no longer works on what earlier requests left to do."""
-        before = self._processor_seconds()
+        before = self.processor_seconds()
         while True:
             time.sleep(0.25)
-            now = self._processor_seconds()
+            now = self.processor_seconds()
             if now - before < 0.05:
                 return
             before = now
+
+    def processor_seconds(self) -> float:
+        """CPU time that it has used since it started, of all its processes together."""
+        ticks = 0
+        for folder in self._processes():
+            with suppress(OSError):
+                ticks += sum(map(int, _stat(folder)[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -213,13 +221,6 @@ class Server:
             with suppress(OSError):
                 if _stat(folder)[3] == str(self._process.pid):
                     yield folder
-
-    def _processor_seconds(self) -> float:
-        ticks = 0
-        for folder in self._processes():
-            with suppress(OSError):
-                ticks += sum(map(int, _stat(folder)[11:13]))
-        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _stop(self) -> None:
         with suppress(ProcessLookupError):
