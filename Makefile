@@ -9,7 +9,7 @@ PIP := $(BIN)/pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check runbooks image lock licences clean
+.PHONY: help serve install test test-fast test-slow check train-general train-seeds evaluate bench attacks soak fuzz explain release-check runbooks image lock licences messages clean
 
 help: ## Show this help
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / {printf "%-15s %s\n", $$1, $$2}' Makefile
@@ -133,6 +133,9 @@ LOCK := $(BIN)/pip-compile --quiet $(UPGRADE) --strip-extras --generate-hashes \
   --no-emit-trusted-host --no-emit-find-links --constraint requirements/torch.in
 # Serving segments with rjieba alone; jieba, which has no wheel, comes with torch.
 SERVING := $(LOCK) --unsafe-package jieba
+
+messages: .venv/dev.installed ## Compile the words of the command line in other languages
+	$(BIN)/pybabel compile --directory service/locale --domain sentiment
 
 licences: .venv/dev.installed ## List the licences of serving packages in docs/licences.md
 	sed -i.bak '/^|/d' docs/licences.md

@@ -62,6 +62,7 @@ def _settings_of_this_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     for name in os.environ:
         if name.startswith("SENTIMENT_") and name != "SENTIMENT_DATA":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("LANGUAGE", "en")  # nor does their language
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,7 +54,7 @@ def test_every_command_shows_an_example() -> None:
 
 
 def test_an_example_has_its_line_to_itself() -> None:
-    assert "  sentiment predict reviews.csv --column 评论内容\n" in shown("predict")
+    assert "  sentiment predict reviews.xlsx --column 评论内容\n" in shown("predict")
     assert "\\b" not in shown() + shown("predict")
 
 

@@ -30,7 +30,7 @@ def export(config: str, model: Path, onnx: Path | None) -> None:
     SENTIMENT_DATA=data sentiment export --model runs/mine/artifact
 
     They are compared with the float weights on every test split, and written only if at least
-    99.5% of the labels stay the same and accuracy falls by at most 0.2 points.
+    99.5 percent of the labels stay the same and accuracy falls by at most 0.2 points.
     """
     from model import artifact as artifacts
     from model.config import load_config

@@ -93,10 +93,10 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:  # serving installs the fewest packages
             code = _MISUSE
             extra, target = _EXTRAS.get(error.name or "", ("train", "install"))
-            message = (
-                f"the package {error.name} is missing; run make {target}, or "
-                f"pip install 'zh-sentiment[{extra}]'"
-            )
+            message = gettext.gettext(
+                "the package {name} is missing; run make {target}, or "
+                "pip install 'zh-sentiment[{extra}]'"
+            ).format(name=error.name, target=target, extra=extra)
         except click.UsageError as error:  # it may quote a hostile file name
             raise click.UsageError(printable(error.format_message()), error.ctx) from None
         except BrokenPipeError:  # such as head: it has what it wants
@@ -119,6 +119,11 @@ class HelpFormatter(click.HelpFormatter):
 
     As in click, a paragraph that begins with a line ``\b`` keeps its lines.
     """
+
+    def write_heading(self, heading: str) -> None:
+        """Write the heading of a section."""
+        self.write(" " * self.current_indent)
+        self.write(gettext.gettext("{heading}:").format(heading=heading) + "\n")
 
     def write_text(self, text: str) -> None:
         """Write paragraphs."""
@@ -153,6 +158,9 @@ def _translated(command: _Command) -> _Command:
     translated.context_class = _Context
     if command.help:
         translated.help = gettext.gettext(inspect.cleandoc(command.help))
+    translated.options_metavar = gettext.gettext("[OPTIONS]")
+    if isinstance(translated, Commands):
+        translated.subcommand_metavar = gettext.gettext("COMMAND [ARGS]...")
     translated.params = [copy.copy(param) for param in command.params]
     for param in translated.params:
         if isinstance(param, click.Option) and param.help:

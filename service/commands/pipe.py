@@ -352,4 +352,4 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _tell(what: object) -> None:
-    click.echo(f"{_('standard input')}: {printable(str(what))}", err=True)
+    click.echo(_("standard input: {what}").format(what=printable(str(what))), err=True)

@@ -1,5 +1,6 @@
 """Commands around the service: start it, make keys for it, describe its API."""
 
+import gettext
 import json
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ def serve(host: str | None, port: int | None, model: Path | None, check: bool) -
     Every setting is an environment variable SENTIMENT_*: docs/operations.md lists them.
     """
     settings = load_settings(host=host, port=port, model=model)
+    gettext.textdomain("messages")  # clients are answered in English, whatever the locale
     if check:
         _check(settings)
         return
