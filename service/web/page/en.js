@@ -211,7 +211,7 @@ export const en = {
   errors: "No answer",
   share: "Share",
   number: "Texts",
-  ofThemUncertain: "Of them uncertain",
+  ofThemUncertain: "Uncertain",
   chartTitle: "Labels by column",
   chartBy: "By",
   asShares: "as shares",

@@ -86,6 +86,9 @@ export async function redraw() {
 /** @param {Group} group */
 const sizeOf = ({ counts }) => LABELS.reduce((sum, label) => sum + counts[label], 0);
 
+/** @param {number} share */
+const wholePercent = (share) => `${Math.round(share * 100)}%`;
+
 /** @type {(groups: Group[], isTime: boolean, asShares: boolean) => object} */
 function settings(groups, isTime, asShares) {
   // A canvas knows no custom properties: the colours are read from elements that have them.
@@ -100,7 +103,7 @@ function settings(groups, isTime, asShares) {
     stacked: true,
     beginAtZero: true,
     max: asShares ? 1 : undefined,
-    ticks: { color: ink, font, precision: asShares ? 1 : 0, format: asShares ? { style: "percent" } : undefined },
+    ticks: { color: ink, font, ...(asShares ? { stepSize: 0.25, callback: wholePercent } : { precision: 0 }) },
     grid: { color: `color-mix(in srgb, ${ink} 15%, transparent)` },
     border: { display: false },
   };

@@ -167,8 +167,7 @@ export function drawForm() {
 }
 
 function count() {
-  const { chosen } = state;
-  const n = chosen ? chosen.file.rows.length : pastedRows().length;
+  const n = chosenTable().rows.filter((row) => !row.problem).length;
   byId("bulk-count").textContent = n ? t("bulkCount", wholeNumber(n)) : "";
 }
 

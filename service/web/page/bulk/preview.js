@@ -122,7 +122,8 @@ function firstRows({ names, rows, column }) {
   const head = element("tr", {}, element("th", { scope: "col" }, t("row")));
   for (const index of shown) head.append(element("th", { scope: "col", ...mark(index) }, names[index]));
   const body = element("tbody");
-  for (const { number, cells } of rows.slice(0, SHOWN_ROWS)) {
+  const readable = rows.filter((row) => !row.problem);
+  for (const { number, cells } of (readable.length ? readable : rows).slice(0, SHOWN_ROWS)) {
     const line = element("tr", {}, element("th", { scope: "row", class: "hint" }, wholeNumber(number)));
     for (const index of shown) {
       line.append(element("td", { lang: "zh", ...mark(index) }, element("span", { class: "cell" }, cells[index] ?? "")));

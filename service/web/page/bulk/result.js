@@ -52,7 +52,7 @@ function summaryCard(run) {
       ),
     );
   }
-  const empty = element("td", { "aria-hidden": "true" });
+  const empty = element("td", { class: "bar", "aria-hidden": "true" });
   const names = ["label", "number", "share"].map((key) => heading(t(/** @type {"label"} */ (key))));
   const head = element("tr", {}, ...names, empty, heading(t("ofThemUncertain")));
   const words = [endWords(run), t("uncertainOf", wholeNumber(uncertain), share(uncertain))];

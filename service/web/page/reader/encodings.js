@@ -48,14 +48,19 @@ const startsWith = (bytes, start) => start.every((byte, index) => bytes[index] =
 /** @param {Uint8Array} bytes */
 const isAscii = (bytes) => bytes.every((byte) => byte < 0x80);
 
+/** @type {Map<string, TextDecoder>} since to make one takes longer than to decode a line */
+const strict = new Map();
+
 /**
  * Decode bytes; null if they are not in the encoding.
  *
  * @type {(bytes: Uint8Array, codec: string) => string | null}
  */
 function decoded(bytes, codec) {
+  const decoder = strict.get(codec) ?? new TextDecoder(codec, { fatal: true, ignoreBOM: true });
+  strict.set(codec, decoder);
   try {
-    return new TextDecoder(codec, { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     return null;
   }
