@@ -86,6 +86,24 @@ def test_the_page_understands_files_as_the_command_line_does(opened: Opener) -> 
     assert found == {name: wanted(name) for name in EXPECTED}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b'[{"text": "\xe5\xa5"}, {"text": "\xe5\xa5\xbd"}]'),
+        ("a.csv", b"id,text\r1,\xe5\xa5\r2,\xe5\xa5\xbd\r"),
+        ("a.csv", "id,text\n1,好\n".encode("utf-16") + "2,很好\n".encode("utf-16-le")[1:]),
+        ("a.csv", "text\n很好吃\n太难吃了\n".encode("gb18030") + "很好吃\n".encode()),
+    ],
+    ids=["array", "carriage returns", "shifted", "mixed"],
+)
+def test_what_is_not_in_the_encoding_of_the_file_is_no_text(
+    opened: Opener, name: str, content: bytes
+) -> None:
+    found = json.loads(opened().evaluate(READ, [name, list(content)]))
+    assert found["failed"] == 1
+    assert found["first_text"] in {"好", "很好吃"}
+
+
 def choose(page: Page, name: str) -> None:
     page.click("#tab-bulk")
     drop(page, name, (FILES / name).read_bytes())

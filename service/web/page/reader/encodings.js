@@ -28,6 +28,9 @@ const WIDE_SAMPLE = 2 ** 14;
 const LINE_SAMPLE = 2 ** 16;
 const LETTER = /\p{L}/u;
 const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+// Shifted by one byte, UTF-16 has line feeds and spaces in these blocks: Gurmukhi and Gujarati.
+const SHIFTED = /[\u0a00-\u0aff]/;
 
 /** @typedef {"UTF-8" | "UTF-16" | "GB18030" | "Big5"} EncodingName */
 
@@ -92,7 +95,7 @@ const isUsual = (character) =>
 function telling(bytes) {
   const lines = [];
   let evidence = 0;
-  for (const line of splitBytes(bytes)) {
+  for (const line of splitBytes(bytes, LINE_FEED)) {
     if (isAscii(line)) continue;
     lines.push(line);
     evidence += line.length;
@@ -101,11 +104,11 @@ function telling(bytes) {
   return lines;
 }
 
-/** @param {Uint8Array} bytes */
-function* splitBytes(bytes) {
+/** @type {(bytes: Uint8Array, end: number) => Generator<Uint8Array>} */
+function* splitBytes(bytes, end) {
   for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(LINE_FEED, start);
-    const next = end < 0 ? bytes.length : end + 1;
+    const at = bytes.indexOf(end, start);
+    const next = at < 0 ? bytes.length : at + 1;
     yield bytes.subarray(start, next);
     start = next;
   }
@@ -173,19 +176,23 @@ export function decodedLines(bytes, codec) {
   const whole = codec.startsWith("utf") ? decoded(bytes, codec) : null;
   if (whole !== null || codec.startsWith("utf-16")) {
     const text = whole ?? new TextDecoder(codec, { ignoreBOM: true }).decode(bytes);
-    const broken = whole === null;
-    return splitText(withoutMark(text)).map((line) => ({ text: line, broken: broken && line.includes("\ufffd") }));
+    const isWide = codec.startsWith("utf-16");
+    return splitText(withoutMark(text)).map((line) => ({
+      text: line,
+      broken: (whole === null && line.includes("\ufffd")) || (isWide && SHIFTED.test(line)),
+    }));
   }
   const doubleByte = codec !== "utf-8";
-  const lines = [...splitBytes(bytes)].map((line) => {
+  // Spreadsheets of the nineties ended lines so.
+  const end = bytes.includes(LINE_FEED) ? LINE_FEED : CARRIAGE_RETURN;
+  const lines = [...splitBytes(bytes, end)].map((line) => {
     const other = doubleByte && !isAscii(line) ? asUtf8(line) : null;
     const text = other ?? decoded(line, codec);
     // Where a character is broken, quotes and delimiters stay what they are.
     return { text: text ?? new TextDecoder(codec).decode(line), broken: text === null || other !== null };
   });
   if (lines.length) lines[0].text = withoutMark(lines[0].text);
-  if (lines.length > 1 || !lines[0]?.text.includes("\r")) return lines;
-  return splitText(lines[0].text).map((text) => ({ text, broken: lines[0].broken }));
+  return lines;
 }
 
 /** @param {string} text */

@@ -62,12 +62,19 @@ export const isArray = (text) => ARRAY_START.test(text) && !NUMBERS_START.test(t
 /**
  * Read an array of objects. Throws a SyntaxError if it is not JSON.
  *
- * @param {string} text
+ * @param {import("./encodings.js").Line[]} lines
  */
-export function readArray(text) {
+export function readArray(lines) {
+  const broken = lines.some((line) => line.broken);
   /** @type {unknown[]} */
-  const values = parse(text);
-  return rowsOf(values.map((value, index) => ({ number: index + 1, value })));
+  const values = parse(lines.map((line) => line.text).join(""));
+  return rowsOf(
+    values.map((value, index) => {
+      const number = index + 1;
+      const isBroken = broken && JSON.stringify(value).includes("\ufffd");
+      return isBroken ? { number, value, problem: { kind: "encoding" } } : { number, value };
+    }),
+  );
 }
 
 /**
@@ -116,7 +123,7 @@ function rowsOf(found) {
     const cells = names.map((name) => written(fields.get(name)));
     // A number or a list is no text, however it is written.
     const others = names.flatMap((name, column) => (typeof fields.get(name) === "string" ? [] : [column]));
-    return { number, cells, others };
+    return { number, cells, others, problem };
   });
   const sample = flat.filter((fields) => fields !== null).slice(0, SAMPLE_ROWS);
   /** @type {(value: unknown) => string} */

@@ -9,7 +9,7 @@ import { readWorkbook } from "./workbook.js";
 
 const GZIP = [0x1f, 0x8b];
 const ZIP = [0x50, 0x4b];
-const CONTROL = /[\0-\x08\x0e-\x1f\ufffd]/g;
+const CONTROL = /[\0-\x08\x0e-\x1f]/g;
 // A text may have a few such characters.
 const MOST_CONTROL = 0.1;
 
@@ -81,9 +81,9 @@ function isBinary(lines) {
 /** @type {(suffix: string, lines: import("./encodings.js").Line[], options: ReadOptions) => (Rows & { form: Form }) | null} */
 function rowsOf(suffix, lines, options) {
   if (["json", "jsonl", "ndjson"].includes(suffix)) {
-    const text = isArray(lines.find((line) => line.text.trim())?.text ?? "") ? lines.map((line) => line.text).join("") : null;
-    const rows = text === null ? readLines(lines) : readArrayOf(text);
-    return rows && { form: text === null ? "jsonLines" : "jsonArray", ...rows };
+    const isLines = !isArray(lines.find((line) => line.text.trim())?.text ?? "");
+    const rows = isLines ? readLines(lines) : readArrayOf(lines);
+    return rows && { form: isLines ? "jsonLines" : "jsonArray", ...rows };
   }
   if (suffix === "txt" && !options.delimiter && !isDelimited(lines)) {
     const rows = lines
@@ -99,10 +99,10 @@ function rowsOf(suffix, lines, options) {
   return rows && { form: "delimited", ...rows };
 }
 
-/** @param {string} text */
-function readArrayOf(text) {
+/** @param {import("./encodings.js").Line[]} lines */
+function readArrayOf(lines) {
   try {
-    return readArray(text);
+    return readArray(lines);
   } catch (error) {
     throw error instanceof Unreadable ? error : new Unreadable("json");
   }
