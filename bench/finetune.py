@@ -20,10 +20,12 @@ import numpy as np
 
 from model import artifact as artifacts
 from model.artifact import Artifact
+from model.bulk.labelled import read_labelled
 from model.classifier import Classifier
-from model.config import LABELS, DataConfig, SourceConfig, load_config
+from model.config import LABELS, load_config
 from model.corpora import Example, load_splits
 from model.scores import accuracy_and_macro_f1
+from model.training.own_file import own_file_run
 from model.training.run import train
 
 NAME = "jd_laptop_clauses"
@@ -31,8 +33,8 @@ ROWS = (100, 500, 2000)
 DRAWS = 3
 
 logging.disable()
-config = load_config("zh-general")
-splits = load_splits(config.data, Path(os.environ["SENTIMENT_DATA"]))
+general = load_config("zh-general")
+splits = load_splits(general.data, Path(os.environ["SENTIMENT_DATA"]))
 rows = [example for example in splits.train if example.source == NAME]
 dev = [example for example in splits.dev if example.source == NAME]
 base = Path(sys.argv[1])
@@ -49,15 +51,12 @@ def tuned(chosen: list[Example], start: Artifact | None) -> float:
     """After training on some rows."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        with (directory / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        path = directory / "rows.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
             table = [(example.text, LABELS[example.label]) for example in chosen]
             csv.writer(file).writerows([("text", "label"), *table])
-        source = SourceConfig(name="rows", train=("rows.csv",))
-        data = DataConfig(sources=(source,), dev_modulus=10)
-        train(
-            load_config("adapt" if start else "csv", data),
-            directory, directory / "run", directory / "artifact", start,
-        )  # fmt: skip
+        config, splits = own_file_run(read_labelled(path), adapt=start is not None)
+        train(config, splits, directory / "run", directory / "artifact", start)
         return macro_f1(directory / "artifact")
 
 

@@ -17,10 +17,12 @@ from statistics import mean
 import numpy as np
 
 from model import artifact as artifacts
+from model.bulk.labelled import read_labelled
 from model.classifier import Classifier
-from model.config import LABELS, DataConfig, SourceConfig, load_config
+from model.config import LABELS, load_config
 from model.corpora import Example, load_splits, load_test
 from model.scores import accuracy_and_macro_f1, predicted_labels
+from model.training.own_file import own_file_run
 from model.training.run import train
 from service.settings import SHIPPED_MODEL
 
@@ -52,13 +54,13 @@ def scores(directory: Path) -> dict[str, float]:
 
 def tuned(chosen: list[Example], directory: Path) -> Path:
     """The artifact that ships, gone on with on some rows."""
-    with (directory / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+    path = directory / "rows.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
         table = [(example.text, LABELS[example.label]) for example in chosen]
         csv.writer(file).writerows([("text", "label"), *table])
-    source = SourceConfig(name="rows", train=("rows.csv",))
-    adapt = load_config("adapt", DataConfig(sources=(source,), dev_modulus=10))
+    adapt, splits = own_file_run(read_labelled(path), adapt=True)
     start = artifacts.load(SHIPPED_MODEL)
-    train(adapt, directory, directory / "run", directory / "artifact", start)
+    train(adapt, splits, directory / "run", directory / "artifact", start)
     return directory / "artifact"
 
 

@@ -149,6 +149,17 @@ class DistilConfig(_Config):
     )
 
 
+class ReplayConfig(_Config):
+    """What keeps a model that is trained further from forgetting (Li and Hoiem, 2016).
+
+    Sentences of this package are trained on beside the rows, with the answers that the artifact
+    that the run starts from gives to them.
+    """
+
+    sentences: Positive = Field(default=1000, description="How many to draw.")
+    weight: Weight = Field(default=1.0, description="Multiplies their loss.")
+
+
 class FinetuneConfig(_Config):
     """Training of the classifier, and its calibration."""
 
@@ -277,6 +288,7 @@ class RunConfig(_Config):
     network: NetworkConfig = NetworkConfig()
     pretrain: PretrainConfig | None = None
     distil: DistilConfig | None = None
+    replay: ReplayConfig | None = None
     finetune: FinetuneConfig = FinetuneConfig()
     data: DataConfig
 

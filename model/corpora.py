@@ -213,6 +213,22 @@ def load_splits(config: DataConfig, directory: Path) -> Splits:
     return _require_rows(splits)
 
 
+def split_examples(examples: Sequence[Example], dev_modulus: int | None = None) -> Splits:
+    """Return the distinct texts of one set; contradicting ones and those without a letter go.
+
+    Args:
+        examples: all of them, in the order of their file.
+        dev_modulus: of the texts, those whose SHA-1 modulo this is 0 are held out; none without.
+    """
+    left_out = Counter[str]()
+    train: list[Example] = []
+    dev: list[Example] = []
+    for example in _deduplicated([(text_key(e.text), e) for e in examples], set(), left_out):
+        held_out = dev_modulus and int(text_digest(example.text), 16) % dev_modulus == 0
+        (dev if held_out else train).append(example)
+    return Splits(train, dev, dict(left_out))
+
+
 _TWIN_CHARACTERS = 6
 
 
@@ -229,8 +245,9 @@ def _require_rows(splits: Splits) -> Splits:
             f"{len(splits.train)} texts are left to train on and {len(splits.dev)} to choose the "
             "best epoch by; give more rows"
         )
+    left_out = ", ".join(f"{count} {why}" for why, count in splits.left_out.items() if count)
     logger.info(
-        "%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), splits.left_out
+        "%d train, %d dev, left out: %s", len(splits.train), len(splits.dev), left_out or "none"
     )
     return splits
 

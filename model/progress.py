@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, a line every 20 seconds in a log."""
+"""Progress of long work: a bar in a terminal, in a log a line after 3 and every 20 seconds."""
 
 import logging
 import sys
@@ -11,6 +11,20 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 _LOG_SECONDS = 20.0
+# The first line comes early, so that one can go for a coffee or not.
+_FIRST_LOG_SECONDS = 3.0
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, as coarse as an estimate deserves.
+
+    >>> [duration(seconds) for seconds in (0.2, 75, 600, 4000)]
+    ['1 s', '75 s', '10 min', '1 h 7 min']
+    """
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class Progress:
@@ -26,7 +40,8 @@ class Progress:
         self._bar: Any = None
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, desc=description, dynamic_ncols=True)
-        self._started = self._logged = time.monotonic()
+        self._started = time.monotonic()
+        self._next_line = self._started + _FIRST_LOG_SECONDS
         self._initial = done
 
     def __enter__(self) -> "Progress":
@@ -49,12 +64,22 @@ class Progress:
             self._bar.update(count)
             return
         now = time.monotonic()
-        if now - self._logged < _LOG_SECONDS and self._done != self._total:
+        if now < self._next_line and self._done != self._total:
             return
-        self._logged = now
+        self._next_line = now + _LOG_SECONDS
         rate = (self._done - self._initial) / max(now - self._started, 1e-9)
         shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
-        of_total = f" of {self._total}" if self._total else ""
+        of_total = left = ""
+        if self._total:
+            of_total = f" of {self._total}"
+            if self._done < self._total:
+                left = f", about {duration((self._total - self._done) / max(rate, 1e-9))} left"
         logger.info(
-            "%s: %d%s, %.1f a second%s", self._description, self._done, of_total, rate, shown
+            "%s: %d%s, %.1f a second%s%s",
+            self._description,
+            self._done,
+            of_total,
+            rate,
+            left,
+            shown,
         )

@@ -36,16 +36,48 @@ def accuracy_and_macro_f1(labels: Sequence[int], predicted: NDArray[np.int64]) -
 
 
 def confidence_threshold(
-    confidences: NDArray[np.float64], correct: NDArray[np.bool_], accuracy: float
+    confidences: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    accuracy: float,
+    deviations: float = 0.0,
 ) -> float:
     """Return the lowest confidence from which on answers are correct with ``accuracy``.
 
-    Both arrays are (N,). Returns 1.0 if no threshold reaches it.
+    Args:
+        confidences: (N,).
+        correct: (N,).
+        accuracy: from 0 to 1.
+        deviations: those of ``share_limits``, whose lower limit counts, so that few answers prove
+            little.
+
+    Returns:
+        The confidence; 1.0 if no threshold reaches the accuracy.
     """
     order = np.argsort(-confidences, kind="stable")
-    running = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    count = np.arange(1, len(order) + 1)
+    running, _ = share_limits(np.cumsum(correct[order]) / count, count, deviations)
     reached = np.flatnonzero(running >= accuracy)
     return float(confidences[order[reached[-1]]]) if len(reached) else 1.0
+
+
+def share_limits(
+    share: NDArray[np.float64], count: NDArray[np.int64], deviations: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return between which limits true shares lie, by Wilson's score interval.
+
+    Args:
+        share: (N,) what was measured, from 0 to 1.
+        count: (N,) on how many each.
+        deviations: how many standard deviations wide the interval is in each direction; with
+            1.96, 95 in 100 of the true shares lie inside.
+
+    Returns:
+        The lower and the upper limits, both (N,).
+    """
+    squared = deviations**2 / count
+    spread = np.sqrt(squared * (share * (1 - share) + squared / 4))
+    middle = share + squared / 2
+    return (middle - spread) / (1 + squared), (middle + spread) / (1 + squared)
 
 
 def calibration_bins(

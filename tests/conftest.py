@@ -10,8 +10,11 @@ from fastapi.testclient import TestClient
 from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 
+from model import artifact as artifacts
 from model.classifier import Classifier
 from model.config import DataConfig, SourceConfig, load_config
+from model.drift import summarize_answers
+from model.engines import start_engine
 from model.training.run import train
 from service.app import create_app
 from service.settings import load_settings
@@ -86,7 +89,11 @@ def tiny_artifact(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     source = SourceConfig(name="reviews", train=(corpus.name,))
     config = load_config("csv", DataConfig(sources=(source,), dev_modulus=10))
     directory = tmp_path_factory.mktemp("tiny")
-    train(config, corpus.parent, directory / "run", directory / "artifact")
+    artifact = train(config, corpus.parent, directory / "run", directory / "artifact")
+    # So few dev texts are no baseline for drift, which other tests need.
+    classifier = Classifier(artifact, start_engine(artifact, "onnx"))
+    baseline = summarize_answers(classifier, [text for text, _ in sentences()])
+    artifacts.save(artifact.with_drift_baseline(baseline), directory / "artifact")
     return directory / "artifact"
 
 

@@ -61,9 +61,9 @@ def test_a_cluster_needs_a_package_and_a_table(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "give a CSV file to train on, or --config"),
+        (["train"], "give a table to train on, or --config"),
         (["train", "--config", "zh-general"], "set SENTIMENT_DATA"),
-        (["train", "nothing.csv"], "nothing.csv does not exist"),
+        (["train", "nothing.csv"], "nothing.csv: it does not exist"),
         (["evaluate"], "set SENTIMENT_DATA"),
         (["predict", "--model", "nothing", "好"], "manifest.json cannot be read"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model import artifact as artifacts
+from model.artifact import DriftBaseline
 from model.classifier import Classifier
 from model.drift import (
     Observation,
@@ -15,6 +16,8 @@ from model.drift import (
     summarize_answers,
 )
 from model.errors import ArtifactError
+from model.training.run import train
+from tests.support.artifacts import small_config
 
 HALF = [Observation("positive", 0.95, 9, 1), Observation("negative", 0.55, 1, 0)]
 
@@ -44,8 +47,16 @@ def test_a_label_that_vanishes_is_drift_and_not_infinite() -> None:
     assert 1 < index["labels"] < 10
 
 
-def test_training_stores_the_baseline(tiny_artifact: Path) -> None:
-    baseline = artifacts.load(tiny_artifact).manifest.drift_baseline
+def test_training_stores_a_baseline_of_enough_dev_texts(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained() -> DriftBaseline | None:
+        arguments = (small_config(corpus), corpus.parent, tmp_path / "run", tmp_path / "artifact")
+        return train(*arguments).manifest.drift_baseline
+
+    assert trained() is None
+    monkeypatch.setattr("model.training.run.MIN_DEV_TEXTS", 10)
+    baseline = trained()
     assert baseline
     assert baseline.texts > 10
     assert sum(baseline.labels.values()) == pytest.approx(1)

@@ -30,6 +30,7 @@ from model.evaluation.evaluate import evaluate
 from model.evaluation.figures import draw_confusion, draw_groups, draw_lengths, draw_reliability
 from model.evaluation.model_card import write_evaluation
 from model.evaluation.results import Answers, Evaluation, KindTest, TestSplit, in_chinese
+from model.training.calibration import Calibration
 from model.training.model_card import RunSummary, model_card
 from service.commands import main
 from tests.support.artifacts import SHIPPED
@@ -254,15 +255,14 @@ def test_the_card_leads_with_the_split_by_group_and_tells_no_sentence(
     assert not [text for _, text, _ in KINDS if text in artifact.card]
 
 
-def card(config: RunConfig) -> str:
+def card(config: RunConfig, texts: int = 200) -> str:
     summary = RunSummary(
         config=config,
         splits=Splits([], []),
         train=[],
-        scores={},
+        calibration=Calibration(1.0, 0.8, 0.8, texts, False, {}, np.zeros((0, 3))),
         start=None,
         stopwords=0,
-        certain_share=0.8,
         core_hours=1,
         gpu_hours=0,
     )
@@ -280,6 +280,12 @@ def test_the_card_says_what_taught_the_model(config: RunConfig) -> None:
     assert "## What taught it" in taught
     own = "| network 1 of this recipe, another seed | 25% | this project | as ours |"
     assert f"{own} | wise | 25% | a school | MIT | | wiser | 25% |" in taught
+
+
+def test_the_card_says_if_few_texts_set_the_bound(config: RunConfig) -> None:
+    told = "They are only 199, so that it is set where even the lower limit of the accuracy is so"
+    assert told in card(config, texts=199)
+    assert told not in card(config)
 
 
 def test_the_card_says_by_which_rows_the_bound_was_set(config: RunConfig) -> None:

@@ -341,10 +341,10 @@ def test_the_command_trains_on_a_csv_file(
     assert "your own file" in artifact.card
 
 
-def test_the_command_names_the_first_bad_line(tmp_path: Path) -> None:
-    rows = [("很好", "positive"), ("很差", "bad"), ("一般", "worse")]
+def test_the_command_names_all_labels_that_it_does_not_know(tmp_path: Path) -> None:
+    rows = [("很好", "positive"), ("很差", "awful"), ("一般", "worse")]
     path = write_csv(tmp_path / "mine.csv", rows, ("text", "label"))
     result = CliRunner().invoke(main, ["train", str(path), "--run", str(tmp_path / "run")])
     assert result.exit_code == 2
-    assert "mine.csv line 3: label 'bad'" in result.output
+    assert "awful (1), worse (1)" in result.output
     assert "Traceback" not in result.output

@@ -207,8 +207,10 @@ def added_names(names: Collection[str], prefix: str | None = None) -> tuple[str,
     return tuple(f"{prefix}{name}" for name in ADDED_COLUMNS)
 
 
-def unique_index(names: Sequence[str], name: str) -> int:
+def unique_index(names: Sequence[str], name: str, option: str = "--column") -> int:
     """Return the index of a column by its name, or by the only one that differs in case or blanks.
+
+    ``option`` is the one that a message tells people to name another column by.
 
     Raises:
         DataError: there is no such column, or more than one.
@@ -220,7 +222,7 @@ def unique_index(names: Sequence[str], name: str) -> int:
         raise DataError(f"there is more than one column {one_line(name)}; rename all but one")
     if not found:
         raise DataError(
-            f"there is no column {one_line(name)}; --column names one of "
+            f"there is no column {one_line(name)}; {option} names one of "
             f"{one_line(', '.join(names))}"
         )
     return found[0]

@@ -37,8 +37,8 @@ class _Models:
     baselines: list[Baseline]
 
     def answer(self, texts: Sequence[str], name: str) -> Answers:
-        shipped, uncertain = _answers(self.shipped, texts, name)
-        seeds = [_answers(other, texts, name)[0] for other in self.seeds]
+        shipped, uncertain = answers_of(self.shipped, texts, name)
+        seeds = [answers_of(other, texts, name)[0] for other in self.seeds]
         return Answers(
             shipped,
             uncertain,
@@ -139,7 +139,7 @@ class _Ends:
         return ["^" + stripped[:_NEAR_CHARACTERS], "$" + stripped[-_NEAR_CHARACTERS:]]
 
 
-def _answers(
+def answers_of(
     classifier: Classifier, texts: Sequence[str], name: str
 ) -> tuple[Scores, NDArray[np.bool_]]:
     """Return probabilities (N, L), and which answers are uncertain (N,)."""

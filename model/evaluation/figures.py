@@ -110,9 +110,10 @@ def draw_lengths(splits: Sequence[TestSplit], path: Path) -> None:
 def _panels(count: int, x: str, y: str) -> tuple[Figure, list[Axes], int]:
     """Return a figure, its panels and their font size: three per row, or six if there are many."""
     small = count > _MAX_LARGE_PANELS
-    columns, height, size = (6, 1.8, 7) if small else (3, 3.4, 10)
+    columns, height, size = (6, 1.8, 7) if small else (min(3, count), 3.4, 10)
     rows = -(-count // columns)
-    figure = Figure(figsize=(11, height * rows), layout="constrained")
+    width = 11.0 if columns >= 3 else 5.0 * columns
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
     panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for place, panel in enumerate(panels):
         panel.tick_params(labelsize=size - 1)

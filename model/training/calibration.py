@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.artifact import Manifest
 from model.classifier import softmax
 from model.config import FinetuneConfig, SourceConfig
 from model.corpora import Example
@@ -18,6 +19,12 @@ from model.network import SentimentNetwork
 from model.scores import confidence_threshold
 from model.training.finetune import dev_scores, logits_of, smoothed_loss
 from model.training.rows import Rows, allowed_labels, chooses
+
+# Fewer dev texts decide neither temperature nor bound: a dozen that are all right would ask for
+# probabilities of 0 and 1. Nor are they a baseline for drift, whose index they exceed by chance.
+MIN_DEV_TEXTS = 200
+# Of the accuracy that the bound asks for, where they must decide for want of an earlier model.
+_CAUTIOUS_DEVIATIONS = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Calibration:
         temperature: the logits are divided by it.
         uncertain_below: the confidence below which an answer is uncertain.
         certain_share: the share, from 0 to 1, of the answers that are not.
+        texts: how many dev texts could decide both.
+        kept: whether both are those of the artifact that the run started from.
         scores: accuracy and macro-F1 of each set, and the mean that the epoch was chosen by.
         probabilities: (N, L) of all dev rows.
     """
@@ -35,24 +44,48 @@ class Calibration:
     temperature: float
     uncertain_below: float
     certain_share: float
+    texts: int
+    kept: bool
     scores: dict[str, dict[str, float]]
     probabilities: NDArray[np.float64]
 
 
 def calibrate(
-    network: SentimentNetwork, dev: Rows, settings: FinetuneConfig, device: torch.device
+    network: SentimentNetwork,
+    dev: Rows,
+    settings: FinetuneConfig,
+    device: torch.device,
+    start: Manifest | None = None,
 ) -> Calibration:
-    """Fit the temperature and the bound of ``uncertain`` on the dev rows that choose the epoch."""
+    """Fit the temperature and the bound of ``uncertain`` on the dev rows that choose the epoch.
+
+    If they are fewer than ``MIN_DEV_TEXTS``, those of the artifact that the run starts from stay.
+    Without one, the temperature only softens, and the bound asks for proof: the lower limit of
+    what the accuracy may be, given so few texts.
+    """
     logits = logits_of(network, dev.ids, device)  # (N, L)
     chosen = [i for i, row in enumerate(dev.examples) if chooses(row, settings.choose_by)]
     examples = [dev.examples[index] for index in chosen]
-    temperature = fit_temperature(logits[chosen], examples, dev.sources)
-    probabilities = softmax(logits, temperature)  # (N, L)
-    threshold, certain = uncertain_below(
-        probabilities[chosen], examples, dev.sources, settings.confident_accuracy
-    )
+    few = len(chosen) < MIN_DEV_TEXTS
+    if few and start:
+        temperature, threshold = start.temperature, start.uncertain_below
+        probabilities = softmax(logits, temperature)  # (N, L)
+        certain = float((probabilities.max(axis=1) >= threshold).mean())
+    else:
+        temperature = fit_temperature(logits[chosen], examples, dev.sources)
+        temperature = max(temperature, 1.0) if few else temperature
+        probabilities = softmax(logits, temperature)  # (N, L)
+        threshold, certain = uncertain_below(
+            probabilities[chosen],
+            examples,
+            dev.sources,
+            settings.confident_accuracy,
+            _CAUTIOUS_DEVIATIONS if few else 0.0,
+        )
     scores = dev_scores(probabilities, dev.examples, dev.sources, settings.choose_by)
-    return Calibration(temperature, threshold, certain, scores, probabilities)
+    return Calibration(
+        temperature, threshold, certain, len(chosen), bool(few and start), scores, probabilities
+    )
 
 
 def fit_temperature(
@@ -80,6 +113,7 @@ def uncertain_below(
     examples: Sequence[Example],
     sources: Mapping[str, SourceConfig],
     accuracy: float,
+    deviations: float = 0.0,
 ) -> tuple[float, float]:
     """Return the confidence from which on answers are right with ``accuracy``, from dev rows.
 
@@ -91,6 +125,7 @@ def uncertain_below(
         examples: the N dev rows.
         sources: the sets that they name.
         accuracy: from 0 to 1.
+        deviations: those of ``confidence_threshold``.
 
     Returns:
         The confidence, and the share of the answers that reach it.
@@ -101,5 +136,6 @@ def uncertain_below(
     correct = probabilities[rows].argmax(axis=1) == labels
     confidences = probabilities[rows].max(axis=1)
     # Rounded up, so that no answer counts as certain that the exact threshold excludes.
-    threshold = math.ceil(10_000 * confidence_threshold(confidences, correct, accuracy)) / 10_000
+    threshold = confidence_threshold(confidences, correct, accuracy, deviations)
+    threshold = math.ceil(10_000 * threshold) / 10_000
     return threshold, float((confidences >= threshold).mean())

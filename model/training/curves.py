@@ -20,8 +20,9 @@ def draw_curves(pretraining: History, finetuning: History, path: Path) -> None:
     epochs = [h["epoch"] for h in finetuning]
     axis.plot(epochs, [h["loss"] for h in finetuning], "o-", label="training loss")
     axis.set(title="Fine-tuning", xlabel="epoch", ylabel="loss", xticks=epochs)
-    scores = axis.twinx()
-    scores.plot(epochs, [h["dev"] for h in finetuning], "s--", color="C1", label="dev score")
-    scores.set_ylabel("dev score (mean over sets)")
+    if "dev" in finetuning[-1]:
+        scores = axis.twinx()
+        scores.plot(epochs, [h["dev"] for h in finetuning], "s--", color="C1", label="dev score")
+        scores.set_ylabel("dev score (mean over sets)")
     figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=120)

@@ -22,17 +22,21 @@ MAX_ACCURACY_LOSS = 0.002
 
 
 def export(
-    artifact: Artifact, splits: Sequence[tuple[SourceConfig, Sequence[Example]]]
+    artifact: Artifact,
+    splits: Sequence[tuple[SourceConfig, Sequence[Example]]],
+    *,
+    required: bool = True,
 ) -> Artifact:
     """Return the artifact with int8 weights, and in its manifest how far they agree with torch.
 
     Args:
         artifact: its float16 weights are quantised; int8 weights it already has are replaced.
         splits: texts to measure on.
+        required: whether they must agree well enough for a release, or are written with a warning.
 
     Raises:
         ExportError: fewer labels agree than ``MIN_AGREEMENT``, or more accuracy is lost than
-            ``MAX_ACCURACY_LOSS``.
+            ``MAX_ACCURACY_LOSS``, though ``required``.
     """
     exported = replace(artifact, int8_weights=quantise(artifact.weights))
     trained = Classifier(artifact, TorchEngine(artifact))
@@ -40,15 +44,22 @@ def export(
     measured = {}
     for source, examples in splits:
         measured[source.name] = _compare(trained, quantised, source, examples)
-        logger.info("%s: %s", source.name, measured[source.name])
+        logger.info("%s: %s", source.name, _described(measured[source.name]))
     measured["all"] = _mean(measured.values())
     agreement, difference = (measured["all"][name] for name in ("agreement", "accuracy_difference"))
     if agreement < MIN_AGREEMENT or difference < -MAX_ACCURACY_LOSS:
-        raise ExportError(
-            f"in int8 {100 * agreement:.2f}% of the labels stay the same and accuracy changes by "
-            f"{100 * difference:+.2f} points; at least {100 * MIN_AGREEMENT:g}% and "
-            f"{-100 * MAX_ACCURACY_LOSS:+g} are required"
-        )
+        found = _described(measured["all"])
+        if required:
+            raise ExportError(
+                f"{found}; at least {100 * MIN_AGREEMENT:g}% and {-100 * MAX_ACCURACY_LOSS:+g} "
+                "points are required"
+            )
+        if agreement < MIN_AGREEMENT:  # of few texts, one alone changes the accuracy too much
+            logger.warning(
+                "%s: the default image serves the model in int8, so its answers differ from the "
+                "trained ones; train on more rows, or serve it with SENTIMENT_ENGINE=torch",
+                found,
+            )
     return replace(exported, manifest=artifact.manifest.model_copy(update={"int8": measured}))
 
 
@@ -71,6 +82,14 @@ def _compare(
         "accuracy_difference": after - before,
         "largest_probability_difference": float(np.abs(expected - answered).max()),
     }
+
+
+def _described(measured: dict[str, float]) -> str:
+    return (
+        f"in int8 {100 * measured['agreement']:.2f}% of the labels of {measured['texts']:.0f} "
+        f"texts stay the same and accuracy changes by "
+        f"{100 * measured['accuracy_difference']:+.2f} points"
+    )
 
 
 def _mean(measured: Iterable[dict[str, float]]) -> dict[str, float]:

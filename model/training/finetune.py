@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 BEST_WEIGHTS = "best.safetensors"
 
 _WARMUP_SHARE = 0.05
+# How rows with soft labels alone are learnt from in a run without teachers.
+_WITHOUT_TEACHERS = DistilConfig(temperature=1.0)
 
 
 def finetune(
@@ -76,19 +78,36 @@ def finetune(
         with compute.autocast():
             logits = network(ids, lengths)  # (B, L)
         loss = _mean_loss(logits.float(), targets.select(batch, compute.device), config)
-        loop.update(loss, dev=loop.history[-1]["dev"] if loop.history else float("nan"))
+        last = loop.history[-1] if loop.history else {}
+        loop.update(loss, **({"dev": last["dev"]} if "dev" in last else {}))
         if epoch := epoch_ends.get(step + 1):
-            network.eval()
-            dev_logits = logits_of(network, dev.ids, compute.device).astype(np.float64)
-            scores = dev_scores(dev_logits, dev.examples, dev.sources, settings.choose_by)
-            dev_score = scores["mean"]["score"]
-            if dev_score > max((entry["dev"] for entry in loop.history), default=-1.0):
+            scores = log_scores(f"epoch {epoch} of {len(epochs)}", network, dev, settings, compute)
+            chosen_by = {"dev": scores["mean"]["score"]} if "mean" in scores else {}
+            best = max((entry.get("dev", -1.0) for entry in loop.history), default=-1.0)
+            # Of epochs that are equally good, the last has learnt most.
+            if chosen_by.get("dev", best) >= best:
                 save_weights(directory / BEST_WEIGHTS, network.state_dict())
-            loop.record(epoch=epoch, dev=dev_score)
-            logger.info("epoch %d: loss %.4f, dev %s", epoch, loop.history[-1]["loss"], scores)
+            loop.record(epoch=epoch, **chosen_by)
             history = json.dumps(loop.history, indent=2) + "\n"
             (directory / "history.json").write_text(history, encoding="utf-8")
     return loop.history
+
+
+def log_scores(
+    when: str, network: SentimentNetwork, dev: Rows, settings: FinetuneConfig, compute: Compute
+) -> dict[str, dict[str, float]]:
+    """Measure and log the scores on dev, with the number of texts that they are of."""
+    network.eval()
+    logits = logits_of(network, dev.ids, compute.device).astype(np.float64)
+    scores = dev_scores(logits, dev.examples, dev.sources, settings.choose_by)
+    of_sets = [
+        f"{name}: accuracy {of_set['accuracy']:.3f}, macro-F1 {of_set['macro_f1']:.3f} of "
+        f"{of_set['texts']} texts"
+        for name, of_set in scores.items()
+        if name != "mean"
+    ]
+    logger.info("%s: %s", when, "; ".join(of_sets))
+    return scores
 
 
 def _optimizers(network: SentimentNetwork, settings: FinetuneConfig) -> list[torch.optim.Optimizer]:
@@ -142,9 +161,10 @@ def _mean_loss(logits: Tensor, targets: _Targets, config: RunConfig) -> Tensor:
         targets.allowed,
         config.finetune.label_smoothing,
     )
-    if targets.soft is not None and config.distil:
+    if targets.soft is not None:
         labelled = targets.labels != UNLABELLED
-        losses = distilled_loss(logits, losses, targets.soft, labelled, config.distil)
+        settings = config.distil or _WITHOUT_TEACHERS
+        losses = distilled_loss(logits, losses, targets.soft, labelled, settings)
     return (losses * targets.weights).mean()
 
 
@@ -208,11 +228,11 @@ def dev_scores(
     sources: Mapping[str, SourceConfig],
     choose_by: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Return accuracy and macro-F1 of each set, and under ``mean`` the ``score`` to choose by.
+    """Return accuracy, macro-F1 and number of texts of each set, and a ``mean`` ``score``.
 
-    That score is the mean over the sets in ``choose_by``, or over all if it is empty, of accuracy
-    for two classes and of macro-F1 for three. It is taken of the rows that ``chooses`` allows,
-    the others of all rows.
+    That score is the one to choose by: the mean over the sets in ``choose_by``, or over all if it
+    is empty, of accuracy for two classes and of macro-F1 for three. It is taken of the rows that
+    ``chooses`` allows, the others of all rows. Without such rows there is no ``mean``.
 
     Args:
         scores: (N, L) of each example; the highest wins.
@@ -226,10 +246,14 @@ def dev_scores(
         two_classes = sources[name].two_classes
         labels = np.array([examples[index].label for index in indices])
         predicted = predicted_labels(scores[indices], two_classes)
-        measured[name] = accuracy_and_macro_f1(labels.tolist(), predicted)
+        measured[name] = {
+            **accuracy_and_macro_f1(labels.tolist(), predicted),
+            "texts": len(indices),
+        }
         choosing = np.array([chooses(examples[index], choose_by) for index in indices])
         if choosing.any():
             scored = accuracy_and_macro_f1(labels[choosing].tolist(), predicted[choosing])
             chosen_by.append(scored["accuracy" if two_classes else "macro_f1"])
-    measured["mean"] = {"score": float(np.mean(chosen_by))}
+    if chosen_by:
+        measured["mean"] = {"score": float(np.mean(chosen_by))}
     return measured

@@ -15,7 +15,7 @@ from model.engines import Logits
 from model.network import SentimentNetwork
 from model.training.curves import draw_curves
 from model.training.distil import cached_logits, soft_labels, teach
-from model.training.finetune import BEST_WEIGHTS, finetune, logits_of
+from model.training.finetune import BEST_WEIGHTS, finetune, log_scores, logits_of
 from model.training.optimization import Compute, History
 from model.training.preparation import Prepared
 from model.training.pretrain import pretrain
@@ -90,6 +90,8 @@ def _finetuned(
         network.reader.load_state_dict(reader)
     network.to(compute.device)
     directory.mkdir(parents=True, exist_ok=True)
+    if prepared.start:
+        log_scores("before training", network, prepared.dev, settings, compute)
     history = finetune(network, rows, prepared.dev, config, compute, directory)
     network.load_state_dict(load_file(directory / BEST_WEIGHTS))
     return network.float().eval(), history

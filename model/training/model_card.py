@@ -9,7 +9,8 @@ from string import Template
 from model.artifact import Artifact
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig
 from model.corpora import Example, Splits
-from model.training.templates import CURATED_SOURCE, TEMPLATE_SOURCE
+from model.training.calibration import MIN_DEV_TEXTS, Calibration
+from model.training.templates import CURATED_SOURCE, SHIPPED_SOURCE, TEMPLATE_SOURCE
 
 BEGIN_FIGURES = "<!-- evaluation -->"
 END_FIGURES = "<!-- end of evaluation -->"
@@ -32,11 +33,9 @@ class RunSummary:
         config: the run's.
         splits: the labelled texts as they were read.
         train: the rows that fine-tuning saw.
-        scores: accuracy and macro-F1 of each set's dev rows.
+        calibration: what was fitted on dev, and the scores there.
         start: the artifact that training started from, if any.
         stopwords: how many there are.
-        certain_share: the share, from 0 to 1, of the answers that are not uncertain, among those
-            that set the bound.
         core_hours: what the run took on a CPU.
         gpu_hours: what it took on a GPU.
     """
@@ -44,10 +43,9 @@ class RunSummary:
     config: RunConfig
     splits: Splits
     train: Sequence[Example]
-    scores: dict[str, dict[str, float]]
+    calibration: Calibration
     start: Artifact | None
     stopwords: int
-    certain_share: float
     core_hours: float
     gpu_hours: float
 
@@ -71,10 +69,8 @@ def model_card(run: RunSummary) -> str:
         data_rows=_data_rows(run),
         unlabelled_rows=_unlabelled_rows(config),
         left_out=left_out or "nothing",
-        score_rows=_score_rows(run.scores),
-        bound_rows=_bound_rows(config),
-        confident_percent=f"{100 * config.finetune.confident_accuracy:.0f}",
-        certain_percent=f"{100 * run.certain_share:.0f}",
+        score_rows=_score_rows(run.calibration.scores),
+        bound=_bound(run),
         cost=_cost(run.core_hours, run.gpu_hours),
     )
 
@@ -82,18 +78,48 @@ def model_card(run: RunSummary) -> str:
 def _origin(run: RunSummary) -> str:
     """Return what came before the training on labelled texts, as a clause."""
     if run.start:
-        return f"started from {run.start.manifest.name} {run.start.manifest.version}, "
+        replay = run.config.replay
+        beside = f"{replay.sentences:,} sentences with its own answers and " if replay else ""
+        return f"started from {_release(run.start)}, then {beside}"
     if run.config.pretrain:
         return "first pre-trained as two language models on all texts below, then "
     return ""
 
 
+def _release(artifact: Artifact) -> str:
+    return f"{artifact.manifest.name} {artifact.manifest.version}"
+
+
+def _bound(run: RunSummary) -> str:
+    """Return what the bound of ``uncertain`` means, and what set it."""
+    calibration = run.calibration
+    if calibration.kept and run.start:
+        return (
+            "The temperature and the bound of `uncertain` are those of "
+            f"{_release(run.start)}, since {calibration.texts} dev texts are too few to fit them "
+            f"on; {MIN_DEV_TEXTS} would do."
+        )
+    bound = (
+        "An answer is `uncertain` if its confidence is below the bound from which on the answers "
+        f"to {_bound_rows(run.config)} are right "
+        f"{100 * run.config.finetune.confident_accuracy:.0f} times in 100; "
+        f"{100 * calibration.certain_share:.0f} in 100 of them reach it."
+    )
+    if calibration.texts < MIN_DEV_TEXTS:
+        bound += (
+            f" They are only {calibration.texts}, so that it is set where even the lower limit of "
+            "the accuracy is so high, and the temperature is at least 1."
+        )
+    return bound
+
+
 def _bound_rows(config: RunConfig) -> str:
     """Return the dev rows that the bound of ``uncertain`` was set by, in words."""
     if chosen := config.finetune.choose_by:
-        sources = {source.name: source for source in config.data.sources}
-        return f"the dev rows of {', '.join(_described(sources[name]) for name in chosen)}"
-    if all(source.two_classes for source in config.data.sources):
+        by_name = {source.name: source for source in config.data.sources}
+        return f"the dev rows of {', '.join(_described(by_name[name]) for name in chosen)}"
+    sources = [source for source in config.data.sources if source.name != SHIPPED_SOURCE]
+    if all(source.two_classes for source in sources):
         return "dev rows"
     return "dev rows that could be neutral"
 
@@ -157,7 +183,7 @@ def _data_rows(run: RunSummary) -> str:
 
 def _score_rows(scores: dict[str, dict[str, float]]) -> str:
     return "\n".join(
-        f"| {name} | {values['accuracy']:.3f} | {values['macro_f1']:.3f} |"
+        f"| {name} | {values['texts']:,.0f} | {values['accuracy']:.3f} | {values['macro_f1']:.3f} |"
         for name, values in scores.items()
         if name != "mean"
     )

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from model import artifact as artifacts
 from model.artifact import Artifact
-from model.config import RunConfig, SourceConfig
-from model.corpora import Example, Splits, load_blocklist, load_splits, load_unlabelled
+from model.classifier import softmax
+from model.config import LABELS, ReplayConfig, RunConfig, SourceConfig
+from model.corpora import (
+    UNLABELLED,
+    Example,
+    Splits,
+    load_blocklist,
+    load_splits,
+    load_unlabelled,
+)
+from model.engines import TorchEngine, group_by_length
 from model.errors import ConfigError, DataError
 from model.progress import Progress
 from model.text.encoding import Encoder
@@ -26,10 +35,13 @@ from model.training.templates import (
     CURATED_SOURCE,
     TEMPLATE_SOURCE,
     curated_sentences,
+    shipped_sentences,
     template_sentences,
 )
 
 logger = logging.getLogger(__name__)
+
+REPLAY_SOURCE = "replay"
 
 
 @dataclass(frozen=True)
@@ -59,14 +71,16 @@ class Prepared:
     dev: Rows
 
 
-def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, data: Path | Splits, run: Path, start: Artifact | None = None
+) -> Prepared:
     """Read, split and encode the texts of a run, and bind the run directory to them.
 
     The vocabulary and the ids to pre-train on are kept in the directory and made once.
 
     Args:
         config: the whole run.
-        data: the directory of the configuration's data files.
+        data: the directory of the configuration's data files, or the texts that were read already.
         run: the run directory.
         start: the artifact that training starts from. Its text pipeline, vocabulary and network
             replace those that the configuration would make.
@@ -77,9 +91,9 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
     """
     _check_names(config)
     config = _resolved(config, data, start)
-    splits = load_splits(config.data, data)
+    splits = data if isinstance(data, Splits) else load_splits(config.data, data)
     unlabelled: list[str] = []
-    if config.pretrain:
+    if config.pretrain and not isinstance(data, Splits):
         blocklist = load_blocklist(config.data, data)
         unlabelled = list(load_unlabelled(config.pretrain.unlabelled, data, blocklist))
     synthetic = _synthetic(config)
@@ -99,6 +113,8 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
     sources = {source.name: source for source in config.data.sources}
     labelled = encode(encoder, splits.train, sources)
     train = _finetuning_rows(labelled, synthetic, config, encoder)
+    if start and config.replay:
+        train += _replayed(start, encoder, config.replay, config.seed)
     return Prepared(
         config=config,
         start=start,
@@ -108,7 +124,7 @@ def prepare(config: RunConfig, data: Path, run: Path, start: Artifact | None = N
         unlabelled=unlabelled,
         pieces=_pieces(encoder, unlabelled, labelled.ids, config, run),
         train=train,
-        dev=encode(encoder, _dev(config, splits), sources),
+        dev=encode(encoder, _dev(config, splits, required=not isinstance(data, Splits)), sources),
     )
 
 
@@ -131,9 +147,9 @@ def _check_names(config: RunConfig) -> None:
             )
 
 
-def _resolved(config: RunConfig, data: Path, start: Artifact | None) -> RunConfig:
+def _resolved(config: RunConfig, data: Path | Splits, start: Artifact | None) -> RunConfig:
     """Return the configuration with teachers' directories found and the start's network."""
-    if config.distil:
+    if config.distil and isinstance(data, Path):
         teachers = tuple(
             teacher.model_copy(update={"directory": str(data / teacher.directory)})
             if (data / teacher.directory).is_dir()
@@ -180,10 +196,31 @@ def _finetuning_rows(
     return rows
 
 
-def _dev(config: RunConfig, splits: Splits) -> list[Example]:
+def _replayed(start: Artifact, encoder: Encoder, settings: ReplayConfig, seed: int) -> Rows:
+    """Return sentences of this package with the answers of the artifact that the run starts from.
+
+    The same ones for the same seed.
+    """
+    sentences = shipped_sentences(held_out=False)
+    order = np.random.default_rng((seed, 13)).permutation(len(sentences))
+    drawn = [
+        replace(sentences[index], label=UNLABELLED, source=REPLAY_SOURCE)
+        for index in sorted(order[: settings.sentences])
+    ]
+    source = SourceConfig(name=REPLAY_SOURCE, train=(), weight=settings.weight)
+    rows = encode(encoder, drawn, {REPLAY_SOURCE: source})
+    engine = TorchEngine(start)
+    logits = np.empty((len(rows), len(LABELS)), dtype=np.float32)
+    for group in group_by_length([len(ids) for ids in rows.ids]):
+        logits[group] = engine.logits([rows.ids[index].tolist() for index in group])
+    return rows.with_soft(softmax(logits, 1.0).astype(np.float32))
+
+
+def _dev(config: RunConfig, splits: Splits, *, required: bool) -> list[Example]:
+    """Return the dev rows; ``required`` says that one of them must choose the best epoch."""
     settings = config.finetune
     dev = [example for example in splits.dev if example.source not in settings.leave_out]
-    if not any(chooses(row, settings.choose_by) for row in dev):
+    if required and not any(chooses(row, settings.choose_by) for row in dev):
         raise DataError(
             "no dev row is left to choose the best epoch by; mend choose_by, leave_out or "
             "calibrate_on"

@@ -44,10 +44,17 @@ class Rows:
         return replace(self, soft=soft)
 
     def __add__(self, other: "Rows") -> "Rows":
-        """Return the rows of both, without soft labels."""
-        return Rows(
-            self.examples + other.examples, self.ids + other.ids, {**self.sources, **other.sources}
-        )
+        """Return the rows of both."""
+        soft = None
+        if self.soft is not None or other.soft is not None:
+            soft = np.concatenate([rows._soft_or_nan() for rows in (self, other)])
+        sources = {**self.sources, **other.sources}
+        return Rows(self.examples + other.examples, self.ids + other.ids, sources, soft)
+
+    def _soft_or_nan(self) -> SoftLabels:
+        if self.soft is not None:
+            return self.soft
+        return np.full((len(self), len(LABELS)), np.nan, dtype=np.float32)
 
     def select(self, indices: Sequence[int]) -> "Rows":
         """Return the rows at some indices, in their order, without soft labels."""

@@ -12,11 +12,11 @@ from model import artifact as artifacts
 from model.artifact import Artifact, Manifest
 from model.classifier import Classifier
 from model.config import LABELS, RunConfig
-from model.corpora import Example
+from model.corpora import Example, Splits
 from model.drift import summarize_answers
 from model.engines import TorchEngine, available_cpus
-from model.errors import ConfigError, ExportError, SentimentError
-from model.training.calibration import Calibration, calibrate
+from model.errors import ConfigError, SentimentError
+from model.training.calibration import MIN_DEV_TEXTS, Calibration, calibrate
 from model.training.export import export
 from model.training.fitting import Fitted, fit
 from model.training.model_card import RunSummary, model_card
@@ -24,6 +24,7 @@ from model.training.optimization import Compute, History
 from model.training.preparation import Prepared, prepare
 from model.training.rows import rows_by_source
 from model.training.run_directory import data_digest
+from model.training.templates import SHIPPED_SOURCE
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,13 @@ _VERIFIED_TEXTS = 200
 
 
 def train(
-    config: RunConfig, data: Path, run: Path, output: Path, start: Artifact | None = None
+    config: RunConfig, data: Path | Splits, run: Path, output: Path, start: Artifact | None = None
 ) -> Artifact:
     """Train as a configuration says and write an artifact.
 
     Args:
         config: the whole run.
-        data: the directory of the configuration's data files.
+        data: the directory of the configuration's data files, or the texts that were read already.
         run: a directory for checkpoints, history and curves; an interrupted run resumes from it.
         output: the directory of the artifact.
         start: an artifact to start from. Its text pipeline, vocabulary, network and weights
@@ -50,7 +51,13 @@ def train(
     compute = _compute(config)
     prepared = prepare(config, data, run, start)
     fitted = fit(prepared, run, compute)
-    calibration = calibrate(fitted.network, prepared.dev, config.finetune, compute.device)
+    calibration = calibrate(
+        fitted.network,
+        prepared.dev,
+        config.finetune,
+        compute.device,
+        start.manifest if start else None,
+    )
     artifacts.save(build_artifact(prepared, fitted, calibration), output)
     logger.info("the artifact is in %s", output)
     return verify(output, prepared.dev.examples, calibration.probabilities)
@@ -68,9 +75,10 @@ def _compute(config: RunConfig) -> Compute:
 
 
 def build_artifact(prepared: Prepared, fitted: Fitted, calibration: Calibration) -> Artifact:
-    """Return the artifact of a run, with its card, its drift baseline and the int8 network.
+    """Return the artifact of a run, with its card, the int8 network and a drift baseline.
 
-    If the int8 network answers too differently, the artifact is for the torch engine alone.
+    The baseline is of the dev texts, or that of the artifact that the run started from if they
+    are too few, or there is none.
     """
     config, encoder = prepared.config, prepared.encoder
     manifest = Manifest(
@@ -84,6 +92,7 @@ def build_artifact(prepared: Prepared, fitted: Fitted, calibration: Calibration)
         uncertain_below=calibration.uncertain_below,
         training_data=data_digest(fitted.rows.examples),
         metrics=calibration.scores,
+        drift_baseline=prepared.start.manifest.drift_baseline if prepared.start else None,
     )
     weights = fitted.network.state_dict()
     artifact = Artifact(
@@ -93,19 +102,16 @@ def build_artifact(prepared: Prepared, fitted: Fitted, calibration: Calibration)
         weights={name: tensor.cpu().numpy() for name, tensor in weights.items()},
         card=model_card(_summary(prepared, fitted, calibration)),
     )
-    classifier = Classifier(artifact, TorchEngine(artifact))
-    texts = [example.text for example in prepared.dev.examples]
-    artifact = artifact.with_drift_baseline(summarize_answers(classifier, texts))
+    if calibration.texts >= MIN_DEV_TEXTS:
+        classifier = Classifier(artifact, TorchEngine(artifact))
+        dev_texts = [row.text for row in prepared.splits.dev if row.source != SHIPPED_SOURCE]
+        artifact = artifact.with_drift_baseline(summarize_answers(classifier, dev_texts))
     dev = prepared.dev
     splits = [
         (dev.sources[name], [dev.examples[index] for index in indices])
         for name, indices in rows_by_source(dev.examples).items()
     ]
-    try:
-        return export(artifact, splits)
-    except ExportError as error:
-        logger.warning("the artifact is for the torch engine alone: %s", error)
-        return artifact
+    return export(artifact, splits, required=False)
 
 
 def _summary(prepared: Prepared, fitted: Fitted, calibration: Calibration) -> RunSummary:
@@ -114,10 +120,9 @@ def _summary(prepared: Prepared, fitted: Fitted, calibration: Calibration) -> Ru
         config=prepared.config,
         splits=prepared.splits,
         train=fitted.rows.examples,
-        scores=calibration.scores,
+        calibration=calibration,
         start=prepared.start,
         stopwords=len(prepared.stopwords),
-        certain_share=calibration.certain_share,
         core_hours=_total_hours(history, "core_seconds"),
         gpu_hours=_total_hours(history, "gpu_seconds"),
     )

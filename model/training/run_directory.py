@@ -15,6 +15,8 @@ from model.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 # Fields of data and sets that describe and test, and that no weight depends on.
+_PRETRAINING_SETTINGS = "run.json"
+_FINETUNING_SETTINGS = "finetune.json"
 _DESCRIPTIONS = ("origin", "licence", "published", "notes", "kinds", "test")
 # What the vocabulary and the pre-training depend on, beside the data and the network's sizes.
 _PRETRAINING = ("seed", "precision", "text", "vocabulary", "pretrain")
@@ -57,19 +59,27 @@ def bind_run_directory(
     }
     pretraining["data"] = data
     finetuning |= {"synthetic": synthetic, "from": start}
-    if read_settings(run / "run.json") not in (None, pretraining):
+    if read_settings(run / _PRETRAINING_SETTINGS) not in (None, pretraining):
         raise ConfigError(
             f"{run} holds a run of another configuration or of other data; delete it or name "
             "another by --run"
         )
-    write_settings(run / "run.json", pretraining)
-    earlier = read_settings(run / "finetune.json")
+    write_settings(run / _PRETRAINING_SETTINGS, pretraining)
+    earlier = read_settings(run / _FINETUNING_SETTINGS)
     if earlier is not None and earlier != finetuning:
         logger.info("fine-tuning settings changed; restarting it")
         (run / "finetune.checkpoint").unlink(missing_ok=True)
         if _of_networks(earlier) != _of_networks(finetuning):
             shutil.rmtree(run / "networks", ignore_errors=True)
-    write_settings(run / "finetune.json", finetuning)
+    write_settings(run / _FINETUNING_SETTINGS, finetuning)
+
+
+def discard_checkpoints(run: Path) -> None:
+    """Delete what a run would resume from, so that the directory takes a run on other rows."""
+    bound = (run / _PRETRAINING_SETTINGS, run / _FINETUNING_SETTINGS)
+    weights = (*run.glob("*.checkpoint"), *run.glob("*.safetensors"), *run.glob("*.npz"))
+    for path in (*bound, *weights, run / "vocab.txt"):
+        path.unlink(missing_ok=True)
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:

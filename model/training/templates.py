@@ -7,6 +7,7 @@ language model: turns, irony, deeds without a word of judgement, emoji, slang, f
 import csv
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.config import LABELS, Label
-from model.corpora import Example
+from model.corpora import Example, text_digest
 
 TEMPLATE_SOURCE = "templates"
 CURATED_SOURCE = "curated"
+# Curated sentences that a model trained on a file of one's own is scored on, beside that file.
+SHIPPED_SOURCE = "shipped sentences"
 
 _CURATED_FILE = Path(__file__).with_name("curated.csv")
 _FILE = Path(__file__).with_suffix(".toml")
 _SLOT = re.compile(r"\{(\w+)\}")
+_HELD_OUT_MODULUS = 10
 _DRAWS = 4  # per sentence wanted; a template with few words gives fewer sentences
 
 
@@ -75,6 +79,15 @@ def curated_sentences(path: Path = _CURATED_FILE) -> list[Example]:
             Example(row["text"], LABELS.index(row["label"]), CURATED_SOURCE, row["kind"])
             for row in csv.DictReader(file)
         ]
+
+
+def shipped_sentences(*, held_out: bool) -> list[Example]:
+    """Return the tenth of the curated sentences that own files never train on, or the others."""
+    return [
+        replace(sentence, source=SHIPPED_SOURCE, calibrates=False)
+        for sentence in curated_sentences()
+        if (int(text_digest(sentence.text), 16) % _HELD_OUT_MODULUS == 0) == held_out
+    ]
 
 
 def _filled(form: str, words: dict[str, list[str]], generator: np.random.Generator) -> str:

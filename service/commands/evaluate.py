@@ -2,26 +2,39 @@
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from model import DataError
 from model.engines import EngineChoice
+from model.errors import printable
 from service.commands.options import (
     DIRECTORY,
+    FILE,
     config_option,
     data_directory,
     engine_option,
+    labelled_options,
     log_to_terminal,
     model_option,
 )
+from service.commands.terminal import aligned, shortened
 
 if TYPE_CHECKING:
+    from model.bulk.labelled import LabelledRows
+    from model.evaluation.own_file import FileEvaluation
     from model.evaluation.results import Evaluation
+
+# What a line of a terminal holds; texts are cut to it.
+_LINE_CELLS = 100
 
 
 @click.command()
+@click.argument("file", type=FILE, required=False)
+@labelled_options
 @config_option("Configuration that names the test sets.")
 @model_option
 @click.option("--seed-model", type=DIRECTORY, multiple=True, help="Same recipe, other seed.")
@@ -30,7 +43,11 @@ if TYPE_CHECKING:
 @click.option("--previous", type=DIRECTORY, help="Artifact of an earlier release to score too.")
 @click.option("--teacher", type=DIRECTORY, help="Fine-tuned teacher to score too.")
 @click.option("--card", is_flag=True, help="Write the figures into the artifact's model card.")
-@click.option("--figures", type=DIRECTORY, help="Directory to draw pictures into.")
+@click.option(
+    "--figures",
+    type=DIRECTORY,
+    help="Directory to draw pictures into; of FILE, by default NAME.evaluation beside it.",
+)
 @click.option(
     "--document",
     type=click.Path(path_type=Path, dir_okay=False, exists=True, writable=True),
@@ -38,6 +55,8 @@ if TYPE_CHECKING:
     help="Markdown file to write tables into, between its marks; repeatable.",
 )
 def evaluate(
+    file: Path | None,
+    read: "Callable[[Path], LabelledRows]",
     config: str,
     model: Path,
     seed_model: tuple[Path, ...],
@@ -49,11 +68,21 @@ def evaluate(
     figures: Path | None,
     document: tuple[Path, ...],
 ) -> None:
-    """Print how accurate an artifact is on each test split.
+    r"""Print how good a model is on FILE, a table of texts and labels, or on every test split.
 
-    First come the splits that are divided into groups and the sentences by kind of expression,
-    then a table that compares all splits, then one with more about the model alone. --seed-model
-    and --official may be given several times; the first --official is tuned from the model itself.
+    \b
+    sentiment evaluate labelled.xlsx --model runs/adapted/artifact
+    sentiment evaluate labelled.csv --labels 好评=positive,差评=negative
+
+    FILE has any form that `sentiment predict` takes; its columns and labels are found and told.
+    What is printed: accuracy, macro-F1, confusion, what remains from which confidence on, whether
+    confidence can be trusted, and the rows that are most confidently wrong.
+
+    The other options are for the test splits of a configuration, in the directory that
+    SENTIMENT_DATA names. First come the splits that are divided into groups and the sentences by
+    kind of expression, then a table that compares all splits, then one with more about the model
+    alone. --seed-model and --official may be given several times; the first --official is tuned
+    from the model itself.
 
     A --document takes a table between the lines <!-- NAME:begin --> and <!-- NAME:end -->, where
     NAME is comparison, details, kinds or a split with groups; NAME-zh has headings in Chinese.
@@ -64,6 +93,11 @@ def evaluate(
     from model.training.distil import load_teacher
 
     log_to_terminal()
+    if file is not None:
+        if any((seed_model, official, baselines, previous, teacher, card, document)):
+            raise click.UsageError("with a FILE, only --model and --figures go with it")
+        _evaluate_file(read(file), model, figures or file.with_name(f"{file.stem}.evaluation"))
+        return
     blocks = {path: block_names(path) for path in document}
     if empty := [path for path, names in blocks.items() if not names]:
         raise click.UsageError(f"{empty[0]} has no line <!-- NAME:begin --> to write after")
@@ -91,6 +125,38 @@ def evaluate(
         from model.evaluation.model_card import write_evaluation
 
         write_evaluation(model, evaluation)
+
+
+def _evaluate_file(labelled: "LabelledRows", model: Path, figures: Path) -> None:
+    from model import Classifier
+    from model.evaluation.own_file import evaluate_file
+
+    evaluation = evaluate_file(labelled, Classifier.load(model))
+    click.echo(printable("\n".join([*evaluation.summary(), *_shown_tables(evaluation)])))
+    try:
+        pictures = evaluation.draw(figures)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or figures}: {error.strerror or error}; name another directory by "
+            "--figures"
+        ) from None
+    click.echo(printable(f"\npictures: {', '.join(map(str, pictures))}"))
+
+
+def _shown_tables(evaluation: "FileEvaluation") -> Iterator[str]:
+    for table in evaluation.tables():
+        yield f"\n{table.title}"
+        if table.note:
+            yield f"  ({table.note})"
+        rows = [table.head, *table.rows]
+        # Words stand to the left: the first column, and those that follow only words.
+        left = {
+            index
+            for index, column in enumerate(zip(*table.rows, strict=True))
+            if not any(cell[:1].isdecimal() for cell in column)
+        } | ({len(table.head) - 1} if table.head[-1] == "text" else set())
+        for line in aligned(rows, left=left):
+            yield f"  {shortened(line, _LINE_CELLS)}"
 
 
 def _draw(evaluation: "Evaluation", directory: Path) -> None:

@@ -4,8 +4,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial, wraps
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
@@ -14,6 +16,20 @@ from service.process.logs import PlainFormatter
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+_SPELLED = {"\\t": "\t", "tab": "\t"}
+_LABELLED_OPTIONS: tuple[_Decorator, ...] = (
+    click.option("-c", "--column", help="Column of FILE that holds the texts; else it is found."),
+    click.option("--label-column", help="Column of FILE that holds the labels; else it is found."),
+    click.option(
+        "--labels", help="What labels mean: 好评=positive,差评=negative,其他= (left out)."
+    ),
+    click.option("--encoding", help="Encoding of FILE, such as gb18030; else it is found."),
+    click.option("-d", "--delimiter", help="Character between fields, or tab; else it is found."),
+    click.option(
+        "--no-header", is_flag=True, help="The first row is a row; columns are called 1, 2, …"
+    ),
+)
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,6 +73,47 @@ def own_words_options(command: Callable[..., None]) -> Callable[..., None]:
             f"--{name}", type=EXISTING_FILE, envvar=variable, show_envvar=True, help=purpose
         )(command)
     return command
+
+
+def labelled_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how the argument ``file`` is read as a table with labels.
+
+    The command gets them as ``read``, which returns the ``LabelledRows`` of a path.
+    """
+
+    @wraps(command)
+    def call(
+        *,
+        column: str | None,
+        label_column: str | None,
+        labels: str | None,
+        encoding: str | None,
+        delimiter: str | None,
+        no_header: bool,
+        **others: Any,
+    ) -> None:
+        from model.bulk.label_words import parse_labels
+        from model.bulk.labelled import read_labelled
+        from model.bulk.table import ReadOptions
+
+        given = (column, label_column, labels, encoding, delimiter)
+        if others["file"] is None and (no_header or any(value is not None for value in given)):
+            raise click.UsageError("the options that say how FILE is read need a FILE")
+        options = ReadOptions(column, encoding, _SPELLED.get(delimiter or "", delimiter))
+        if no_header:
+            options = replace(options, header=False)
+        meanings = None if labels is None else parse_labels(labels)
+        command(
+            read=partial(
+                read_labelled, options=options, label_column=label_column, labels=meanings
+            ),
+            **others,
+        )
+
+    decorated: Callable[..., None] = call
+    for option in reversed(_LABELLED_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 def data_directory() -> Path:

@@ -1,6 +1,7 @@
 """What is shown in a terminal: widths in cells, bars, and colour where it is wanted."""
 
 import os
+from collections.abc import Collection, Sequence
 from typing import Final
 from unicodedata import east_asian_width
 
@@ -26,6 +27,19 @@ def shortened(text: str, width: int) -> str:
     while cells(text) >= width:
         text = text[:-1]
     return f"{text}…"
+
+
+def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int]) -> list[str]:
+    """Return rows of cells as lines of aligned columns, to the right but for those in ``left``."""
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        shown = [
+            padded(cell, width) if index in left else " " * (width - cells(cell)) + cell
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(shown).rstrip())
+    return lines
 
 
 def bar(share: float, width: int) -> str:
