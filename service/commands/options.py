@@ -4,10 +4,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial, wraps
+from gettext import gettext as _
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
@@ -15,9 +15,12 @@ from model.engines import EngineChoice
 from service.process.logs import PlainFormatter
 from service.settings import DATA_VARIABLE, SHIPPED_MODEL
 
+if TYPE_CHECKING:
+    from model.bulk.table import ReadOptions
+
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-_SPELLED = {"\\t": "\t", "tab": "\t"}
+_SPELLED_DELIMITERS: Final = {"\\t": "\t", "tab": "\t"}
 _LABELLED_OPTIONS: tuple[_Decorator, ...] = (
     click.option("-c", "--column", help="Column of FILE that holds the texts; else it is found."),
     click.option("--label-column", help="Column of FILE that holds the labels; else it is found."),
@@ -75,6 +78,24 @@ def own_words_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def read_options(
+    column: str | None, encoding: str | None, delimiter: str | None, no_header: bool
+) -> "ReadOptions":
+    """Return how a table is read, from options of the command line.
+
+    Raises:
+        UsageError: the delimiter is none.
+    """
+    from model.bulk.table import ReadOptions
+
+    delimiter = _SPELLED_DELIMITERS.get(delimiter or "", delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise click.UsageError(
+            _("--delimiter is one character, such as ; or | or tab, other than a quote")
+        )
+    return ReadOptions(column, encoding, delimiter, False if no_header else None)
+
+
 def labelled_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how the argument ``file`` is read as a table with labels.
 
@@ -94,14 +115,11 @@ def labelled_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         from model.bulk.label_words import parse_labels
         from model.bulk.labelled import read_labelled
-        from model.bulk.table import ReadOptions
 
         given = (column, label_column, labels, encoding, delimiter)
         if others["file"] is None and (no_header or any(value is not None for value in given)):
-            raise click.UsageError("the options that say how FILE is read need a FILE")
-        options = ReadOptions(column, encoding, _SPELLED.get(delimiter or "", delimiter))
-        if no_header:
-            options = replace(options, header=False)
+            raise click.UsageError(_("the options that say how FILE is read need a FILE"))
+        options = read_options(column, encoding, delimiter, no_header)
         meanings = None if labels is None else parse_labels(labels)
         command(
             read=partial(

@@ -20,6 +20,7 @@ from service.commands.options import (
     log_to_terminal,
     model_option,
     own_words_options,
+    read_options,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _NOTHING_ANSWERED: Final = 1
 _SOME_FAILED: Final = 3
-_SPELLED_DELIMITERS: Final = {"\\t": "\t", "tab": "\t"}
 
 
 @click.command()
@@ -109,7 +109,7 @@ def predict(
         )
     if resume and force:
         raise click.UsageError(_("--resume continues a run and --force starts over; give only one"))
-    options = _read_options(column, encoding, delimiter, no_header)
+    options = read_options(column, encoding, delimiter, no_header)
     words = read_custom_words(user_words, extra_stopwords, kept_words)
     context = click.get_current_context()
     if table is not None:
@@ -169,16 +169,3 @@ def _exit_code(answered: int, failed: int) -> int:
     if not answered:
         return _NOTHING_ANSWERED
     return _SOME_FAILED if failed else 0
-
-
-def _read_options(
-    column: str | None, encoding: str | None, delimiter: str | None, no_header: bool
-) -> "ReadOptions":
-    from model.bulk.table import ReadOptions
-
-    delimiter = _SPELLED_DELIMITERS.get(delimiter or "", delimiter)
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise click.UsageError(
-            _("--delimiter is one character, such as ; or | or tab, other than a quote")
-        )
-    return ReadOptions(column, encoding, delimiter, False if no_header else None)
