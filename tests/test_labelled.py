@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_the_column_of_the_labels_is_found_by_its_name(tmp_path: Path, name: str
 
 
 def test_the_column_of_the_labels_is_found_by_its_values(tmp_path: Path) -> None:
-    rows = [("7", text, label) for text, label in ROWS]
+    rows = [("7", text, label) for text, label in ROWS * 2]
     path = write_csv(tmp_path / "a.csv", rows, ("n", "评论内容", "结论"))
     assert read_labelled(path).column == "结论"
 
@@ -102,6 +103,21 @@ def test_rows_without_text_or_label_and_broken_ones_are_counted_and_left_out(
 def test_a_table_without_one_label_is_refused_with_the_reasons(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [("很好", ""), ("很差", "")], ("text", "label"))
     with pytest.raises(DataError, match=r"both a text and a label: 2 \(there is no label\)"):
+        read_labelled(path)
+
+
+@pytest.mark.parametrize("numbers", [range(1, 6), ("001", "002", "003", "004", "005")])
+def test_numbers_of_rows_are_no_labels(tmp_path: Path, numbers: Sequence[object]) -> None:
+    rows = [(str(number), f"房间{number}很好") for number in numbers]
+    path = write_csv(tmp_path / "a.csv", rows, ("编号", "评论"))
+    with pytest.raises(DataError, match="cannot be told which column holds the labels"):
+        read_labelled(path)
+
+
+def test_texts_alone_have_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("很好\n很差\n")
+    with pytest.raises(DataError, match="it has no column but that of the texts; add one"):
         read_labelled(path)
 
 

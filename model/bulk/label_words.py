@@ -1,6 +1,6 @@
 """What people write in a column of labels: words, 1 and 0, stars; and which label each means."""
 
-import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,8 @@ _WORDS: Final[Mapping[int, tuple[str, ...]]] = {
 _LABEL_OF_WORD: Final = {word: label for label, words in _WORDS.items() for word in words}
 _STAR_ENDINGS: Final = ("stars", "star", "颗星", "星级", "星", "分", "★", "⭐")
 _STARS: Final = {"一": 1.0, "二": 2.0, "两": 2.0, "三": 3.0, "四": 4.0, "五": 5.0}
-_MAX_STARS = 5.0
+_NUMBER: Final = re.compile(r"[+-]?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+")  # 001 is an identifier
+_LEAST_STARS, _MAX_STARS = 0.5, 5.0
 # What tells stars from classes that are numbered: these have no such high number.
 _SURELY_STARS = 4.0
 # Labels that a message lists.
@@ -82,20 +83,20 @@ def folded(value: str) -> str:
         if number.endswith(ending) and number != ending:
             number = number.removesuffix(ending).strip()
             break
-    try:
-        as_number = _STARS[number] if number in _STARS and number != plain else float(number)
-    except ValueError:
-        if plain and not plain.strip("★⭐☆"):  # drawn, as in ★★★★☆
-            return str(len(plain.rstrip("☆")))
-        return plain
-    return f"{as_number:g}" if math.isfinite(as_number) else plain
+    if number in _STARS and number != plain:
+        return f"{_STARS[number]:g}"
+    if _NUMBER.fullmatch(number):
+        return f"{float(number):g}"
+    if plain and not plain.strip("★⭐☆"):  # drawn, as in ★★★★☆
+        return str(len(plain.rstrip("☆")))
+    return plain
 
 
 def understand(values: Iterable[str], given: Mapping[str, int | None] | None = None) -> LabelWords:
     """Return what the values of a column mean, as far as it is known.
 
-    Numbers mean something together only: 1 and 0, or 1, 0 and -1, or stars from 1 to 5, of which 4
-    or more must occur, since 1, 2 and 3 may be numbered classes.
+    Numbers mean something together only: 1 and 0, or 1, 0 and -1, or stars up to 5, of which 4 or
+    more must occur, since 1, 2 and 3 may be numbered classes.
 
     Args:
         values: of all rows, without blank ones.
@@ -143,10 +144,7 @@ def parse_labels(definition: str) -> dict[str, int | None]:
 
 
 def _number(key: str) -> float | None:
-    try:
-        return float(key)
-    except ValueError:
-        return None
+    return float(key) if _NUMBER.fullmatch(key) else None
 
 
 def _meaning_of_numbers(numbers: set[float]) -> dict[float, int]:
@@ -154,7 +152,7 @@ def _meaning_of_numbers(numbers: set[float]) -> dict[float, int]:
         return {-1.0: _NEGATIVE, 0.0: NEUTRAL, 1.0: _POSITIVE}
     if numbers == {0.0, 1.0}:
         return {0.0: _NEGATIVE, 1.0: _POSITIVE}
-    stars = all(1 <= number <= _MAX_STARS for number in numbers)
+    stars = all(_LEAST_STARS <= number <= _MAX_STARS for number in numbers)
     if stars and max(numbers, default=0.0) >= _SURELY_STARS:
         return {number: _of_stars(number) for number in numbers}
     return {}

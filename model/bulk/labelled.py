@@ -35,6 +35,8 @@ _NAMES: Final = (
 _OPTION = "--label-column"
 _CONFIDENCE = "_confidence"  # ends the name of a column that is added behind a prefix
 _SAMPLE_ROWS = 1000
+# How often each value of a column occurs on average that is taken for labels without a name.
+_LEAST_REPEATS = 2
 # A column with more values holds no labels.
 _MAX_VALUES = 20
 _BLANK_LABEL = "there is no label"
@@ -184,13 +186,18 @@ def _label_column(table: Table, labels: Mapping[str, int | None]) -> str:
         return best[0]
     if called:
         return min(called, key=_rank)  # its labels are refused, with a list of them
-    in_words = [name for name in understood if not all(map(_is_number, words[name].counts))]
-    for found in (in_words, understood if len(words) == 1 else []):
+    if not words:
+        raise DataError("it has no column but that of the texts; add one that holds their labels")
+    alone = len(words) == 1
+    numeric = {name: all(map(_is_number, words[name].counts)) for name in understood}
+    repeated = [name for name in understood if _repeats(words[name])]
+    in_words = [name for name in (understood if alone else repeated) if not numeric[name]]
+    for found in (in_words, repeated if alone else []):
         if len(found) == 1:
             return found[0]
     raise DataError(
         "it cannot be told which column holds the labels; --label-column names one of "
-        f"{one_line(', '.join(words) or 'its columns')}"
+        f"{one_line(', '.join(words))}"
     )
 
 
@@ -211,6 +218,11 @@ def _rank(name: str) -> int:
     """Return the place of a name's word in ``_NAMES``, or their number if it has none."""
     low = name.strip().casefold()
     return next((place for place, word in enumerate(_NAMES) if word in low), len(_NAMES))
+
+
+def _repeats(words: LabelWords) -> bool:
+    """Return whether values occur several times, as labels do and identifiers do not."""
+    return sum(words.counts.values()) >= _LEAST_REPEATS * len(words.counts)
 
 
 def _is_number(value: str) -> bool:
