@@ -152,7 +152,7 @@ def test_a_line_end_of_json_lines_is_kept() -> None:
         ("a.csv", "a,b\n好,1\n", "c", "there is no column c"),
         ("a.csv", "text,text\n好,1\n", None, "there is more than one column text"),
         ("a.csv", "", None, "it is empty"),
-        ("a.csv", b"\xff\xfd\n", None, "not UTF-8"),
+        ("a.csv", b"\xff\xfd\n", None, "name it by --encoding"),
         ("a.jsonl", "[]\n", None, "it is empty"),
         ("a.jsonl", "1\n", None, "has no row that is a JSON object"),
         ("a.parquet", "no", None, "cannot be read as Parquet"),

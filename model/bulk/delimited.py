@@ -17,6 +17,7 @@ from model.bulk.layout import (
     find_layout,
     is_name_of_texts,
     is_number,
+    usual_width,
 )
 from model.bulk.source import TextSource
 from model.bulk.table import (
@@ -37,7 +38,7 @@ _SAMPLE_ROWS: Final = 200
 _SAMPLE_LINES: Final = 2000
 _SAMPLE_BYTES: Final = 4 * 1024 * 1024
 # The line by which Excel is told of a delimiter.
-_SEP_LINE: Final = re.compile(r"\"?sep=(.)\"?\s*+", re.IGNORECASE)
+_SEP_LINE: Final = re.compile(r"\"?sep=([,;|\t])\"?\s*+", re.IGNORECASE)
 # The share of numbers that makes a column one of numbers.
 _MOSTLY_NUMBERS: Final = 0.9
 
@@ -71,11 +72,11 @@ class DelimitedTable:
             raise DataError("it is empty")
         if records[0].problem:
             raise DataError(f"its first row cannot be read: {records[0].problem}")
-        layout = find_layout([each.fields for each in records if not each.problem], options)
+        layout = find_layout([self._fields(each, self._delimiter) for each in records], options)
         self.names: Sequence[str] = layout.names
         self._index = layout.column
         self._header = records[0] if layout.header else None
-        self._numbers = _number_columns(records[1:], len(self.names), self._index)
+        self._numbers = _number_columns(records[1:], len(self.names))
         self.understood = Understood(
             form,
             self.names[self._index],
@@ -142,11 +143,15 @@ class DelimitedTable:
             return False
         return all(is_number(record.fields[index]) for index in self._numbers)
 
+    def _fields(self, record: CsvRecord, delimiter: str) -> list[str]:
+        """Return the fields of a row; a broken one shows nevertheless how many it has."""
+        return record.fields or self._source.shown(record.raw).split(delimiter)
+
     def _find_delimiter(self, lines: Sequence[bytes], usual: str) -> str:
         rows = {}
         for delimiter in dict.fromkeys((usual, *DELIMITERS)):
             records = islice(self._records(lines, delimiter), _SAMPLE_ROWS)
-            rows[delimiter] = [each.fields for each in records if not each.problem]
+            rows[delimiter] = [self._fields(each, delimiter) for each in records]
         return find_delimiter(rows)
 
 
@@ -218,20 +223,22 @@ def delimited_row(number: int, record: CsvRecord, names: Sequence[str], column: 
 
 
 def is_delimited(source: TextSource) -> bool:
-    """Return whether a file of lines is a table: what Excel saves as Unicode text, or has a header.
+    """Return whether a file of lines is a table, such as what Excel saves as Unicode text.
 
-    Tabs, or a header that names a column of texts, must divide every line into as many fields.
+    Most lines are divided into as many fields: by tabs, or by another delimiter if the first one
+    names a column of texts, or if a column is one of numbers.
     """
     lines = _first_lines(source)
-    if len(lines) < 2:
-        return False
     for delimiter in DELIMITERS:
         records = list(
             islice(csv_records(lines, delimiter, source.decode, source.not_decoded), _SAMPLE_ROWS)
         )
-        widths = {len(record.fields) for record in records}
-        divided = len(widths) == 1 and widths != {1} and not any(each.problem for each in records)
-        if divided and (delimiter == "\t" or any(map(is_name_of_texts, records[0].fields))):
+        width = usual_width([record.fields for record in records if not record.problem])
+        if width > 1 and (
+            delimiter == "\t"
+            or any(map(is_name_of_texts, records[0].fields))
+            or _number_columns(records, width)
+        ):
             return True
     return False
 
@@ -258,15 +265,13 @@ def sep_line(decode: Callable[[bytes], str], line: bytes) -> str | None:
     return found[1] if found else None
 
 
-def _number_columns(records: Sequence[CsvRecord], width: int, texts: int) -> list[int]:
+def _number_columns(records: Sequence[CsvRecord], width: int) -> list[int]:
     """Return the columns in which nearly every row has a number."""
     rows = [record.fields for record in records if len(record.fields) == width]
     return [
         index
         for index in range(width)
-        if index != texts
-        and rows
-        and mean(is_number(row[index]) for row in rows) >= _MOSTLY_NUMBERS
+        if rows and mean(is_number(row[index]) for row in rows) >= _MOSTLY_NUMBERS
     ]
 
 

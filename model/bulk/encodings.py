@@ -32,6 +32,8 @@ _LEAST_COMMON_SHARE: Final = 0.25
 _LEAST_UTF_8_SHARE: Final = 0.5
 # The share in the second best encoding, of that in the best, from which on neither is certain.
 _CLOSE: Final = 0.75
+# Of bytes, those that are zero in a text other than UTF-16 at most.
+_MOST_ZEROS: Final = 0.1
 # Besides common characters and ASCII, what a Chinese text in UTF-16 is made of.
 _PUNCTUATION: Final = (range(0x3000, 0x3040), range(0xFF00, 0xFFF0))
 # Of a file's start, what suffices to tell UTF-16 without a mark.
@@ -121,10 +123,12 @@ def find_encoding(sample: bytes, whole: bool = True, given: str | None = None) -
         return marked
     if wide := _unmarked_utf_16(sample):
         return wide
-    lines = sample.split(b"\n")
+    if sample.count(0) > len(sample) * _MOST_ZEROS:
+        raise DataError("it is no text, or UTF-16 with a byte lost; save it as UTF-8")
+    lines = [line for line in sample.split(b"\n") if line.strip()]
     if not whole and len(lines) > 1:
         del lines[-1]
-    return _by_lines([line for line in lines if not line.isascii()])
+    return _by_lines(lines)
 
 
 def _named(name: str, sample: bytes) -> Encoding:
@@ -169,8 +173,13 @@ def _is_usual(sign: str) -> bool:
     )
 
 
-def _by_lines(lines: Sequence[bytes]) -> Encoding:
-    """Return the encoding of lines that all hold more than ASCII."""
+def _by_lines(all_lines: Sequence[bytes]) -> Encoding:
+    """Return the encoding that most lines with more than ASCII are in.
+
+    Raises:
+        DataError: that are many lines, and they are in none, or may be in two.
+    """
+    lines = [line for line in all_lines if not line.isascii()]
     others = [line for line in lines if not _decodes(line, UTF_8)]
     if len(lines) - len(others) >= len(lines) * _LEAST_UTF_8_SHARE:
         return UTF_8
@@ -181,7 +190,9 @@ def _by_lines(lines: Sequence[bytes]) -> Encoding:
         scores[encoding] = _common_share("".join(decoded)) * len(decoded) / len(others)
     best = max(scores, key=lambda encoding: scores[encoding])
     if scores[best] < _LEAST_COMMON_SHARE:
-        return UTF_8
+        if len(others) * 2 > len(all_lines):
+            raise DataError("its encoding is none that is known; name it by --encoding")
+        return UTF_8  # in which some lines are damaged
     if min(scores.values()) > scores[best] * _CLOSE:
         raise DataError("it may be GB18030 or Big5; name one of them by --encoding")
     return best

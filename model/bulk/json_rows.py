@@ -133,7 +133,7 @@ class JsonArray(_JsonTable):
 
     def shown(self, row: Row) -> object:
         """See ``Table.shown``."""
-        return str(row.content)
+        return str(row.content).encode(errors="backslashreplace").decode()
 
     def write(self, file: BinaryIO, answers: Iterator[OutputColumns], added: Sequence[str]) -> None:
         """See ``Table.write``."""

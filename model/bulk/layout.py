@@ -5,6 +5,7 @@ cannot be told is refused with the choice there is, since a wrong guess answers 
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Final, NamedTuple
@@ -17,6 +18,11 @@ Cells = Sequence[str]
 
 _DEFAULT: Final = "text"
 _TEXT_NAMES: Final = ("评论", "内容", "文本", "评价", "留言", "反馈", "弹幕", "正文")
+# Names are compared in simplified characters.
+_SIMPLIFIED: Final = str.maketrans(
+    "評論內價饋彈編號標籤類別時間戶顧買稱評數級點贊商產鋪區鏈備註來題發佈訂單語",
+    "评论内价馈弹编号标签类别时间户顾买称评数级点赞商产铺区链备注来题发布订单语",
+)
 _ENGLISH_TEXT_NAMES: Final = ("text", "review", "comment", "content")
 # What else the names of Chinese columns are made of, longer words first.
 _NAME_WORDS: Final = (
@@ -61,6 +67,9 @@ _LEAST_LENGTH: Final = 4
 _CLEARLY_LONGER: Final = 2
 # The rank of a name that is one of those for texts, with nothing else in it.
 _WHOLE_NAME: Final = 3
+# Of the first rows, those that must have as many fields as the header.
+_LEAST_ALIKE: Final = 0.4
+_LEAST_ALIKE_WITHOUT_HEADER: Final = 0.9
 
 
 class Layout(NamedTuple):
@@ -79,25 +88,43 @@ def find_delimiter(rows_by_delimiter: Mapping[str, Sequence[Cells]]) -> str:
             one first.
 
     Raises:
-        DataError: the first row has several fields and most others only one.
+        DataError: the first row has several fields and most others one, or the other way round.
     """
-    usual = next(iter(rows_by_delimiter))
-    best, most = usual, 0.0
+    shares: dict[str, float] = {}
     undivided = None
     for delimiter, rows in rows_by_delimiter.items():
         if not rows or len(rows[0]) < 2:
             continue
-        alike = mean(len(row) == len(rows[0]) for row in rows)
-        if mean(len(row) == 1 for row in rows) > alike:
+        share = mean(len(row) == len(rows[0]) for row in rows)
+        if mean(len(row) == 1 for row in rows) >= share:
             undivided = delimiter
-        elif alike > most:
-            best, most = delimiter, alike
-    if undivided and not most:
+        else:
+            shares[delimiter] = share
+    best = [delimiter for delimiter, share in shares.items() if share == max(shares.values())]
+    if len(best) == 1:
+        return best[0]
+    if best:
+        raise DataError(
+            f"its rows may be divided by {best[0]!r} or by {best[1]!r}; name one by --delimiter"
+        )
+    if undivided:
         raise DataError(
             f"the first row is divided by {undivided!r} and most others are not; name the "
             "character between fields by --delimiter, or the file *.txt if every line is a text"
         )
-    return best
+    for delimiter, rows in rows_by_delimiter.items():
+        if usual_width(rows[1:]) > 1:
+            raise DataError(
+                f"the first row is not divided by {delimiter!r} as most others are; mend it, or "
+                "name the character between fields by --delimiter"
+            )
+    return next(iter(rows_by_delimiter))
+
+
+def usual_width(rows: Sequence[Cells]) -> int:
+    """Return the number of fields that at least half of some rows have; 0 if there is none."""
+    widths = Counter(map(len, rows)).most_common(1)
+    return widths[0][0] if widths and widths[0][1] * 2 >= len(rows) else 0
 
 
 def find_layout(rows: Sequence[Cells], options: ReadOptions) -> Layout:
@@ -115,10 +142,23 @@ def find_layout(rows: Sequence[Cells], options: ReadOptions) -> Layout:
     if header is None:
         header = _has_header(rows)
     if not header:
-        names = tuple(str(number) for number in range(1, len(first) + 1))
+        width = usual_width(rows)
+        if mean(len(row) == width for row in rows) < _LEAST_ALIKE_WITHOUT_HEADER:
+            raise DataError(
+                "its rows differ in their numbers of fields, and no header says which is right; "
+                "add a header, or name the character between fields by --delimiter"
+            )
+        names = tuple(str(number) for number in range(1, width + 1))
+    others = rows[1 if header else 0 :]
+    alike = [row for row in others if len(row) == len(names)]
+    if len(alike) < len(others) * _LEAST_ALIKE:
+        raise DataError(
+            f"its first row has {len(names)} fields and only {len(alike)} of {len(others)} others "
+            "have as many; mend it, or name the character between fields by --delimiter"
+        )
     if options.column is not None:
         return Layout(header, names, unique_index(names, options.column))
-    column = text_column(names, rows[1:] if header else rows, named=header)
+    column = text_column(names, alike, named=header)
     return Layout(header, names, unique_index(names, names[column]))
 
 
@@ -137,6 +177,8 @@ def text_column(names: Sequence[str], rows: Sequence[Cells], *, named: bool = Tr
     textual = [index for index, length in enumerate(lengths) if length]
     ranks = [_rank(name) if named else 0 for name in names]
     called = [index for index in textual if ranks[index]]
+    if len(rows) == 1 and not named and len(textual) > 1:
+        textual = []  # one row is no sign that what divides it is a delimiter
     if not textual:  # nothing but numbers, blank cells, or no rows: the name decides
         called = [index for index, rank in enumerate(ranks) if rank]
     best = [index for index in called if ranks[index] == max(ranks[i] for i in called)]
@@ -174,7 +216,7 @@ def is_plain_header(line: str) -> bool:
 
 def _rank(name: str) -> int:
     """Return 0 for a name that says nothing of texts, and more the less else it says."""
-    folded = name.strip().casefold()
+    folded = _folded(name)
     if folded == _DEFAULT:
         return 4
     if folded in _ENGLISH_TEXT_NAMES or folded in _TEXT_NAMES:
@@ -259,12 +301,16 @@ def _has_header(rows: Sequence[Cells]) -> bool:
 def _is_surely_name(cell: str) -> bool:
     if not cell or len(cell) > _MAX_NAME or is_number(cell):
         return False
-    folded = cell.casefold()
+    folded = _folded(cell)
     if _has_han(cell):
-        return bool(_NAME.fullmatch(cell))
+        return bool(_NAME.fullmatch(folded))
     if not _IDENTIFIER.fullmatch(cell) or len(cell.split()) > 3:
         return False
     return folded in _NAMES_OF_OTHERS or any(word in folded for word in _ENGLISH_TEXT_NAMES)
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().translate(_SIMPLIFIED)
 
 
 def _has_han(cell: str) -> bool:

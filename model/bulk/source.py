@@ -1,5 +1,6 @@
 """The bytes of a file of text: unpacked, told from what is no text, decoded line by line."""
 
+import codecs
 import gzip
 import zipfile
 import zlib
@@ -39,6 +40,19 @@ _WORKBOOK_PART: Final = "xl/workbook.xml"
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
 _HTML: Final = (b"<!doctype html", b"<html", b"<table", b"<meta")
+
+
+# What no text holds: half a surrogate pair.
+BAD_BYTES: Final = "\udcff"
+
+
+def _bad_bytes(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return BAD_BYTES, error.end
+
+
+_MARK_BAD_BYTES: Final = "sentiment.bulk"
+codecs.register_error(_MARK_BAD_BYTES, _bad_bytes)
 
 
 def suffixes(path: Path) -> tuple[str, str]:
@@ -159,7 +173,7 @@ class TextSource:
         return raw.decode(self.encoding.codec, errors="backslashreplace").rstrip("\r\n")
 
     def text(self, limit: int) -> str:
-        """Return the whole text, with half surrogates in place of bytes that are not decoded.
+        """Return the whole text, with ``BAD_BYTES`` in place of bytes that are not decoded.
 
         Raises:
             DataError: it has more than ``limit`` bytes.
@@ -169,7 +183,7 @@ class TextSource:
         if len(content) > limit:
             raise DataError(f"it has more than {limit:,} bytes; save it as JSON Lines")
         codec = self.encoding.codec
-        return content[len(self.mark) :].decode(codec, errors="surrogateescape")
+        return content[len(self.mark) :].decode(codec, errors=_MARK_BAD_BYTES)
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines as they are, with their ends, but without a byte order mark.
