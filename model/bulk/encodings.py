@@ -123,12 +123,24 @@ def find_encoding(sample: bytes, whole: bool = True, given: str | None = None) -
         return marked
     if wide := _unmarked_utf_16(sample):
         return wide
+    lines = sample.split(b"\n")
+    if not whole and len(lines) > 1:
+        del lines[-1]
+    return _by_lines([line for line in lines if not line.isascii()])
+
+
+def check_readable(sample: bytes, encoding: Encoding) -> None:
+    """Raise ``DataError`` if most lines of a file are not in the encoding that was found.
+
+    UTF-8 is found where nothing else is, and then some of them may be ASCII all the same.
+    """
+    if encoding.codec in _UTF_16:
+        return
     if sample.count(0) > len(sample) * _MOST_ZEROS:
         raise DataError("it is no text, or UTF-16 with a byte lost; save it as UTF-8")
     lines = [line for line in sample.split(b"\n") if line.strip()]
-    if not whole and len(lines) > 1:
-        del lines[-1]
-    return _by_lines(lines)
+    if sum(not _decodes(line, encoding) for line in lines) * 2 > len(lines):
+        raise DataError("its encoding is none that is known; name it by --encoding")
 
 
 def _named(name: str, sample: bytes) -> Encoding:
@@ -173,13 +185,12 @@ def _is_usual(sign: str) -> bool:
     )
 
 
-def _by_lines(all_lines: Sequence[bytes]) -> Encoding:
-    """Return the encoding that most lines with more than ASCII are in.
+def _by_lines(lines: Sequence[bytes]) -> Encoding:
+    """Return the encoding of lines that all hold more than ASCII; UTF-8 if none is known.
 
     Raises:
-        DataError: that are many lines, and they are in none, or may be in two.
+        DataError: it may be one of two.
     """
-    lines = [line for line in all_lines if not line.isascii()]
     others = [line for line in lines if not _decodes(line, UTF_8)]
     if len(lines) - len(others) >= len(lines) * _LEAST_UTF_8_SHARE:
         return UTF_8
@@ -190,9 +201,7 @@ def _by_lines(all_lines: Sequence[bytes]) -> Encoding:
         scores[encoding] = _common_share("".join(decoded)) * len(decoded) / len(others)
     best = max(scores, key=lambda encoding: scores[encoding])
     if scores[best] < _LEAST_COMMON_SHARE:
-        if len(others) * 2 > len(all_lines):
-            raise DataError("its encoding is none that is known; name it by --encoding")
-        return UTF_8  # in which some lines are damaged
+        return UTF_8
     if min(scores.values()) > scores[best] * _CLOSE:
         raise DataError("it may be GB18030 or Big5; name one of them by --encoding")
     return best

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, Final, cast
 
-from model.bulk.encodings import UTF_8, Encoding, find_encoding
+from model.bulk.encodings import UTF_8, Encoding, check_readable, find_encoding
 from model.errors import DataError
 
 GZIP_SUFFIX: Final = ".gz"
@@ -150,6 +150,8 @@ class TextSource:
         with opened(path) as file:
             sample, whole = _sample(file)
         self.encoding: Encoding = find_encoding(sample, whole, encoding)
+        if encoding is None:
+            check_readable(sample, self.encoding)
         mark = self.encoding.mark
         self.mark = mark if sample.startswith(mark) else b""
         self.start = sample[len(self.mark) : _BLOCK // 4 * 4].decode(
