@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final, get_args
@@ -15,12 +14,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.adapters import Adapter
+from service.api_document import CONTACT, DESCRIPTION, LICENCE, complete, operation_id
 from service.edge.admission import AdmissionLayer
 from service.edge.hosts import ANY, Hosts
 from service.edge.paths import Paths
 from service.edge.request import RequestLayer, request_path
 from service.error_handlers import install_error_handlers
-from service.request_schemas import LIMITED_BY
 from service.routes import (
     analyze,
     operations,
@@ -48,18 +47,9 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate",
 )
 
-# Errors of the head of a request to any path; the second is one of POST alone.
-_HEAD_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
-
-DESCRIPTION = "Says whether a Chinese text is positive, neutral or negative."
-
 
 class Api(FastAPI):
-    """Adds to its OpenAPI document what the framework cannot know.
-
-    These are the operations that may need an API key, which the layers around it ask for, and the
-    limits in force.
-    """
+    """The framework's application, with an OpenAPI document of the whole service."""
 
     def __init__(self, service: Service, paths: Paths, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -71,16 +61,7 @@ class Api(FastAPI):
         """See ``FastAPI.openapi``."""
         if not self.openapi_schema:
             document = super().openapi()
-            _complete(document, document["components"]["schemas"], self._settings)
-            document["components"]["securitySchemes"] = {
-                "key": {"type": "http", "scheme": "bearer"}
-            }
-            for path, operations in document["paths"].items():
-                for method, operation in operations.items():
-                    _add_head_errors(method, operation["responses"])
-                    if self.paths.needs_key(method.upper(), path):
-                        # Or none, unless SENTIMENT_API_KEYS_FILE is set.
-                        operation["security"] = [{"key": []}, {}]
+            complete(document, self._settings, self.paths.needs_key)
         return super().openapi()
 
 
@@ -95,29 +76,6 @@ class _HideQuery:
         if scope.get("query_string"):
             trace.get_current_span().set_attribute("url.query", "REDACTED")
         await self._app(scope, receive, send)
-
-
-def _add_head_errors(method: str, responses: dict[str, Any]) -> None:
-    """Add the errors of any request's head in the form of the operation's other errors."""
-    if "4XX" in responses or "default" in responses:  # which include them
-        return
-    form = next((responses[status] for status in responses if status >= "400"), None)
-    if form is None:
-        return
-    for status in _HEAD_STATUSES:
-        if method == "post" or status is not HTTPStatus.FORBIDDEN:
-            responses.setdefault(str(status.value), {**form, "description": status.phrase})
-
-
-def _complete(part: Any, schemas: dict[str, Any], settings: Settings) -> None:
-    """Fill in the limits in force, and move nested definitions to ``schemas``."""
-    if isinstance(part, dict):
-        schemas |= part.pop("$defs", {})
-        for bound, setting in part.pop(LIMITED_BY, {}).items():
-            part[bound] = getattr(settings, setting)
-    for inner in list(part.values() if isinstance(part, dict) else part):
-        if isinstance(inner, (dict, list)):
-            _complete(inner, schemas, settings)
 
 
 def load_adapter(name: AdapterName) -> Adapter:
@@ -146,6 +104,9 @@ def create_api(service: Service, adapters: Sequence[Adapter] = ()) -> Api:
         paths,
         title="zh-sentiment",
         description=DESCRIPTION,
+        license_info=LICENCE,
+        contact=CONTACT,
+        generate_unique_id_function=operation_id,
         version=version("zh-sentiment"),
         lifespan=lifespan,
         docs_url=None,

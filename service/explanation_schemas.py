@@ -66,23 +66,23 @@ class GateMeans(BaseModel):
 class BidirectionalGates(BaseModel):
     """The gates of the LSTM that reads forwards and of the one that reads backwards."""
 
-    forward: GateMeans
-    backward: GateMeans
+    forward: GateMeans = Field(description="Of the LSTM that reads forwards.")
+    backward: GateMeans = Field(description="Of the LSTM that reads backwards.")
 
 
 class BidirectionalRetention(BaseModel):
     """How much of what a unit wrote into each memory is left at the states that are pooled."""
 
-    forward: Ratio
-    backward: Ratio
+    forward: Ratio = Field(description="Of the LSTM that reads forwards.")
+    backward: Ratio = Field(description="Of the LSTM that reads backwards.")
 
 
 class Attribution(BaseModel):
     """The log-odds, log(p / (1 - p)), of each label with the unit less those without it."""
 
-    positive: float
-    neutral: float
-    negative: float
+    positive: float = Field(description="Above 0 if the unit speaks for positive.")
+    neutral: float = Field(description="Above 0 if the unit speaks for neutral.")
+    negative: float = Field(description="Above 0 if the unit speaks for negative.")
 
 
 class _UnitExplanation(BaseModel):

@@ -57,11 +57,13 @@ class Problem(BaseModel):
     """The body of every error."""
 
     type: str = Field(description="A URI that names the kind of problem.")
-    title: str
-    status: int
-    detail: str
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong, and what to do about it.")
     instance: str | None = Field(default=None, description="The path that was asked for.")
-    request_id: str | None = None
+    request_id: str | None = Field(
+        default=None, description="The `X-Request-ID` of the response, by which the log has it."
+    )
     errors: list[FieldError] | None = Field(default=None, description="The fields at fault.")
 
 
@@ -71,7 +73,7 @@ ErrorForm = Callable[[Problem], Response]
 
 def problem(status: int, detail: str, errors: list[FieldError] | None = None) -> Problem:
     """Return a problem whose type and title follow from its status."""
-    title = _title(status)
+    title = title_of(status)
     kind = "-".join(title.lower().split())
     return Problem(
         type=f"urn:zh-sentiment:problem:{kind}",
@@ -133,12 +135,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of the problems that a route may respond with."""
     return {
         status: {
-            "description": _title(status),
+            "description": title_of(status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
 
 
-def _title(status: int) -> str:
+def title_of(status: int) -> str:
+    """Return a status in words, as RFC 9110 has them."""
     return _TITLES.get(status, HTTPStatus(status).phrase)

@@ -1,14 +1,31 @@
 """The wire format of responses; that of explanations is in ``explanation_schemas``."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
-from model import LABELS, Artifact, Label, Prediction
-from model.classifier import Doubt
+from model import LABELS, Artifact, Prediction, classifier, config
 from service.problems import Problem
 from service.request_schemas import Identifier
+from service.settings import Settings
+
+# By these names the OpenAPI document has one schema for each, to which all others refer.
+Label = TypeAliasType(
+    "Label", Annotated[config.Label, Field(description="What a text says of its subject.")]
+)
+Doubt = TypeAliasType(
+    "Doubt",
+    Annotated[
+        classifier.Doubt,
+        Field(
+            description="`low_confidence`: the confidence is below `uncertain_below` of "
+            "`/v1/model`. `no_chinese`: the text has no Chinese word. `unknown_words`, only "
+            "besides one of these: at least half of the words are not in the vocabulary."
+        ),
+    ],
+)
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Ratio
@@ -22,9 +39,9 @@ def by_label(values: Sequence[float]) -> dict[str, float]:
 class Probabilities(BaseModel):
     """Calibrated probabilities; they sum to 1."""
 
-    positive: Probability
-    neutral: Probability
-    negative: Probability
+    positive: Probability = Field(description="Of positive.")
+    neutral: Probability = Field(description="Of neutral.")
+    negative: Probability = Field(description="Of negative.")
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
@@ -38,7 +55,7 @@ class TextFacts(BaseModel):
     characters: int = Field(description="Code points of the text.")
     tokens: int = Field(description="Tokens read, without stopwords.")
     unknown: int = Field(
-        description="Tokens that the vocabulary lacks, read character by character."
+        description="Those of them that the vocabulary lacks, read by their characters."
     )
     windows: int = Field(description="Parts that a long text was read in; nothing is cut off.")
 
@@ -46,8 +63,8 @@ class TextFacts(BaseModel):
 class ModelVersion(BaseModel):
     """Which model answered."""
 
-    name: str
-    version: str
+    name: str = Field(description="Its name.")
+    version: str = Field(description="Its version, by Semantic Versioning.")
     digest: str = Field(description="SHA-256 of the artifact's manifest.")
 
     @classmethod
@@ -60,15 +77,12 @@ class ModelVersion(BaseModel):
 class LabelledText(BaseModel):
     """What the answers for a text and for a sentence share."""
 
-    label: Label
+    label: Label = Field(description="The most probable label.")
     confidence: Probability = Field(description="The probability of the label.")
     probabilities: Probabilities
     uncertain: bool = Field(description="Whether a person should check the answer.")
     uncertain_because: list[Doubt] = Field(
-        description="Why the answer is uncertain; empty if it is not. `low_confidence`: the "
-        "confidence is below `uncertain_below` of `/v1/model`. `no_chinese`: the text has no "
-        "Chinese word. `unknown_words`, besides one of these: at least half of the words are not "
-        "in the vocabulary."
+        description="Why the answer is uncertain; empty if it is not."
     )
 
 
@@ -136,13 +150,15 @@ class BatchSuccess(Sentiment, _ItemResult):
 class BatchFailure(_ItemResult):
     """Why one item has no answer."""
 
-    error: Problem
+    error: Problem = Field(description="What is wrong with it, as if it had been sent alone.")
 
 
 class BatchResponse(BaseModel):
     """One result per item, in the order of the request."""
 
-    results: list[BatchSuccess | BatchFailure]
+    results: list[BatchSuccess | BatchFailure] = Field(
+        description="One for each item, in their order."
+    )
     model: ModelVersion
 
 
@@ -157,17 +173,17 @@ class StreamFailure(BatchFailure):
 class LabelCounts(BaseModel):
     """Numbers of texts by label."""
 
-    positive: int
-    neutral: int
-    negative: int
+    positive: int = Field(description="Texts that are positive.")
+    neutral: int = Field(description="Texts that are neutral.")
+    negative: int = Field(description="Texts that are negative.")
 
 
 class StreamSummary(BaseModel):
     """Counts of a stream's lines; blank lines do not count."""
 
-    lines: int
-    answered: int
-    failed: int
+    lines: int = Field(description="Lines that were read.")
+    answered: int = Field(description="Those of them that were answered.")
+    failed: int = Field(description="Those of them that got an error.")
     labels: LabelCounts = Field(description="Answered lines by label.")
 
 
@@ -178,25 +194,33 @@ class StreamEnd(BaseModel):
     model: ModelVersion
 
 
-class Limits(BaseModel):
-    """The limits in force; docs/operations.md explains each of them."""
+def _limit(setting: str, *, renamed: bool = False) -> Any:
+    """Return the field of a limit that is a setting, described as that is."""
+    return Field(
+        description=Settings.model_fields[setting].description,
+        validation_alias=setting if renamed else None,
+    )
 
-    max_text_characters: int
-    max_items: int
-    max_explained_units: int
-    max_body_bytes: int
-    upload_bytes: int = Field(validation_alias="max_inflight_body_bytes")
-    batch_texts: int = Field(validation_alias="max_batch_texts")
-    queue_texts: int = Field(validation_alias="max_queue_texts")
-    queue_seconds: float = Field(validation_alias="max_queue_seconds")
-    deadline_seconds: float
-    stream_idle_seconds: float
-    drain_seconds: float
-    keep_alive_seconds: int
-    rate_limit: str | None = Field(description="Maximum requests per API key and worker.")
-    max_connections: int
-    threads: int
-    workers: int
+
+class Limits(BaseModel):
+    """The limits in force."""
+
+    max_text_characters: int = _limit("max_text_characters")
+    max_items: int = _limit("max_items")
+    max_explained_units: int = _limit("max_explained_units")
+    max_body_bytes: int = _limit("max_body_bytes")
+    upload_bytes: int = _limit("max_inflight_body_bytes", renamed=True)
+    batch_texts: int = _limit("max_batch_texts", renamed=True)
+    queue_texts: int = _limit("max_queue_texts", renamed=True)
+    queue_seconds: float = _limit("max_queue_seconds", renamed=True)
+    deadline_seconds: float = _limit("deadline_seconds")
+    stream_idle_seconds: float = _limit("stream_idle_seconds")
+    drain_seconds: float = _limit("drain_seconds")
+    keep_alive_seconds: int = _limit("keep_alive_seconds")
+    rate_limit: str | None = _limit("rate_limit")
+    max_connections: int = _limit("max_connections")
+    threads: int = _limit("threads")
+    workers: int = _limit("workers")
 
 
 class Words(BaseModel):
@@ -213,14 +237,18 @@ class Words(BaseModel):
 class ModelResponse(ModelVersion):
     """The default model, the other models, and the limits in force."""
 
-    labels: list[Label]
-    engine: str
-    temperature: float
-    uncertain_below: float
+    labels: list[Label] = Field(description="The labels, in the order of the network's.")
+    engine: str = Field(description="What runs the network: `onnx` or `torch`.")
+    temperature: float = Field(description="The network's logits are divided by it.")
+    uncertain_below: float = Field(
+        description="The confidence below which an answer is `uncertain`."
+    )
     window: int = Field(description="Ids that the network reads at once.")
-    vocabulary: int
-    stopwords: int
-    metrics: dict[str, dict[str, float]]
+    vocabulary: int = Field(description="Words that the model knows.")
+    stopwords: int = Field(description="Words that are left out of a text.")
+    metrics: dict[str, dict[str, float]] = Field(
+        description="Scores on held-out texts when it was trained, by the set of texts."
+    )
     card: str = Field(description="The model card, in Markdown.")
     words: Words
     models: list[ModelVersion] = Field(description="Every model that a request may name.")
@@ -248,12 +276,16 @@ Status = Literal["loading", "ready", "saturated", "draining", "failed"]
 class Health(BaseModel):
     """Whether the service takes requests, and why not."""
 
-    status: Status
-    detail: str
-    model: ModelVersion | None = None
+    status: Status = Field(
+        description="`ready`, or `saturated` if the queue is full; otherwise why not."
+    )
+    detail: str = Field(description="The status in a sentence.")
+    model: ModelVersion | None = Field(
+        default=None, description="The default model; null while there is none."
+    )
 
 
 class Alive(BaseModel):
     """The process runs."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"] = Field(default="alive", description="That is all.")

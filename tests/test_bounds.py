@@ -42,7 +42,8 @@ def requests(document: Schema) -> Iterator[tuple[str, Schema]]:
             for parameter in operation.get("parameters", ()):
                 yield f"{place} {parameter['in']} {parameter['name']}", parameter["schema"]
             for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-                yield f"{place} {media_type}", content["schema"]
+                # A stream has no bound, but each of its lines.
+                yield f"{place} {media_type}", content.get("x-line-schema", content["schema"])
 
 
 def unbounded(document: Schema, schema: Schema, place: str) -> Iterator[str]:

@@ -181,6 +181,7 @@ def test_a_body_that_stalls_is_a_408_and_its_connection_is_closed(
             while received := connection.recv(4096):  # until the service closes
                 answer += received
         assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not arrive within 0.5 s" in answer
 
 
 def test_a_path_prefix_works_with_a_proxy_that_strips_it(

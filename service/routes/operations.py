@@ -23,14 +23,20 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez", responses=responses(413, 500))
-async def livez() -> Alive:
-    """Say that the process runs, without a look at model or queue."""
+async def check_liveness() -> Alive:
+    """Say that the process runs.
+
+    Looks at neither the model nor the queue.
+    """
     return Alive()
 
 
 @router.get("/readyz", responses=responses(413, 500, 503))
-async def readyz(service: CurrentService) -> Health:
-    """Say whether the model is loaded and the service not draining; a full queue is still ready."""
+async def check_readiness(service: CurrentService) -> Health:
+    """Say whether the service takes requests.
+
+    It does once its model is loaded, until it shuts down, even while its queue is full.
+    """
     if not service.takes_requests:
         raise NotReadyError(service.describe())
     return service.health()
@@ -40,16 +46,19 @@ async def readyz(service: CurrentService) -> Health:
     "/health",
     responses=responses(413, 500) | {503: {"model": Health, "description": "Not ready"}},
 )
-async def health(service: CurrentService, response: Response) -> Health:
-    """Return the readiness, the reason for it, and whether the queue is full."""
+async def get_health(service: CurrentService, response: Response) -> Health:
+    """Say whether the service takes requests, and why not."""
     if not service.takes_requests:
         response.status_code = 503
     return service.health()
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=responses(404, 413, 500))
-async def metrics(request: Request, service: CurrentService) -> Response:
-    """Return metrics for Prometheus; docs/operations.md explains each of them."""
+async def get_metrics(request: Request, service: CurrentService) -> Response:
+    """Return the metrics, for Prometheus.
+
+    Where they are on the probe port alone, this is a 404.
+    """
     if not service.settings.public_metrics:
         raise UnknownPathError
     service.tick()
@@ -58,7 +67,7 @@ async def metrics(request: Request, service: CurrentService) -> Response:
 
 
 @router.get("/v1/models", responses=responses(401, 413, 429, 500, 503))
-async def models(service: CurrentService) -> ModelList:
+async def list_models(service: CurrentService) -> ModelList:
     """List every model that a request may name, the default one first."""
     default = service.models.find()
     return ModelList(
@@ -74,8 +83,8 @@ async def models(service: CurrentService) -> ModelList:
 
 
 @router.get("/v1/model", responses=responses(401, 413, 429, 500, 503))
-async def model(service: CurrentService) -> ModelResponse:
-    """Describe the default model with its card, the other models, and every limit in force."""
+async def get_model(service: CurrentService) -> ModelResponse:
+    """Describe the default model, and list every limit in force."""
     loaded = service.models.find()
     artifact = loaded.classifier.artifact
     manifest, settings = artifact.manifest, service.settings

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonMo
 
 @router.post("", responses=PROBLEMS)
 async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
-    """Say whether one text is positive, neutral or negative."""
+    """Say whether a text is positive, neutral or negative."""
     model = service_of(request).models.find(body.model)
     answer = await model.batcher.submit([body.text], exchange_of(request).client)
     report(answer, model, request, response)
@@ -29,7 +29,11 @@ async def predict(body: PredictRequest, request: Request, response: Response) ->
 
 @router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)
 async def predict_batch(body: BatchRequest, request: Request, response: Response) -> BatchResponse:
-    """Do the same for several texts, in order; one bad item never fails the rest."""
+    """Say whether several texts are positive, neutral or negative.
+
+    Results come in the order of the items. An item that cannot be classified gets an error, and
+    does not affect the others.
+    """
     service = service_of(request)
     limit = service.settings.max_items
     if len(body.items) > limit:

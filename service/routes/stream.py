@@ -267,17 +267,19 @@ async def _throw_away(receive: Receive) -> None:
     responses={
         200: {
             "model": BatchSuccess | StreamFailure | StreamEnd,
-            "description": "A line for each line, in order, and the summary last",
+            "description": "A line for each line, in order, and the summary last.",
         },
         **responses(401, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "One JSON object a line, at most 64 KiB.",
+            "description": "JSON Lines, each of at most 64 KiB; `application/jsonl` and "
+            "`application/jsonlines` are accepted too.",
             "content": {
-                media_type: {"schema": {"$ref": "#/components/schemas/BatchItem"}}
-                for media_type in MEDIA_TYPES
+                MEDIA_TYPES[0]: {
+                    "schema": _ITEM.json_schema(ref_template="#/components/schemas/{model}")
+                }
             },
         },
     },
@@ -285,10 +287,12 @@ async def _throw_away(receive: Receive) -> None:
 async def predict_stream(
     request: Request, model: Annotated[_AnyModelName | None, Query()] = None
 ) -> Response:
-    """Any number of texts, answered while they come: read while you write.
+    """Answer any number of texts, a line each, while they come.
 
-    Each line gets its line, in order: an answer, or an error that fails none of the others. Blank
-    lines get none. The last line is the summary.
+    Each line gets its line, in order: an answer, or an error that does not affect the others. Blank
+    lines get none. The last line is the summary. Read while you write: a client that sends
+    everything before it reads waits forever once the body exceeds what the buffers in between hold,
+    some thousand lines.
     """
     check_media_type(request, _MEDIA_TYPE, *MEDIA_TYPES)
     service = service_of(request)

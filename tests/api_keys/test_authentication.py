@@ -204,7 +204,7 @@ def test_the_document_says_what_needs_a_key(client: TestClient) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             is_open = method == "get" and path in OPEN_PATHS
-            assert operation.get("security") == (None if is_open else [{"key": []}, {}]), path
+            assert operation.get("security") == (None if is_open else [{"key": []}]), path
             if not is_open and not path.startswith(("/rpc", "/oauth")):  # whose errors are a 200
                 responses = operation["responses"].keys()
                 assert {"401", "429"} <= responses or "4XX" in responses, path

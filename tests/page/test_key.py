@@ -66,7 +66,7 @@ def test_the_docs_page_takes_a_key(opened: Opener, guarded: tuple[str, str]) -> 
     page.fill(".auth-container input", key)
     page.click(".auth-btn-wrapper button.authorize")
     page.click(".auth-btn-wrapper button.btn-done")
-    page.click("#operations-prediction-predict_v1_predict_post button")
+    page.click("#operations-prediction-predict button")
     page.click("text=Try it out")
     page.click("button.execute")
     expect(page.locator(".live-responses-table")).to_contain_text('"label"')

@@ -1,5 +1,7 @@
 """The page as a whole, and /docs: accessibility, languages, size, policy."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fastapi.testclient import TestClient
@@ -166,13 +168,34 @@ def test_the_page_stands_behind_a_path_prefix(opened: Opener, address: str) -> N
 
 def test_the_docs_page_works_under_its_policy(opened: Opener) -> None:
     page = opened("/docs")
-    expect(
-        page.locator("#operations-prediction-predict_batch_v1_predict_batch_post")
-    ).to_be_visible()
-    page.click("#operations-prediction-predict_v1_predict_post button")
+    expect(page.locator("#operations-prediction-predictBatch")).to_be_visible()
+    page.click("#operations-prediction-predict button")
     page.click("text=Try it out")
     page.click("button.execute")
     expect(page.locator(".live-responses-table")).to_contain_text('"label"')
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_docs_page_follows_the_theme(opened: Opener, theme: str) -> None:
+    page = opened("/docs", color_scheme=theme)
+    summary = page.locator("#operations-prediction-predict .opblock-summary-description")
+    color = summary.evaluate("element => getComputedStyle(element).color")
+    text = sum(map(int, re.findall(r"\d+", color)[:3]))
+    assert (text > 3 * 200) if theme == "dark" else (text < 3 * 100)
+    canvas = page.locator("html").evaluate("element => getComputedStyle(element).backgroundColor")
+    assert canvas == ("rgb(28, 32, 34)" if theme == "dark" else "rgba(0, 0, 0, 0)")
+
+
+def test_the_docs_page_explains_each_error_once_and_shows_no_lock(opened: Opener) -> None:
+    page = opened("/docs")
+    page.click("#operations-prediction-predict button")
+    operation = page.locator("#operations-prediction-predict")
+    expect(operation.locator("tr.response")).to_have_count(14)
+    box = operation.bounding_box()
+    assert box
+    assert box["height"] < 1700
+    expect(page.get_by_text("The queue is full,")).to_have_count(1)
+    expect(page.locator(".authorize, .authorization__btn")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/web/page/main.js"])

@@ -156,6 +156,7 @@ interface TrustedTypePolicy {
   createScriptURL(name: string): string;
 }
 
+declare function SwaggerUIBundle(options: object): void;
 declare var trustedTypes:
   | { createPolicy(name: string, rules: Record<string, (text: string) => string>): TrustedTypePolicy }
   | undefined;

@@ -141,7 +141,7 @@ def _text(body: bytes, charset: str) -> str:
         },
     },
 )
-async def sentiment_classify(
+async def predict_for_baidu(
     request: Request, response: Response, charset: Charset = "GBK"
 ) -> BaiduResponse:
     """Say whether a text is positive, neutral or negative. Errors have status 200 too."""
@@ -159,8 +159,13 @@ async def sentiment_classify(
 
 
 @token_router.get(_OAUTH_PATH, response_model=BaiduToken | BaiduError, responses=_ANY_ERROR)
-@token_router.post(_OAUTH_PATH, response_model=BaiduToken | BaiduError, responses=_ANY_ERROR)
-async def token(
+@token_router.post(
+    _OAUTH_PATH,
+    operation_id="requestBaiduToken",
+    response_model=BaiduToken | BaiduError,
+    responses=_ANY_ERROR,
+)
+async def get_baidu_token(
     service: CurrentService,
     client_secret: Annotated[Secret | None, Query()] = None,
 ) -> BaiduToken:

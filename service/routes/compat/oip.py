@@ -207,7 +207,7 @@ async def infer_version(
 
 
 @metadata_router.get("", responses=error_responses(InferError, 401, 413, 429, 500))
-async def server() -> ServerMetadata:
+async def get_server() -> ServerMetadata:
     """Describe the server."""
     return ServerMetadata(
         version=installed_version("zh-sentiment"), extensions=["binary_tensor_data"]
@@ -215,7 +215,7 @@ async def server() -> ServerMetadata:
 
 
 @metadata_router.get("/health/live", responses=error_responses(InferError, 413, 500))
-async def live() -> Live:
+async def check_server_liveness() -> Live:
     """Say that the process runs."""
     return Live()
 
@@ -226,7 +226,7 @@ def _check_ready(service: Service) -> None:
 
 
 @metadata_router.get("/health/ready", responses=error_responses(InferError, 413, 500, 503))
-async def ready(service: CurrentService) -> Ready:
+async def check_server_readiness(service: CurrentService) -> Ready:
     """Say whether the service takes requests, as `/readyz` does."""
     _check_ready(service)
     return Ready()
@@ -259,13 +259,13 @@ _ABOUT_ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 @metadata_router.get("/models/{name}", responses=_ABOUT_ERRORS)
-async def metadata(name: PathName, service: CurrentService) -> ModelMetadata:
+async def get_model_metadata(name: PathName, service: CurrentService) -> ModelMetadata:
     """Describe the inputs and outputs of a model."""
     return _metadata(service, name, None)
 
 
 @metadata_router.get("/models/{name}/versions/{version}", responses=_ABOUT_ERRORS)
-async def metadata_version(
+async def get_model_version_metadata(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelMetadata:
     """Do the same for a version of it."""
@@ -273,13 +273,13 @@ async def metadata_version(
 
 
 @metadata_router.get("/models/{name}/ready", responses=_ABOUT_ERRORS)
-async def model_ready(name: PathName, service: CurrentService) -> ModelReady:
+async def check_model_readiness(name: PathName, service: CurrentService) -> ModelReady:
     """Say whether a model takes requests."""
     return _model_ready(service, name, None)
 
 
 @metadata_router.get("/models/{name}/versions/{version}/ready", responses=_ABOUT_ERRORS)
-async def model_ready_version(
+async def check_model_version_readiness(
     name: PathName, version: PathName, service: CurrentService
 ) -> ModelReady:
     """Say whether a version of it takes requests."""

@@ -63,9 +63,14 @@ def _error(problem: Problem) -> Response:
     return JSONResponse(body.model_dump(), problem.status)
 
 
-@router.post("/senta_lstm", responses=error_responses(SentaError, *STATUSES))
-@router.post("/senta_bilstm", responses=error_responses(SentaError, *STATUSES))
-async def predict(body: SentaRequest, request: Request, response: Response) -> SentaResponse:
+_ERRORS = error_responses(SentaError, *STATUSES)
+
+
+@router.post("/senta_lstm", operation_id="predictForSentaLstm", responses=_ERRORS)
+@router.post("/senta_bilstm", operation_id="predictForSentaBilstm", responses=_ERRORS)
+async def predict_for_paddlehub(
+    body: SentaRequest, request: Request, response: Response
+) -> SentaResponse:
     """Say whether texts are positive or negative, as PaddleHub's senta modules do."""
     model = service_of(request).models.find()
     predictions = await classify(model, body.texts, "texts", request, response)

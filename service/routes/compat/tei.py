@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from model import LABELS, Label, Prediction
+from model import LABELS, Prediction
 from service.adapters import Adapter
 from service.problems import Problem
 from service.request_schemas import Text
 from service.routes.compat.adapter import MAX_INTEGER, Texts, classify, error_responses
 from service.routes.model_route import JsonModelRoute
+from service.schemas import Label
 from service.state import CurrentService, service_of
 
 router = APIRouter(tags=["tei"], route_class=JsonModelRoute)
@@ -136,7 +137,7 @@ async def _classify(body: TeiRequest, request: Request, response: Response) -> l
 
 
 @router.post("/predict", responses=error_responses(TeiError, *_STATUSES))
-async def predict(
+async def predict_for_tei(
     body: TeiRequest, request: Request, response: Response
 ) -> list[TeiPrediction] | list[list[TeiPrediction]]:
     """Score every label, highest first; for several texts, return a list of such lists."""
@@ -156,7 +157,7 @@ async def predict_for_hub(
 
 
 @metadata_router.get("/info", responses=error_responses(TeiError, 401, 413, 424, 429, 503))
-async def info(service: CurrentService) -> TeiInfo:
+async def get_tei_info(service: CurrentService) -> TeiInfo:
     """Describe the model being served, and the limits in force."""
     loaded = service.models.find()
     settings = service.settings
