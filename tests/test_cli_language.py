@@ -19,6 +19,9 @@ from babel.messages.pofile import read_po
 from click.testing import CliRunner, Result
 
 from model import LABELS
+from model.bulk.table import DELIMITER_NAMES, JSON_ARRAY, TEXT_LINES, WORKBOOK
+from model.errors import BLANK
+from model.files import NOT_CLOSED, NOT_UTF8
 from service.commands import main
 from service.commands.help import DOMAIN, LOCALES
 from tests.support.repository import ROOT
@@ -28,6 +31,16 @@ COMPILED = LOCALES / "zh" / "LC_MESSAGES" / f"{DOMAIN}.mo"
 WORDS = re.compile(r"[A-Za-z]*[a-z]{2,} [a-z]{2,}")
 HAN = re.compile("[\u4e00-\u9fff]")
 FIELD = re.compile(r"\{(\w+)")
+
+
+# Looked up by their names.
+LOOKED_UP = (
+    *LABELS,
+    *("Use", "Train", "Operate"),
+    *(TEXT_LINES, JSON_ARRAY, WORKBOOK),
+    *DELIMITER_NAMES.values(),
+    *(BLANK, NOT_UTF8, NOT_CLOSED),
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +80,7 @@ def test_what_is_compiled_is_what_is_written(catalogue: Catalog) -> None:
 
 
 def test_everything_is_translated_with_all_its_values(catalogue: Catalog) -> None:
-    for message in (*helped(), *marked(), *LABELS):
+    for message in (*helped(), *marked(), *LOOKED_UP):
         found = catalogue.get(message)
         assert found is not None, f"not in {DOMAIN}.po: {message!r}"
         assert found.string not in ("", message)
@@ -122,6 +135,22 @@ def test_words_for_people_are_chinese_and_those_for_programs_are_not(tiny_artifa
     assert json.loads(reply.stdout)["label"] == "positive"
     table = run("predict", "--model", tiny_artifact, content="text\n房间很好\n".encode())
     assert json.loads(table.stdout)["label"] == "positive"
+
+
+def test_tables_are_told_of_in_chinese(tiny_artifact: Path, tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("id;评论\n1;房间很好\n2;\n", encoding="gbk")
+    result = run("predict", table, "--model", tiny_artifact)
+    assert result.exit_code == 3
+    assert not WORDS.search(result.output.replace(str(tmp_path), ""))
+    assert re.search(rf"^成功 +1  写入 {tmp_path}/a.labelled.csv$", result.stdout, re.MULTILINE)
+    missing = run("predict", table, "--column", "无", "--model", tiny_artifact, "--force")
+    assert "没有名为 无 的列；请用 --column 指定其中之一：id, 评论" in missing.stderr
+    there = run("predict", table, "--model", tiny_artifact)
+    assert "已经存在；加 --force 可覆盖" in there.stderr
+    table.write_text("评论\n \n", encoding="utf-8")
+    refused = run("predict", table, "-o", tmp_path / "b.csv", "--model", tiny_artifact)
+    assert refused.exit_code == 1
 
 
 @pytest.mark.process

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from gettext import gettext as _
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -63,7 +64,9 @@ def open_table(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Table:
         check_content(path, suffix)
         if suffix not in _READ:
             raise DataError(
-                f"its name must end in {', '.join(_READ)}, each optionally with {GZIP_SUFFIX}"
+                _("its name must end in {read}, each optionally with {gzip_suffix}").format(
+                    read=", ".join(_READ), gzip_suffix=GZIP_SUFFIX
+                )
             )
         if suffix == ".parquet":
             return ParquetTable(path, options)
@@ -104,7 +107,9 @@ def writer_of(table: Table, path: Path, output: Path) -> Writer:
     if suffix != suffixes(path)[0] or table.understood.form == TEXT_LINES:
         if suffix not in _WRITTEN:
             raise DataError(
-                f"{output} cannot be written; its name must end in {', '.join(_WRITTEN)}"
+                _("{output} cannot be written; its name must end in {written}").format(
+                    output=output, written=", ".join(_WRITTEN)
+                )
             )
         form, writer = _WRITTEN[suffix]
         if form != table.understood.form:

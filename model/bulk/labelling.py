@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
+from gettext import gettext as _
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -107,12 +108,14 @@ class Summary:
         for label, count in self.labels.items():
             share = count / self.answered
             bar = "█" * round(share * _BAR_WIDTH)
-            lines.append(f"{label:9}  {count:>12,}  {share:6.1%}  {bar}".rstrip())
+            lines.append(f"{_(label):9}  {count:>12,}  {share:6.1%}  {bar}".rstrip())
         share = self.uncertain / self.answered
-        lines.append(f"uncertain  {self.uncertain:>12,}  {share:6.1%}")
-        lines.append(f"answered   {self.answered:>12,}  in {self.output}")
+        lines.append(f"{_('uncertain'):9}  {self.uncertain:>12,}  {share:6.1%}")
+        where = _("in {path}").format(path=self.output)
+        lines.append(f"{_('answered'):9}  {self.answered:>12,}  {where}")
         if self.failed:
-            lines.append(f"failed     {self.failed:>12,}  in {self.errors}, with the reasons")
+            where = _("in {path}, with the reasons").format(path=self.errors)
+            lines.append(f"{_('failed'):9}  {self.failed:>12,}  {where}")
         return "\n".join(lines)
 
 
@@ -149,7 +152,9 @@ def label_table(
     write = writer_of(table, path, output)
     for written in (output, errors):
         if written.exists() and written.samefile(path):
-            raise DataError(f"{written} is the table itself; name another output")
+            raise DataError(
+                _("{written} is the table itself; name another output").format(written=written)
+            )
     version = _file_version(path)
     with named(path):
         _check_answerable(table)
@@ -159,11 +164,11 @@ def label_table(
     with Outputs(output, errors, run, resume=resume, force=force) as outputs:
         with named(path):
             total, failed = _set_aside_bad_rows(table, outputs)
-            logger.info("%s: %s, %d rows", path.name, table.understood, total + failed)
+            logger.info(_("%s: %s, %d rows"), path.name, table.understood, total + failed)
             added = added_names(table.names, prefix)
             _classify(classifier, table, outputs.answers, total)
             if _file_version(path) != version:
-                raise UnansweredError("it changed during the run; start over with --force")
+                raise UnansweredError(_("it changed during the run; start over with --force"))
             with outputs.new_output() as unfinished:
                 answers = _counted(_read_answers(outputs.answers), labels, doubts)
                 with packed_as(output, unfinished) as file:
@@ -200,12 +205,14 @@ def _check_answerable(table: Table) -> None:
             return
         reasons[row.reason] += 1
     if not reasons:
-        raise UnansweredError("it has no rows")
-    (reason, _), *others = reasons.most_common()
-    more = f" (others: {len(others)} further reasons)" if others else ""
+        raise UnansweredError(_("it has no rows"))
+    (reason, _count), *others = reasons.most_common()
+    more = _(" (others: {count} further reasons)").format(count=len(others)) if others else ""
     raise UnansweredError(
-        f"none of its {reasons.total():,} rows can be classified: {reason}{more}; it was read as "
-        f"{table.understood}"
+        _(
+            "none of its {total:,} rows can be classified: {reason}{more}; it was read as "
+            "{understood}"
+        ).format(total=reasons.total(), reason=_(reason), more=more, understood=table.understood)
     )
 
 

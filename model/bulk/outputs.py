@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from gettext import gettext as _
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -85,8 +86,9 @@ class Outputs:
             with suppress(OSError):
                 _create(self._unfinished).close()  # free the space it took
             raise UnansweredError(
-                f"{self._output} cannot be written: {error.strerror}; make room and continue with "
-                "--resume"
+                _(
+                    "{output} cannot be written: {strerror}; make room and continue with --resume"
+                ).format(output=self._output, strerror=error.strerror)
             ) from None
 
     def new_errors(self) -> BinaryIO:
@@ -116,8 +118,10 @@ class Outputs:
         earlier = self._earlier_run()
         if found and not (self._resume or self._force):
             raise DataError(
-                f"{self._partial} is left from an interrupted run; --resume continues it, --force "
-                "starts over"
+                _(
+                    "{partial} is left from an interrupted run; --resume continues it, --force "
+                    "starts over"
+                ).format(partial=self._partial)
             )
         resumes = bool(earlier) and not self._force
         if resumes:
@@ -154,8 +158,9 @@ class Outputs:
         changed = [name for name, value in self._run.items() if earlier[name] != value]
         if changed:
             raise DataError(
-                f"{self._partial} is from a run with another {' and another '.join(changed)}; "
-                "--force starts over"
+                _("{partial} is from a run with another {changed}; --force starts over").format(
+                    partial=self._partial, changed=" and another ".join(changed)
+                )
             )
 
     def _check_unfinished(self, *, interrupted: bool = False) -> None:
@@ -167,7 +172,9 @@ class Outputs:
             status = self._unfinished.lstat()
             if not (interrupted and stat.S_ISREG(status.st_mode) and not status.st_size):
                 raise DataError(
-                    f"{self._unfinished} belongs to no run that can be resumed; move it away"
+                    _("{unfinished} belongs to no run that can be resumed; move it away").format(
+                        unfinished=self._unfinished
+                    )
                 )
 
 
@@ -180,7 +187,7 @@ def commit(file: BinaryIO) -> None:
 def _check_free(*paths: Path) -> None:
     for path in paths:
         if os.path.lexists(path):
-            raise DataError(f"{path} exists already; --force replaces it")
+            raise DataError(_("{path} exists already; --force replaces it").format(path=path))
 
 
 def _create(path: Path) -> BinaryIO:
@@ -200,7 +207,9 @@ def _locked(partial: Path, *, found: bool) -> BinaryIO:
         fcntl.flock(answers, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         answers.close()
-        raise DataError(f"another run is writing {partial}; wait until it ends") from None
+        raise DataError(
+            _("another run is writing {partial}; wait until it ends").format(partial=partial)
+        ) from None
     return answers
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from gettext import gettext as _
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -53,7 +54,11 @@ class ParquetTable:
         self.understood = Understood(PARQUET, self.names[index])
         if not self._is_text(self._schema.field(index).type):
             kind = one_line(str(self._schema.field(index).type))
-            raise DataError(f"the column {one_line(self.names[index])} holds {kind}, not strings")
+            raise DataError(
+                _("the column {names} holds {kind}, not strings").format(
+                    names=one_line(self.names[index]), kind=kind
+                )
+            )
 
     def rows(self) -> Iterator[Row]:
         """See ``Table.rows``."""
@@ -166,4 +171,6 @@ class ParquetTable:
             yield
         except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             problem = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-            raise DataError(f"it cannot be read as Parquet: {one_line(problem)}") from None
+            raise DataError(
+                _("it cannot be read as Parquet: {problem}").format(problem=one_line(problem))
+            ) from None

@@ -1,6 +1,7 @@
 """Cells appended to the rows of a sheet's XML, of which every other byte stays."""
 
 from collections.abc import Iterator, Sequence
+from gettext import gettext as _
 from typing import IO, Any, Final
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
@@ -48,9 +49,15 @@ class SheetEditor:
                 self._parser.Parse(block, False)
             self._parser.Parse(b"", True)
         except ExpatError as error:
-            raise DataError(f"the XML of its sheet is broken: {error}") from None
+            raise DataError(
+                _("the XML of its sheet is broken: {error}").format(error=error)
+            ) from None
         if self._next is not None:
-            raise DataError(f"the XML of its sheet has its row {self._next[0]} in another place")
+            raise DataError(
+                _("the XML of its sheet has its row {next} in another place").format(
+                    next=self._next[0]
+                )
+            )
         self._target.write(self._waiting)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -64,14 +71,14 @@ class SheetEditor:
         offset = position - self._written
         end_tag = b"</" + name.encode()
         has_end_tag = self._waiting[offset : offset + len(end_tag)] == end_tag
-        prefix, _, local = name.rpartition(":")
+        prefix, _colon, local = name.rpartition(":")
         if local == "dimension":  # would be too narrow; it may be left out
             self._skip(self._waiting.index(b">", offset) + 1 if has_end_tag else offset)
             return
         self._copy_to(position)
         if local == "row" and self._next is not None and self._row == self._next[0]:
             if not has_end_tag:
-                raise DataError(f"row {self._row} of its sheet has no cells")
+                raise DataError(_("row {row} of its sheet has no cells").format(row=self._row))
             self._target.write(self._added(f"{prefix}:" if prefix else "", self._next[1]))
             self._next = next(self._cells, None)
 

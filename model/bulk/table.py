@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from gettext import gettext as _
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from model.config import LABELS, Label
@@ -18,7 +19,7 @@ JSON_LINES: Final = "JSON Lines"
 JSON_ARRAY: Final = "JSON array"
 PARQUET: Final = "Parquet"
 WORKBOOK: Final = "Excel workbook"
-_DELIMITER_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+DELIMITER_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,18 @@ class Understood:
 
     def __str__(self) -> str:
         """Return all of it in one line."""
-        parts = [self.form]
+        parts = [_(self.form)]
         if self.encoding:
             parts.append(self.encoding)
         if self.delimiter:
-            parts.append(f"separated by {_DELIMITER_NAMES.get(self.delimiter, self.delimiter)}")
+            name = DELIMITER_NAMES.get(self.delimiter, self.delimiter)
+            parts.append(_("separated by {delimiter}").format(delimiter=_(name)))
         if self.sheet:
-            parts.append(f"sheet {one_line(self.sheet)}")
+            parts.append(_("sheet {name}").format(name=one_line(self.sheet)))
         if self.header is not None:
-            parts.append("a header" if self.header else "no header")
-        parts.append(f"texts in column {one_line(self.column)}")
-        return ", ".join(parts)
+            parts.append(_("a header") if self.header else _("no header"))
+        parts.append(_("texts in column {column}").format(column=one_line(self.column)))
+        return _(", ").join(parts)
 
 
 class Row(NamedTuple):
@@ -201,8 +203,9 @@ def added_names(names: Collection[str], prefix: str | None = None) -> tuple[str,
             number += 1
     elif not free(prefix):
         raise DataError(
-            f"there is a column whose name begins with {one_line(prefix)} already; choose another "
-            "--prefix"
+            _(
+                "there is a column whose name begins with {prefix} already; choose another --prefix"
+            ).format(prefix=one_line(prefix))
         )
     return tuple(f"{prefix}{name}" for name in ADDED_COLUMNS)
 
@@ -219,10 +222,15 @@ def unique_index(names: Sequence[str], name: str, option: str = "--column") -> i
     folded = name.strip().casefold()
     found = exact or [i for i, each in enumerate(names) if each.strip().casefold() == folded]
     if len(found) > 1:
-        raise DataError(f"there is more than one column {one_line(name)}; rename all but one")
+        raise DataError(
+            _("there is more than one column {name}; rename all but one").format(
+                name=one_line(name)
+            )
+        )
     if not found:
         raise DataError(
-            f"there is no column {one_line(name)}; {option} names one of "
-            f"{one_line(', '.join(names))}"
+            _("there is no column {name}; {option} names one of {names}").format(
+                name=one_line(name), option=option, names=one_line(", ".join(names))
+            )
         )
     return found[0]

@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from gettext import gettext as _
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -107,7 +108,11 @@ class WorkbookTable:
             DataError: the sheet has no room, or the archive cannot be copied.
         """
         if self._width + len(added) > _MAX_COLUMNS:
-            raise DataError(f"a sheet has {_MAX_COLUMNS:,} columns at most; name the output *.csv")
+            raise DataError(
+                _("a sheet has {max_columns:,} columns at most; name the output *.csv").format(
+                    max_columns=_MAX_COLUMNS
+                )
+            )
         cells = self._cells(answers, added)
         with opened_anywhere(self._path) as own, _as_data_errors():
             source = zipfile.ZipFile(own)
@@ -215,7 +220,7 @@ def _filled_rows(sheet: Any) -> Iterator[_Position]:
     sheet.reset_dimensions()  # which some programs write wrongly
     for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
         if number > _MAX_ROWS:
-            raise DataError(f"it has more than {_MAX_ROWS:,} rows")
+            raise DataError(_("it has more than {max_rows:,} rows").format(max_rows=_MAX_ROWS))
         if _filled(values):
             yield _Position(number, values)
 
@@ -258,13 +263,17 @@ def _check_archive(file: IO[bytes]) -> None:
         strings = sum(size for name, size in lengths.items() if name.endswith(_STRINGS))
         if sum(lengths.values()) > _MAX_UNPACKED_BYTES or strings > _MAX_STRINGS_BYTES:
             raise DataError(
-                f"it has more than {_MAX_UNPACKED_BYTES:,} bytes when unpacked, or more than "
-                f"{_MAX_STRINGS_BYTES:,} of texts; save the sheet as CSV"
+                _(
+                    "it has more than {max_unpacked_bytes:,} bytes when unpacked, or more than "
+                    "{max_strings_bytes:,} of texts; save the sheet as CSV"
+                ).format(
+                    max_unpacked_bytes=_MAX_UNPACKED_BYTES, max_strings_bytes=_MAX_STRINGS_BYTES
+                )
             )
         for part in parts:
             with archive.open(part) as content:
                 if b"<!DOCTYPE" in content.read(_DECLARATION_BYTES):
-                    raise DataError("its XML has a document type, as no workbook does")
+                    raise DataError(_("its XML has a document type, as no workbook does"))
     file.seek(0)
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from gettext import gettext as _
 from io import TextIOWrapper
 from itertools import islice
 from typing import Any, BinaryIO, Final
@@ -126,19 +127,29 @@ def write_workbook(
         text = as_text(value)
         if len(text) > _MAX_CELL:
             raise DataError(
-                f"a cell of a workbook holds {_MAX_CELL:,} characters, and one has {len(text):,}; "
-                "name the output *.csv"
+                _(
+                    "a cell of a workbook holds {max_cell:,} characters, and one has {text:,}; "
+                    "name the output *.csv"
+                ).format(max_cell=_MAX_CELL, text=len(text))
             )
         made = WriteOnlyCell(sheet, sheet_text(text))
         made.data_type = "s"  # also where it looks like a formula
         return made
 
     if len(table.names) + len(added) > _MAX_SHEET_COLUMNS:
-        raise DataError(f"a sheet holds {_MAX_SHEET_COLUMNS:,} columns; name the output *.csv")
+        raise DataError(
+            _("a sheet holds {max_sheet_columns:,} columns; name the output *.csv").format(
+                max_sheet_columns=_MAX_SHEET_COLUMNS
+            )
+        )
     sheet.append([cell(name) for name in (*table.names, *added)])
     for number, (values, answer) in enumerate(_answered(table, answers), start=2):
         if number > _MAX_SHEET_ROWS:
-            raise DataError(f"a sheet holds {_MAX_SHEET_ROWS:,} rows; name the output *.csv")
+            raise DataError(
+                _("a sheet holds {max_sheet_rows:,} rows; name the output *.csv").format(
+                    max_sheet_rows=_MAX_SHEET_ROWS
+                )
+            )
         sheet.append([cell(value) for value in (*values, *answer)])
     workbook.save(file)
 
@@ -178,6 +189,8 @@ def _unique(table: Table, added: Sequence[str]) -> list[str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
-            f"there is more than one column {one_line(twice[0])}; name the output *.csv or *.xlsx"
+            _("there is more than one column {twice}; name the output *.csv or *.xlsx").format(
+                twice=one_line(twice[0])
+            )
         )
     return names

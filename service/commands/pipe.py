@@ -233,7 +233,7 @@ def _texts(pipe: _Pipe, lines: Iterable[bytes]) -> Iterator[_Item]:
         try:
             text = pipe.decode(line).rstrip("\r\n")
             if not told and pipe.encoding_name not in (None, UTF_8.name):
-                _tell(f"{TEXT_LINES}, {pipe.encoding_name}")
+                _tell(_(", ").join([_(TEXT_LINES), pipe.encoding_name or ""]))
                 told = True
         except UnicodeDecodeError:
             yield _Item(None, pipe.not_decoded, {"line": number})
