@@ -19,6 +19,7 @@ from babel.messages.pofile import read_po
 from click.testing import CliRunner, Result
 
 from model import LABELS
+from model.bulk.source import NOT_TABLES
 from model.bulk.table import DELIMITER_NAMES, JSON_ARRAY, TEXT_LINES, WORKBOOK
 from model.errors import BLANK
 from model.files import NOT_CLOSED, NOT_UTF8
@@ -40,6 +41,7 @@ LOOKED_UP = (
     *(TEXT_LINES, JSON_ARRAY, WORKBOOK),
     *DELIMITER_NAMES.values(),
     *(BLANK, NOT_UTF8, NOT_CLOSED),
+    *(what for _, what in NOT_TABLES),
 )
 
 
@@ -80,12 +82,21 @@ def test_what_is_compiled_is_what_is_written(catalogue: Catalog) -> None:
 
 
 def test_everything_is_translated_with_all_its_values(catalogue: Catalog) -> None:
-    for message in (*helped(), *marked(), *LOOKED_UP):
+    wanted = dict.fromkeys([*helped(), *marked(), *LOOKED_UP])
+    missing = [message for message in wanted if catalogue.get(message) is None]
+    assert not missing, f"not in {COMPILED.with_suffix('.po')}"
+    for message in wanted:
         found = catalogue.get(message)
-        assert found is not None, f"not in {DOMAIN}.po: {message!r}"
+        assert found
         assert found.string not in ("", message)
         assert not found.fuzzy
         assert set(FIELD.findall(str(found.string))) == set(FIELD.findall(message)), message
+
+
+def test_nothing_is_translated_that_nobody_says(catalogue: Catalog) -> None:
+    clicks = extract_from_dir(Path(click.__file__).parent, method_map=[("**.py", "python")])
+    said = {*helped(), *marked(), *LOOKED_UP, *(message for _, _, message, *_ in clicks)}
+    assert [message.id for message in catalogue if message.id and message.id not in said] == []
 
 
 @pytest.mark.parametrize("name", ["", *main.commands])

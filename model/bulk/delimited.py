@@ -7,6 +7,7 @@ broken row is only one row.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from gettext import gettext as _
 from itertools import islice
 from statistics import mean
 from typing import BinaryIO, Final
@@ -61,7 +62,7 @@ class DelimitedTable:
         self._source = source
         lines = _first_lines(source)
         if not lines:
-            raise DataError("it is empty")
+            raise DataError(_("it is empty"))
         told = sep_line(source.decode, lines[0])
         self._skipped = lines[0] if told else b""
         del lines[: 1 if told else 0]
@@ -69,9 +70,11 @@ class DelimitedTable:
         self._delimiter = options.delimiter or told or self._find_delimiter(lines, usual)
         records = list(islice(self._records(lines), _SAMPLE_ROWS))
         if not records:
-            raise DataError("it is empty")
+            raise DataError(_("it is empty"))
         if records[0].problem:
-            raise DataError(f"its first row cannot be read: {records[0].problem}")
+            raise DataError(
+                _("its first row cannot be read: {problem}").format(problem=records[0].problem)
+            )
         layout = find_layout([self._fields(each, self._delimiter) for each in records], options)
         self.names: Sequence[str] = layout.names
         self._index = layout.column

@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Sequence
+from gettext import gettext as _
 from typing import Final, NamedTuple
 
 from model.errors import DataError, one_line
@@ -110,13 +111,15 @@ def find_encoding(sample: bytes, whole: bool = True, given: str | None = None) -
     """
     marked = next((found for mark, found in _MARKS if sample.startswith(mark)), UTF_8)
     if marked is None:
-        raise DataError("it is UTF-32; save it as UTF-8")
+        raise DataError(_("it is UTF-32; save it as UTF-8"))
     has_mark = sample.startswith(tuple(mark for mark, _ in _MARKS))
     if given is not None:
         wanted = _named(given, sample)
         if has_mark and wanted != marked:
             raise DataError(
-                f"it begins with the mark of {marked.name}; --encoding {given} cannot be right"
+                _("it begins with the mark of {name}; --encoding {given} cannot be right").format(
+                    name=marked.name, given=given
+                )
             )
         return wanted
     if has_mark:
@@ -153,7 +156,9 @@ def _named(name: str, sample: bytes) -> Encoding:
     except (LookupError, ValueError):
         pass
     raise DataError(
-        f"--encoding {one_line(name)} cannot be used; name one of utf-8, gb18030, big5, utf-16"
+        _("--encoding {name} cannot be used; name one of utf-8, gb18030, big5, utf-16").format(
+            name=one_line(name)
+        )
     )
 
 
@@ -203,7 +208,7 @@ def _by_lines(lines: Sequence[bytes]) -> Encoding:
     if scores[best] < _LEAST_COMMON_SHARE:
         return UTF_8
     if min(scores.values()) > scores[best] * _CLOSE:
-        raise DataError("it may be GB18030 or Big5; name one of them by --encoding")
+        raise DataError(_("it may be GB18030 or Big5; name one of them by --encoding"))
     return best
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from gettext import gettext as _
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
@@ -55,9 +56,12 @@ class _JsonTable:
         objects = [row.fields for row in found if row.fields is not None]
         if not objects:
             if not found:
-                raise DataError("it is empty")
+                raise DataError(_("it is empty"))
             raise DataError(
-                "it has no row that is a JSON object; a table is an array of objects, or one a line"
+                _(
+                    "it has no row that is a JSON object; a table is an array of objects, or one "
+                    "a line"
+                )
             )
         self._column = options.column or text_field(objects)
         self.understood = Understood(self.form, self._column, source.encoding.name)
@@ -152,7 +156,7 @@ class JsonArray(_JsonTable):
         file.write(encoding.encode(end if before == "," else f"[{end}"))
 
     def _unread_rows(self) -> Iterator[Row]:
-        for number, (_, content, fields) in enumerate(self._elements(), start=1):
+        for number, (_gap, content, fields) in enumerate(self._elements(), start=1):
             if content is not None:
                 yield _array_row(number, content, fields)
 
@@ -174,7 +178,9 @@ class JsonArray(_JsonTable):
                 value, end = _DECODER.raw_decode(text, position)
             except (ValueError, RecursionError):
                 raise DataError(
-                    f"its row {number} is not JSON; mend the file from there on"
+                    _("its row {number} is not JSON; mend the file from there on").format(
+                        number=number
+                    )
                 ) from None
             yield text[start:position], text[position:end], value
             start = end
@@ -183,7 +189,7 @@ class JsonArray(_JsonTable):
                 break
             start = position + 1
         if text[position : position + 1] != "]" or text[position + 1 :].strip():
-            raise DataError(f"its array does not end after row {number}")
+            raise DataError(_("its array does not end after row {number}").format(number=number))
         yield text[start:], None, None
 
 

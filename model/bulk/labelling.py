@@ -110,12 +110,13 @@ class Summary:
             bar = "█" * round(share * _BAR_WIDTH)
             lines.append(f"{_(label):9}  {count:>12,}  {share:6.1%}  {bar}".rstrip())
         share = self.uncertain / self.answered
-        lines.append(f"{_('uncertain'):9}  {self.uncertain:>12,}  {share:6.1%}")
+        uncertain, answered, failed = _("uncertain"), _("answered"), _("failed")
+        lines.append(f"{uncertain:9}  {self.uncertain:>12,}  {share:6.1%}")
         where = _("in {path}").format(path=self.output)
-        lines.append(f"{_('answered'):9}  {self.answered:>12,}  {where}")
+        lines.append(f"{answered:9}  {self.answered:>12,}  {where}")
         if self.failed:
             where = _("in {path}, with the reasons").format(path=self.errors)
-            lines.append(f"{_('failed'):9}  {self.failed:>12,}  {where}")
+            lines.append(f"{failed:9}  {self.failed:>12,}  {where}")
         return "\n".join(lines)
 
 

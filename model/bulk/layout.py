@@ -7,6 +7,7 @@ cannot be told is refused with the choice there is, since a wrong guess answers 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from gettext import gettext as _
 from statistics import mean, median
 from typing import Final, NamedTuple
 
@@ -109,8 +110,11 @@ def find_delimiter(rows_by_delimiter: Mapping[str, Sequence[Cells]]) -> str:
         )
     if undivided:
         raise DataError(
-            f"the first row is divided by {undivided!r} and most others are not; name the "
-            "character between fields by --delimiter, or the file *.txt if every line is a text"
+            _(
+                "the first row is divided by {undivided!r} and most others are not; name the "
+                "character between fields by --delimiter, or the file *.txt if every line is a "
+                "text"
+            ).format(undivided=undivided)
         )
     for delimiter, rows in rows_by_delimiter.items():
         if usual_width(rows[1:]) > 1:
@@ -292,8 +296,10 @@ def _has_header(rows: Sequence[Cells]) -> bool:
         lengths = [len(_HAN.findall(each)) for each in below]
         if lengths and 0 < len(cell) * _CLEARLY_LONGER < median(lengths):
             raise DataError(
-                f"its first row may be a header or a text: {one_line(cell)}; --column names the "
-                "column of the texts, --no-header says that there is no header"
+                _(
+                    "its first row may be a header or a text: {cell}; --column names the column "
+                    "of the texts, --no-header says that there is no header"
+                ).format(cell=one_line(cell))
             )
     return False
 
@@ -328,6 +334,6 @@ def _which_column(names: Sequence[str], rows: Sequence[Cells], *, named: bool) -
     else:
         first = rows[0] if rows else ()
         choice = ", ".join(f"{number} ({cell})" for number, cell in enumerate(first, start=1))
-    return (
-        f"it cannot be told which column holds the texts; --column names one of {one_line(choice)}"
-    )
+    return _(
+        "it cannot be told which column holds the texts; --column names one of {choice}"
+    ).format(choice=one_line(choice))

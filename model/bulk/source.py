@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from gettext import gettext as _
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, Final, cast
@@ -21,7 +22,7 @@ _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 _BLOCK: Final = 64 * 1024
 _MAGIC_BYTES: Final = 512
-_NOT_TABLES: Final = (
+NOT_TABLES: Final = (
     (b"\xd0\xcf\x11\xe0", "an old binary Excel file (.xls) or has a password; save it as .xlsx"),
     (b"%PDF", "a PDF; copy its table into a spreadsheet"),
     (b"\x89PNG", "an image"),
@@ -70,27 +71,31 @@ def check_content(path: Path, form: str) -> None:
         form: the suffix that names its form.
     """
     if not path.is_file():
-        raise DataError("it is not a file" if path.exists() else "it does not exist")
+        raise DataError(_("it is not a file") if path.exists() else _("it does not exist"))
     with path.open("rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
     named_packed = suffixes(path)[1]
     if packed and not named_packed:
-        raise DataError(f"it is compressed by gzip; name it {path.name}{GZIP_SUFFIX}")
+        raise DataError(
+            _("it is compressed by gzip; name it {name}{gzip_suffix}").format(
+                name=path.name, gzip_suffix=GZIP_SUFFIX
+            )
+        )
     if named_packed and not packed:
-        raise DataError("it is not compressed by gzip, as its name says; rename it")
+        raise DataError(_("it is not compressed by gzip, as its name says; rename it"))
     with opened(path) as file:
         start = file.read(_MAGIC_BYTES)
-    found = next((what for magic, what in _NOT_TABLES if start.startswith(magic)), None)
+    found = next((what for magic, what in NOT_TABLES if start.startswith(magic)), None)
     if start.startswith(_ZIP) and not (form == ".xlsx" and is_workbook(path)):
-        found = "a zip archive; unpack it"
+        found = _("a zip archive; unpack it")
         if is_workbook(path):
-            found = "an Excel workbook; name it *.xlsx"
+            found = _("an Excel workbook; name it *.xlsx")
     elif start.startswith(_PARQUET) and form != ".parquet":
-        found = "Parquet; name it *.parquet"
+        found = _("Parquet; name it *.parquet")
     elif start.lstrip().lower().startswith(_HTML):
-        found = "a web page (HTML); open it in a spreadsheet and save it as .xlsx"
+        found = _("a web page (HTML); open it in a spreadsheet and save it as .xlsx")
     if found:
-        raise DataError(f"it is no table that can be read but {found}")
+        raise DataError(_("it is no table that can be read but {found}").format(found=_(found)))
 
 
 def is_workbook(path: Path) -> bool:
@@ -114,7 +119,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with gzip.open(path) if packed else path.open("rb") as file:
             yield cast(BinaryIO, file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"it cannot be unpacked: {error}") from None
+        raise DataError(_("it cannot be unpacked: {error}").format(error=error)) from None
 
 
 @contextmanager
@@ -131,7 +136,11 @@ def opened_anywhere(path: Path) -> Iterator[IO[bytes]]:
         with TemporaryFile() as unpacked:
             while block := file.read(_BLOCK):
                 if unpacked.tell() > _MAX_UNPACKED_BYTES:
-                    raise DataError(f"it has over {_MAX_UNPACKED_BYTES:,} bytes when unpacked")
+                    raise DataError(
+                        _("it has over {max_unpacked_bytes:,} bytes when unpacked").format(
+                            max_unpacked_bytes=_MAX_UNPACKED_BYTES
+                        )
+                    )
                 unpacked.write(block)
             unpacked.seek(0)
             yield unpacked
@@ -183,7 +192,9 @@ class TextSource:
         with opened(self.path) as file:
             content = file.read(limit + 1)
         if len(content) > limit:
-            raise DataError(f"it has more than {limit:,} bytes; save it as JSON Lines")
+            raise DataError(
+                _("it has more than {limit:,} bytes; save it as JSON Lines").format(limit=limit)
+            )
         codec = self.encoding.codec
         return content[len(self.mark) :].decode(codec, errors=_MARK_BAD_BYTES)
 
@@ -203,7 +214,11 @@ class TextSource:
 
     def _checked(self, line: bytes) -> bytes:
         if len(line) >= _MAX_LINE_BYTES:
-            raise DataError(f"it has a line of over {_MAX_LINE_BYTES:,} bytes")
+            raise DataError(
+                _("it has a line of over {max_line_bytes:,} bytes").format(
+                    max_line_bytes=_MAX_LINE_BYTES
+                )
+            )
         return line
 
     def _split(self, file: BinaryIO) -> Iterator[bytes]:

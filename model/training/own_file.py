@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from gettext import gettext as _
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ def own_file_run(
     two_classes = labelled.words.two_classes or len(texts) >= _SURELY_TWO_CLASSES
     two_classes = adapt and two_classes and not counts[NEUTRAL] and len(counts) > 1
     if two_classes:
-        logger.info("no row is %s; the model keeps what it knows about it", LABELS[NEUTRAL])
+        logger.info(_("no row is %s; the model keeps what it knows about it"), LABELS[NEUTRAL])
     source = SourceConfig(
         name=name,
         train=(name,),
@@ -99,13 +100,15 @@ def own_file_run(
 def _log_left_out(splits: Splits, examples: Sequence[Example]) -> None:
     left_out = splits.left_out
     if duplicates := left_out.get("duplicate"):
-        logger.info("%d rows repeat the text of another and count once", duplicates)
+        logger.info(_("%d rows repeat the text of another and count once"), duplicates)
     if empty := left_out.get("empty"):
-        logger.info("%d rows without a letter or digit are left out", empty)
+        logger.info(_("%d rows without a letter or digit are left out"), empty)
     if contradicting := left_out.get("contradicting"):
         logger.warning(
-            "%d rows are left out since other rows give the same text another label, such as %s; "
-            "decide on one",
+            _(
+                "%d rows are left out since other rows give the same text another label, such as "
+                "%s; decide on one"
+            ),
             contradicting,
             _contradiction(examples),
         )
@@ -125,25 +128,31 @@ def _check(splits: Splits, path: Path, *, adapt: bool) -> None:
     """Refuse rows that nothing can be learnt from."""
     texts = splits.train + splits.dev
     if not texts:
-        raise DataError(f"no row of {path} can be trained on; give each text one label")
+        raise DataError(
+            _("no row of {path} can be trained on; give each text one label").format(path=path)
+        )
     least = _LEAST_TEXTS_TO_ADAPT if adapt else _LEAST_TEXTS
     if len(texts) < least:
         advice = (
-            "label more"
+            _("label more")
             if adapt
-            else "label more, or start from a trained model by --from zh-general"
+            else _("label more, or start from a trained model by --from zh-general")
         )
         raise DataError(
-            f"{path} has {len(texts)} texts to train on, and fewer than {least} teach nothing that "
-            f"holds for others; {advice}"
+            _(
+                "{path} has {texts} texts to train on, and fewer than {least} teach nothing that "
+                "holds for others; {advice}"
+            ).format(path=path, texts=len(texts), least=least, advice=advice)
         )
     labels = {example.label for example in texts}
     if len(labels) == 1 and not adapt:
         (only,) = labels
         raise DataError(
-            f"every row of {path} is {LABELS[only]}, and a model trained on them would answer "
-            "nothing else; add rows of the other labels, or start from a trained model by --from "
-            "zh-general"
+            _(
+                "every row of {path} is {labels}, and a model trained on them would answer "
+                "nothing else; add rows of the other labels, or start from a trained model by "
+                "--from zh-general"
+            ).format(path=path, labels=LABELS[only])
         )
 
 
@@ -152,38 +161,44 @@ def _log_few(counts: Counter[int], *, adapt: bool) -> None:
     if len(counts) == 1:
         (only,) = counts
         logger.warning(
-            "every row is %s: the model will answer so more often, for texts that are not, too; "
-            "add right answers of the other labels",
+            _(
+                "every row is %s: the model will answer so more often, for texts that are not, "
+                "too; add right answers of the other labels"
+            ),
             LABELS[only],
         )
     few = {label: counts[label] for label in counts if counts[label] < _LEAST_TEXTS_OF_LABEL}
     if few:
         listed = ", ".join(f"{count} {LABELS[label]}" for label, count in sorted(few.items()))
         logger.warning(
-            "there are only %s: what is learnt from them holds for texts much like them; %d or "
-            "more of each label teach more",
+            _(
+                "there are only %s: what is learnt from them holds for texts much like them; %d or "
+                "more of each label teach more"
+            ),
             listed,
             _LEAST_TEXTS_OF_LABEL,
         )
     missing = [LABELS[label] for label in range(len(LABELS)) if not counts[label]]
     if missing and not adapt:
-        logger.warning("no row is %s: the model will never answer so", " or ".join(missing))
+        logger.warning(_("no row is %s: the model will never answer so"), " or ".join(missing))
 
 
 def _log_held_out(splits: Splits, *, adapt: bool) -> None:
     dev = len(splits.dev)
     if not dev:
         logger.info(
-            "all %d texts are trained on, since they are too few to measure by; label others and "
-            "give them to sentiment evaluate",
+            _(
+                "all %d texts are trained on, since they are too few to measure by; label others "
+                "and give them to sentiment evaluate"
+            ),
             len(splits.train),
         )
         return
-    logger.info("%d texts are trained on, %d are held out to measure by", len(splits.train), dev)
+    logger.info(_("%d texts are trained on, %d are held out to measure by"), len(splits.train), dev)
     if dev < MIN_DEV_TEXTS:
         effect = (
-            "temperature and bound of uncertain stay those of the model that it starts from"
+            _("temperature and bound of uncertain stay those of the model that it starts from")
             if adapt
-            else "the bound of uncertain is set with caution, so that more answers are uncertain"
+            else _("the bound of uncertain is set with caution, so that more answers are uncertain")
         )
-        logger.info("%d are too few to calibrate by, so %s", dev, effect)
+        logger.info(_("%d are too few to calibrate by, so %s"), dev, effect)

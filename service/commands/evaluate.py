@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from gettext import gettext as _
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,8 +138,9 @@ def _evaluate_file(labelled: "LabelledRows", model: Path, figures: Path) -> None
         pictures = evaluation.draw(figures)
     except OSError as error:
         raise DataError(
-            f"{error.filename or figures}: {error.strerror or error}; name another directory by "
-            "--figures"
+            _("{filename}: {strerror}; name another directory by --figures").format(
+                filename=error.filename or figures, strerror=error.strerror or error
+            )
         ) from None
     click.echo(printable(f"\npictures: {', '.join(map(str, pictures))}"))
 

@@ -142,7 +142,9 @@ def data_directory() -> Path:
     """
     directory = os.environ.get(DATA_VARIABLE)
     if not directory:
-        raise click.UsageError(f"set {DATA_VARIABLE} to the directory of the corpora")
+        raise click.UsageError(
+            _("set {variable} to the directory of the corpora").format(variable=DATA_VARIABLE)
+        )
     return Path(directory)
 
 

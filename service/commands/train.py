@@ -1,6 +1,7 @@
 """``sentiment train``."""
 
 from collections.abc import Callable
+from gettext import gettext as _
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def train(
     elif config is not None:
         loaded, data = load_config(config), data_directory()
     else:
-        raise click.UsageError("give a table to train on, or --config")
+        raise click.UsageError(_("give a table to train on, or --config"))
     changes: dict[str, object] = {} if seed is None else {"seed": seed}
     if leave_out:
         changes["leave_out"] = leave_out
