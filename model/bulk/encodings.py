@@ -140,10 +140,10 @@ def check_readable(sample: bytes, encoding: Encoding) -> None:
     if encoding.codec in _UTF_16:
         return
     if sample.count(0) > len(sample) * _MOST_ZEROS:
-        raise DataError("it is no text, or UTF-16 with a byte lost; save it as UTF-8")
+        raise DataError(_("it is no text, or UTF-16 with a byte lost; save it as UTF-8"))
     lines = [line for line in sample.split(b"\n") if line.strip()]
     if sum(not _decodes(line, encoding) for line in lines) * 2 > len(lines):
-        raise DataError("its encoding is none that is known; name it by --encoding")
+        raise DataError(_("its encoding is none that is known; name it by --encoding"))
 
 
 def _named(name: str, sample: bytes) -> Encoding:

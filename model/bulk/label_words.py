@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from gettext import gettext as _
 from typing import Final
 
 from model.config import LABELS, NEUTRAL
@@ -136,8 +137,10 @@ def parse_labels(definition: str) -> dict[str, int | None]:
         name = folded(meaning)
         if not sign or not value.strip() or name not in (*_LABEL_OF_WORD, _LEFT_OUT):
             raise DataError(
-                f"{one_line(part)} does not say what a label means; write 好评=positive,"
-                "差评=negative, with positive, neutral, negative or nothing behind each ="
+                _(
+                    "{part} does not say what a label means; write 好评=positive,差评=negative, "
+                    "with positive, neutral, negative or nothing behind each ="
+                ).format(part=one_line(part))
             )
         labels[value.strip()] = _LABEL_OF_WORD.get(name)
     return labels

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from gettext import gettext as _
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -101,10 +102,10 @@ def read_labelled(
         texts, left_out = _texts_with_values(table, column)
         if not texts:
             why = _listed(left_out) or "it has no rows"
-            raise DataError(f"no row has both a text and a label: {why}")
+            raise DataError(_("no row has both a text and a label: {why}").format(why=why))
         words = understand((value for _, _, value in texts), labels)
         _check_known(words, column)
-        logger.info("labels in column %s: %s", one_line(column), words.listed())
+        logger.info(_("labels in column %s: %s"), one_line(column), words.listed())
         _log_if_answers(table, column)
         known = {folded(value): label for value, label in words.labels.items()}
         rows = []
@@ -115,7 +116,7 @@ def read_labelled(
             else:
                 rows.append(LabelledRow(number, text, label))
         if left_out:
-            logger.info("rows left out: %s", _listed(left_out))
+            logger.info(_("rows left out: %s"), _listed(left_out))
         return LabelledRows(path, column, rows, words, left_out)
 
 
@@ -159,14 +160,23 @@ def _check_known(words: LabelWords, column: str) -> None:
         return
     if len(words.counts) > _MAX_VALUES:
         raise DataError(
-            f"the column {one_line(column)} has {len(words.counts):,} different values, which are "
-            f"no labels: {words.listed()}; --label-column names another"
+            _(
+                "the column {column} has {counts:,} different values, which are no labels: "
+                "{listed}; --label-column names another"
+            ).format(column=one_line(column), counts=len(words.counts), listed=words.listed())
         )
     examples = ",".join(f"{value}=" for value in words.unknown[:3])
     raise DataError(
-        f"labels in column {one_line(column)} are not known: {words.listed()}; say by "
-        f"--labels {one_line(examples)} whether each is {', '.join(LABELS)} (nothing leaves its "
-        "rows out), or name another column by --label-column"
+        _(
+            "labels in column {column} are not known: {listed}; say by --labels {examples} "
+            "whether each is {labels} (nothing leaves its rows out), or name another column by "
+            "--label-column"
+        ).format(
+            column=one_line(column),
+            listed=words.listed(),
+            examples=one_line(examples),
+            labels=", ".join(LABELS),
+        )
     )
 
 
@@ -187,7 +197,9 @@ def _label_column(table: Table, labels: Mapping[str, int | None]) -> str:
     if called:
         return min(called, key=_rank)  # its labels are refused, with a list of them
     if not words:
-        raise DataError("it has no column but that of the texts; add one that holds their labels")
+        raise DataError(
+            _("it has no column but that of the texts; add one that holds their labels")
+        )
     alone = len(words) == 1
     numeric = {name: all(map(_is_number, words[name].counts)) for name in understood}
     repeated = [name for name in understood if _repeats(words[name])]
@@ -196,8 +208,9 @@ def _label_column(table: Table, labels: Mapping[str, int | None]) -> str:
         if len(found) == 1:
             return found[0]
     raise DataError(
-        "it cannot be told which column holds the labels; --label-column names one of "
-        f"{one_line(', '.join(words))}"
+        _(
+            "it cannot be told which column holds the labels; --label-column names one of {words}"
+        ).format(words=one_line(", ".join(words)))
     )
 
 
@@ -233,6 +246,8 @@ def _log_if_answers(table: Table, column: str) -> None:
     """Say so if the labels may be the answers of a model, which nobody has looked at."""
     if column == ADDED_COLUMNS[0] and {*ADDED_COLUMNS} <= {*table.names}:
         logger.warning(
-            "the column label was written by sentiment predict: unless someone has corrected it, "
-            "it says what a model answered and not what is right"
+            _(
+                "the column label was written by sentiment predict: unless someone has corrected "
+                "it, it says what a model answered and not what is right"
+            )
         )

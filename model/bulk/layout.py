@@ -106,7 +106,9 @@ def find_delimiter(rows_by_delimiter: Mapping[str, Sequence[Cells]]) -> str:
         return best[0]
     if best:
         raise DataError(
-            f"its rows may be divided by {best[0]!r} or by {best[1]!r}; name one by --delimiter"
+            _(
+                "its rows may be divided by {best!r} or by {best_2!r}; name one by --delimiter"
+            ).format(best=best[0], best_2=best[1])
         )
     if undivided:
         raise DataError(
@@ -119,8 +121,10 @@ def find_delimiter(rows_by_delimiter: Mapping[str, Sequence[Cells]]) -> str:
     for delimiter, rows in rows_by_delimiter.items():
         if usual_width(rows[1:]) > 1:
             raise DataError(
-                f"the first row is not divided by {delimiter!r} as most others are; mend it, or "
-                "name the character between fields by --delimiter"
+                _(
+                    "the first row is not divided by {delimiter!r} as most others are; mend it, "
+                    "or name the character between fields by --delimiter"
+                ).format(delimiter=delimiter)
             )
     return next(iter(rows_by_delimiter))
 
@@ -149,16 +153,20 @@ def find_layout(rows: Sequence[Cells], options: ReadOptions) -> Layout:
         width = usual_width(rows)
         if mean(len(row) == width for row in rows) < _LEAST_ALIKE_WITHOUT_HEADER:
             raise DataError(
-                "its rows differ in their numbers of fields, and no header says which is right; "
-                "add a header, or name the character between fields by --delimiter"
+                _(
+                    "its rows differ in their numbers of fields, and no header says which is "
+                    "right; add a header, or name the character between fields by --delimiter"
+                )
             )
         names = tuple(str(number) for number in range(1, width + 1))
     others = rows[1 if header else 0 :]
     alike = [row for row in others if len(row) == len(names)]
     if len(alike) < len(others) * _LEAST_ALIKE:
         raise DataError(
-            f"its first row has {len(names)} fields and only {len(alike)} of {len(others)} others "
-            "have as many; mend it, or name the character between fields by --delimiter"
+            _(
+                "its first row has {names} fields and only {alike} of {others} others have as "
+                "many; mend it, or name the character between fields by --delimiter"
+            ).format(names=len(names), alike=len(alike), others=len(others))
         )
     if options.column is not None:
         return Layout(header, names, unique_index(names, options.column))
