@@ -8,6 +8,7 @@ from model.scores import (
     calibration_error_by_chance,
     confidence_threshold,
     predicted_labels,
+    share_limits,
 )
 
 SCORES = [[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]
@@ -42,3 +43,17 @@ def test_few_answers_miss_their_confidence_by_chance() -> None:
     assert calibration_error_by_chance(np.full(4, 0.5), 2000) == pytest.approx(expected, abs=0.01)
     assert calibration_error_by_chance(np.full(4000, 0.5)) < 0.02
     assert calibration_error_by_chance(np.ones(4)) == 0
+
+
+def test_a_share_of_few_says_little_about_all() -> None:
+    share, count = np.array([1.0, 0.5, 0.85]), np.array([3, 10, 200])
+    lower, upper = share_limits(share, count, 1.96)
+    assert lower == pytest.approx([0.4385, 0.2366, 0.7939], abs=1e-4)
+    assert upper == pytest.approx([1.0, 0.7634, 0.8929], abs=1e-4)
+
+
+def test_a_bound_that_few_answers_reach_needs_proof() -> None:
+    confidences, correct = np.full(10, 0.9), np.full(10, True)
+    assert confidence_threshold(confidences, correct, 0.95) == 0.9
+    assert confidence_threshold(confidences, correct, 0.95, 1.0) == 1.0
+    assert confidence_threshold(confidences.repeat(2), correct.repeat(2), 0.95, 1.0) == 0.9

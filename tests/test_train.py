@@ -326,6 +326,32 @@ def test_the_calibration_is_fitted_on_rows_drawn_as_users_texts_are() -> None:
     assert len(both.probabilities) == 800
 
 
+@pytest.mark.parametrize(
+    ("texts", "start", "temperature", "bound"),
+    [
+        (10, False, 1.0, 1.0),  # ten that are all right do not prove 95 in 100
+        (100, False, 1.0, 0.9),
+        (100, True, 1.3, 0.7),
+        (400, True, 0.1, 0.9),  # so many are fitted, whatever the run started from
+    ],
+)
+def test_few_dev_texts_that_are_all_right_make_no_answer_sure(
+    texts: int, start: bool, temperature: float, bound: float, tiny_artifact: Path
+) -> None:
+    logits = torch.tensor([[3.0, 0.0, 0.0]]).repeat(texts, 1)  # 0.91 of positive
+    ids = [np.array([index], dtype=np.int32) for index in range(texts)]
+    rows = Rows([Example("", 0, "a")] * texts, ids, {"a": SourceConfig(name="a", train=())})
+    manifest = artifacts.load(tiny_artifact).manifest
+    manifest = manifest.model_copy(update={"temperature": 1.3, "uncertain_below": 0.7})
+    found = calibrate(
+        FixedNetwork(logits), rows, FinetuneConfig(), CPU, manifest if start else None
+    )
+    assert found.temperature == temperature
+    assert found.uncertain_below == pytest.approx(bound, abs=0.11)
+    assert (found.texts, found.kept) == (texts, start and texts < 200)
+    assert found.scores["a"] == {"accuracy": 1.0, "macro_f1": 1.0, "texts": texts}
+
+
 def test_the_command_trains_on_a_csv_file(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
