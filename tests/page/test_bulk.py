@@ -189,6 +189,7 @@ def test_the_form_is_busy_at_once_and_says_when_it_still_waits(opened: Opener) -
     expect(page.locator("#bulk-waiting")).to_contain_text("Still waiting")
     page.click("#bulk-cancel")
     expect(start).to_be_enabled()
+    expect(start).to_be_focused()
 
 
 def test_a_run_tells_its_rate_and_the_time_left(opened: Opener) -> None:

@@ -57,6 +57,10 @@ def test_texts_that_wait_for_a_key_are_all_answered_once_it_is_there(
     expect(page.locator("#compare-result .label strong")).to_have_text(["正面", "负面"])
     page.click("#tab-single")
     expect(page.locator("#answer strong")).to_have_text("负面")
+    page.click("#tab-bulk")
+    page.fill("#bulk-lines", "很好吃")
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-summary")).to_contain_text("完成：共 1 条。")
 
 
 def test_the_docs_page_takes_a_key(opened: Opener, guarded: tuple[str, str]) -> None:

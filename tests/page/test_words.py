@@ -28,5 +28,7 @@ def test_the_page_and_the_command_line_know_the_same_characters_and_names() -> N
     words = strings(f"{reader}/layout.js", "\nconst TEXT_NAMES", "const ENGLISH")
     words += strings(f"{reader}/layout.js", "const NAME_WORDS", "];\nconst NAME_WORD ")
     assert tuple(words) == layout._NAME_WORDS
+    simplified = strings(f"{reader}/layout.js", "const TRADITIONAL", "const TRADITIONAL_SIGN")
+    assert str.maketrans(*simplified) == layout._SIMPLIFIED
     others = " ".join(strings(f"{reader}/layout.js", "const NAMES_OF_OTHERS", ").split"))
     assert set(others.split()) == layout._NAMES_OF_OTHERS

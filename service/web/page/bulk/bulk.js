@@ -55,8 +55,10 @@ async function start() {
   clearInterval(clock);
   run.running = false;
   if (shown !== run) return;
+  const hadFocus = document.activeElement === byId("bulk-cancel");
   setBusy(false);
   drawProgress();
+  if (hadFocus) byId("bulk-start").focus();
   drawResult(run);
   announce(endWords(run));
 }

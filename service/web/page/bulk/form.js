@@ -160,7 +160,8 @@ export function drawForm() {
   byId("bulk-chosen").replaceChildren(...content);
   const start = byId("bulk-start", HTMLButtonElement);
   start.textContent = t(busy ? "analysing" : "bulkStart");
-  start.disabled = busy || Boolean(reading);
+  // Unlike a disabled one, it keeps the focus.
+  start.setAttribute("aria-disabled", String(busy || Boolean(reading)));
   start.setAttribute("aria-busy", String(busy));
   start.classList.toggle("busy", busy);
   count();

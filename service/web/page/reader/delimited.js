@@ -2,14 +2,14 @@
 // takes its first line only, since an unclosed quote would otherwise swallow every row after it. The
 // same rules in Python: model/files.py and model/bulk/delimited.py.
 
-import { DELIMITERS, findDelimiter, findLayout, isNameOfTexts, isNumber } from "./layout.js";
+import { DELIMITERS, findDelimiter, findLayout, isNameOfTexts, isNumber, usualWidth } from "./layout.js";
 
 /** @typedef {import("./encodings.js").Line} Line */
 
 // Rows that are looked at to find the layout, in at most so many lines.
 const SAMPLE_ROWS = 200;
 const SAMPLE_LINES = 2000;
-const SEP_LINE = /^"?sep=(.)"?\s*$/i;
+const SEP_LINE = /^"?sep=([,;|\t])"?\s*$/i;
 // The share of numbers that makes a column one of numbers.
 const MOSTLY_NUMBERS = 0.9;
 
@@ -104,8 +104,13 @@ function sampleOf(lines, delimiter) {
   return rows;
 }
 
-/** @param {FileRow[]} rows */
-const cellsOf = (rows) => rows.filter((row) => !row.problem).map((row) => row.cells);
+/**
+ * Return the fields of some rows; a broken one shows nevertheless how many it has.
+ *
+ * @type {(rows: FileRow[], delimiter: string) => string[][]}
+ */
+const cellsOf = (rows, delimiter) =>
+  rows.map((row) => (row.problem && row.cells.length === 1 ? row.cells[0].split(delimiter) : row.cells));
 
 /**
  * Read rows of fields; null if there is none.
@@ -116,14 +121,13 @@ export function readDelimited(all, usual, options) {
   const told = all.length ? SEP_LINE.exec(all[0].text)?.[1] : undefined;
   const lines = told ? all.slice(1) : all;
   const order = [...new Set([usual, ...DELIMITERS])];
-  const found = findDelimiter(new Map(order.map((each) => [each, cellsOf(sampleOf(lines, each))])));
+  const found = findDelimiter(new Map(order.map((each) => [each, cellsOf(sampleOf(lines, each), each)])));
   const delimiter = options.delimiter ?? told ?? found.delimiter;
   const sample = sampleOf(lines, delimiter);
-  const cells = cellsOf(sample);
-  if (!cells.length) return null;
-  const layout = findLayout(cells, options.header);
-  const width = cells[0].length;
-  const numbers = numberColumns(cells.slice(1), width, layout.column);
+  if (!sample.length) return null;
+  const layout = findLayout(cellsOf(sample, delimiter), options.header);
+  const { width } = layout;
+  const numbers = numberColumns(sample.slice(1), width);
   /** @param {Line} line */
   const isRow = (line) => {
     const { fields, problem } = parseRow([line], 0, delimiter);
@@ -134,10 +138,10 @@ export function readDelimited(all, usual, options) {
   let header = null;
   for (const { blank, ...row } of records(lines, delimiter, numbers.length ? isRow : undefined)) {
     if (blank) continue;
-    if (layout.header && !header && !row.problem) header = row.cells;
+    if (layout.header && !header) [header] = cellsOf([row], delimiter);
     else rows.push(withWidth(row, width));
   }
-  const names = header ?? cells[0].map((_, index) => `column_${index + 1}`);
+  const names = header ?? Array.from({ length: width }, (_, index) => `column_${index + 1}`);
   const isGuess = found.unsure && delimiter === found.delimiter;
   const isTwice = names.filter((name) => name.trim() === names[layout.column].trim()).length > 1;
   const unsure = layout.unsure || isGuess || isTwice || Boolean(sample[0].problem);
@@ -150,29 +154,26 @@ const withWidth = (row, width) =>
     ? row
     : { ...row, problem: { kind: "fields", found: row.cells.length, expected: width } };
 
-/** @type {(rows: string[][], width: number, texts: number) => number[]} */
-function numberColumns(rows, width, texts) {
-  const whole = rows.filter((row) => row.length === width);
+/** @type {(rows: FileRow[], width: number) => number[]} the columns in which nearly every row has a number */
+function numberColumns(rows, width) {
+  const whole = rows.filter((row) => !row.problem && row.cells.length === width);
   return [...Array(width).keys()].filter(
     (index) =>
-      index !== texts &&
       whole.length > 0 &&
-      whole.filter((row) => isNumber(row[index])).length >= whole.length * MOSTLY_NUMBERS,
+      whole.filter((row) => isNumber(row.cells[index])).length >= whole.length * MOSTLY_NUMBERS,
   );
 }
 
 /**
- * Whether a file of lines is a table: tabs, or a header that names a column of texts, divide every
- * line into as many fields.
+ * Whether a file of lines is a table: most lines are divided into as many fields, by tabs, or by
+ * another delimiter if the first one names a column of texts, or if a column is one of numbers.
  *
  * @param {Line[]} lines
  */
-export function isDelimited(lines) {
-  if (lines.length < 2) return false;
-  return DELIMITERS.some((delimiter) => {
+export const isDelimited = (lines) =>
+  DELIMITERS.some((delimiter) => {
     const rows = sampleOf(lines, delimiter);
-    const width = rows[0]?.cells.length ?? 0;
-    const divided = width > 1 && rows.every((row) => !row.problem && row.cells.length === width);
-    return divided && (delimiter === "\t" || rows[0].cells.some(isNameOfTexts));
+    const width = usualWidth(rows.filter((row) => !row.problem).map((row) => row.cells));
+    if (width < 2) return false;
+    return delimiter === "\t" || rows[0].cells.some(isNameOfTexts) || numberColumns(rows, width).length > 0;
   });
-}

@@ -18,6 +18,10 @@ const NAME_WORDS = [
   ...["订单", "的", "号", "者", "人", "句子", "语句", "意见", "建议"],
 ];
 const NAME_WORD = new RegExp(`${NAME_WORDS.join("|")}|[\\w\\s()（）[\\].:：/#-]`, "g");
+// Names are compared in simplified characters.
+const TRADITIONAL = "評論內價饋彈編號標籤類別時間戶顧買稱評數級點贊商產鋪區鏈備註來題發佈訂單語";
+const SIMPLIFIED = "评论内价馈弹编号标签类别时间户顾买称评数级点赞商产铺区链备注来题发布订单语";
+const TRADITIONAL_SIGN = new RegExp(`[${TRADITIONAL}]`, "g");
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_ .()/#-]*$/;
 const NAMES_OF_OTHERS = new Set(
   ("id label no index date time name user title score rating stars star sentiment polarity " +
@@ -37,6 +41,9 @@ const LONG = 15;
 // and how many times the next one's to be chosen before it.
 const LEAST_LENGTH = 4;
 const CLEARLY_LONGER = 2;
+// Of the first rows, those that must have as many fields as the header.
+const LEAST_ALIKE = 0.4;
+const LEAST_ALIKE_WITHOUT_HEADER = 0.9;
 
 /** @type {(text: string, pattern: RegExp) => number} */
 const count = (text, pattern) => text.match(pattern)?.length ?? 0;
@@ -55,36 +62,60 @@ function median(values) {
 export const isNumber = (cell) => NUMBER.test(cell) && DIGIT.test(cell);
 
 /**
- * Return the delimiter that divides most rows into as many fields as the first row; the first one
- * if none does.
+ * Return the delimiter that divides most rows into as many fields as the first row; the most likely
+ * one if none does.
  *
  * @param {Map<string, string[][]>} rowsBy the first rows as each delimiter divides them, the most
  *   likely one first
  */
 export function findDelimiter(rowsBy) {
-  let [best] = rowsBy.keys();
-  let most = 0;
-  let unsure = false;
+  const [usual] = rowsBy.keys();
+  /** @type {[string, number][]} */
+  const shares = [];
+  let undivided = false;
   for (const [delimiter, rows] of rowsBy) {
     if (!rows.length || rows[0].length < 2) continue;
-    const alike = mean(rows.map((row) => Number(row.length === rows[0].length)));
-    if (mean(rows.map((row) => Number(row.length === 1))) > alike) unsure = true;
-    else if (alike > most) [best, most] = [delimiter, alike];
+    const share = mean(rows.map((row) => Number(row.length === rows[0].length)));
+    if (mean(rows.map((row) => Number(row.length === 1))) >= share) undivided = true;
+    else shares.push([delimiter, share]);
   }
-  return { delimiter: best, unsure: unsure && !most };
+  const most = Math.max(...shares.map(([, share]) => share));
+  const best = shares.filter(([, share]) => share === most);
+  if (best.length) return { delimiter: best[0][0], unsure: best.length > 1 };
+  const isDividedBelow = [...rowsBy.values()].some((rows) => usualWidth(rows.slice(1)) > 1);
+  return { delimiter: usual, unsure: undivided || isDividedBelow };
 }
 
 /**
- * Return whether the first row is a header, and the column of the texts.
+ * Return the number of fields that at least half of some rows have; 0 if there is none.
+ *
+ * @param {string[][]} rows
+ */
+export function usualWidth(rows) {
+  /** @type {Map<number, number>} */
+  const numbers = new Map();
+  for (const { length } of rows) numbers.set(length, (numbers.get(length) ?? 0) + 1);
+  const [width, number] = [...numbers].sort(([, a], [, b]) => b - a)[0] ?? [0, 0];
+  return number * 2 >= rows.length ? width : 0;
+}
+
+/**
+ * Return whether the first row is a header, how many columns there are, and which holds the texts.
  *
  * @param {string[][]} rows the first rows
  * @param {boolean} [given] whether there is a header, where the visitor has said so
  */
 export function findLayout(rows, given) {
-  const found = given === undefined ? hasHeader(rows) : { header: given, unsure: false };
-  const names = rows[0].map((cell, index) => (found.header ? cell : String(index + 1)));
-  const { column, unsure } = textColumn(names, found.header ? rows.slice(1) : rows, found.header);
-  return { header: found.header, column, unsure: found.unsure || unsure };
+  const { header, unsure: isHeaderGuess } = given === undefined ? hasHeader(rows) : { header: given, unsure: false };
+  const width = (!header && usualWidth(rows)) || rows[0].length;
+  /** @param {string[][]} some */
+  const isAlike = (some) => some.filter((row) => row.length === width);
+  const others = header ? rows.slice(1) : rows;
+  const alike = isAlike(others);
+  const least = header ? LEAST_ALIKE : LEAST_ALIKE_WITHOUT_HEADER;
+  const names = Array.from({ length: width }, (_, index) => (header ? rows[0][index] : String(index + 1)));
+  const { column, unsure } = textColumn(names, alike, header);
+  return { header, width, column, unsure: isHeaderGuess || unsure || alike.length < others.length * least };
 }
 
 /**
@@ -96,7 +127,9 @@ export function findLayout(rows, given) {
  */
 export function textColumn(names, rows, named = true) {
   const lengths = textLengths(names.length, rows);
-  const textual = [...names.keys()].filter((index) => lengths[index]);
+  // One row is no sign that what divides it is a delimiter.
+  const isOneRow = rows.length === 1 && !named && lengths.filter(Boolean).length > 1;
+  const textual = isOneRow ? [] : [...names.keys()].filter((index) => lengths[index]);
   const ranks = names.map((name) => (named ? rank(name) : 0));
   // Where nothing but numbers, blank cells, or no rows are there, the name decides.
   const called = (textual.length ? textual : [...names.keys()]).filter((index) => ranks[index]);
@@ -117,7 +150,7 @@ export const isNameOfTexts = (name) => rank(name) > 0;
  * @param {string} name
  */
 function rank(name) {
-  const folded = name.trim().toLowerCase();
+  const folded = foldedName(name);
   if (folded === DEFAULT) return 4;
   if (ALL_TEXT_NAMES.includes(folded)) return 3;
   if (ALL_TEXT_NAMES.some((word) => folded.endsWith(word))) return 2;
@@ -187,11 +220,15 @@ function hasHeader(rows) {
 /** @param {string} cell */
 function isSurelyName(cell) {
   if (!cell || cell.length > MAX_NAME || isNumber(cell)) return false;
-  if (HAN.test(cell)) return cell.replace(NAME_WORD, "") === "";
+  const folded = foldedName(cell);
+  if (HAN.test(cell)) return folded.replace(NAME_WORD, "") === "";
   if (!IDENTIFIER.test(cell) || cell.split(/\s+/).length > 3) return false;
-  const folded = cell.toLowerCase();
   return NAMES_OF_OTHERS.has(folded) || ENGLISH_TEXT_NAMES.some((word) => folded.includes(word));
 }
+
+/** @param {string} name */
+const foldedName = (name) =>
+  name.trim().toLowerCase().replace(TRADITIONAL_SIGN, (sign) => SIMPLIFIED[TRADITIONAL.indexOf(sign)]);
 
 /** @param {string} cell */
 const isSentence = (cell) => HAN.test(cell) && SENTENCE_SIGN.test(cell);

@@ -69,13 +69,24 @@ export async function readFile(name, bytes, options = {}) {
   const lines = decodedLines(bytes, options.encoding ? codecOf(options.encoding, bytes) : found.codec);
   if (isBinary(lines)) throw new Unreadable("binary");
   const rows = rowsOf(suffix, lines, options);
-  return rows && { name, stem, encoding, ...rows, unsure: rows.unsure || (found.unsure && !options.encoding) };
+  const isGuess = (found.unsure && !options.encoding) || isMostlyBroken(lines);
+  return rows && { name, stem, encoding, ...rows, unsure: rows.unsure || isGuess };
 }
 
 /** @param {import("./encodings.js").Line[]} lines */
 function isBinary(lines) {
   const start = lines.slice(0, 100).map((line) => line.text).join("").slice(0, 10_000);
   return (start.match(CONTROL)?.length ?? 0) > start.length * MOST_CONTROL;
+}
+
+/**
+ * Whether most lines are not in the encoding that was found, as UTF-8 is where nothing else is.
+ *
+ * @param {import("./encodings.js").Line[]} lines
+ */
+function isMostlyBroken(lines) {
+  const filled = lines.filter((line) => line.text.trim());
+  return filled.filter((line) => line.broken).length * 2 > filled.length;
 }
 
 /** @type {(suffix: string, lines: import("./encodings.js").Line[], options: ReadOptions) => (Rows & { form: Form }) | null} */
