@@ -4,7 +4,6 @@ import logging
 
 import pytest
 
-from model import progress
 from model.progress import Progress, duration
 
 
@@ -21,7 +20,7 @@ def test_a_log_says_early_how_long_it_will_take_and_at_the_end_no_more(
 ) -> None:
     caplog.set_level(logging.INFO)
     clock = iter([0.0, 1.0, 3.0, 4.0, 40.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("model.progress.time.monotonic", lambda: next(clock))
     with Progress("training", 40) as counted:
         for done in (1, 2, 1, 36):
             counted.step(done, loss=0.5)

@@ -88,17 +88,34 @@ def evaluate(
     A --document takes a table between the lines <!-- NAME:begin --> and <!-- NAME:end -->, where
     NAME is comparison, details, kinds or a split with groups; NAME-zh has headings in Chinese.
     """
-    from model.config import load_config
-    from model.evaluation.documents import block_names, replace_block
-    from model.evaluation.evaluate import evaluate as run_evaluation
-    from model.training.distil import load_teacher
-
     log_to_terminal()
     if file is not None:
         if any((seed_model, official, baselines, previous, teacher, card, document)):
             raise click.UsageError("with a FILE, only --model and --figures go with it")
         _evaluate_file(read(file), model, figures or file.with_name(f"{file.stem}.evaluation"))
         return
+    _evaluate_splits(
+        config, model, seed_model, official, baselines, previous, teacher, card, figures, document
+    )
+
+
+def _evaluate_splits(
+    config: str,
+    model: Path,
+    seed_model: tuple[Path, ...],
+    official: tuple[Path, ...],
+    baselines: bool,
+    previous: Path | None,
+    teacher: Path | None,
+    card: bool,
+    figures: Path | None,
+    document: tuple[Path, ...],
+) -> None:
+    from model.config import load_config
+    from model.evaluation.documents import block_names, replace_block
+    from model.evaluation.evaluate import evaluate as run_evaluation
+    from model.training.distil import load_teacher
+
     blocks = {path: block_names(path) for path in document}
     if empty := [path for path, names in blocks.items() if not names]:
         raise click.UsageError(f"{empty[0]} has no line <!-- NAME:begin --> to write after")
