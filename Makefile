@@ -121,6 +121,7 @@ lock: .venv/dev.installed ## Pin the newest versions that pyproject.toml allows;
 	$(SERVING) --constraint requirements/dev.txt --constraint requirements/bench.txt --extra ray \
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
+	$(LOCK) --output-file requirements/clients.txt requirements/clients.in
 	# Remove the warnings that torch and pip are left out.
 	sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/*.txt
 	rm requirements/*.bak
@@ -150,6 +151,13 @@ clean: ## Remove the virtual environment and caches
 # One environment; each lock includes the ones before it, so installing one never undoes another.
 .venv/%.installed: requirements/%.txt pyproject.toml
 	@tools/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
+
+# What generates clients wants other versions than the rest, so it has an environment of its own.
+.venv/clients.installed: requirements/clients.txt .venv/dev.installed
+	@echo installing $<
+	@$(BIN)/python -m venv .venv/clients
+	@tools/install.sh .venv/clients/bin/pip $<
+	@touch $@
 
 # These need torch, which no lock contains.
 WITH_TORCH := torch train baselines bench dev
