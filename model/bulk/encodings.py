@@ -35,6 +35,8 @@ _LEAST_UTF_8_SHARE: Final = 0.5
 _CLOSE: Final = 0.75
 # Of bytes, those that are zero in a text other than UTF-16 at most.
 _MOST_ZEROS: Final = 0.1
+# What every encoding must read as it is, since files are split at line feeds and delimiters.
+_ASCII: Final = "\n" + "".join(map(chr, range(0x20, 0x5C))) + "\\n"
 # Besides common characters and ASCII, what a Chinese text in UTF-16 is made of.
 _PUNCTUATION: Final = (range(0x3000, 0x3040), range(0xFF00, 0xFFF0))
 # Of a file's start, what suffices to tell UTF-16 without a mark.
@@ -151,7 +153,7 @@ def _named(name: str, sample: bytes) -> Encoding:
         codec = codecs.lookup(name).name
         if codec in ("utf-16", *_UTF_16):
             return _utf_16_as_named(codec, sample)
-        if b"\n,".decode(codec) == "\n,":
+        if _ASCII.encode().decode(codec) == _ASCII:
             return _FAMILIES.get(codec, Encoding(name.upper(), codec))
     except (LookupError, ValueError):
         pass

@@ -1,6 +1,7 @@
 """The forms of tables: which one a file has, and how tables are written."""
 
 import gzip
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from gettext import gettext as _
@@ -123,6 +124,18 @@ def _write_own(
     table.write(file, answers, added)
 
 
+class _OneWayGzip(gzip.GzipFile):
+    """Written from the beginning to the end, and says so, unlike its base, to who would go back."""
+
+    def seekable(self) -> bool:
+        """Return false."""
+        return False
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Raise ``UnsupportedOperation``, as a pipe does."""
+        raise io.UnsupportedOperation("seek")
+
+
 @contextmanager
 def packed_as(output: Path, file: BinaryIO) -> Iterator[BinaryIO]:
     """Return a file into which an output is written, packed if its name says so."""
@@ -130,5 +143,5 @@ def packed_as(output: Path, file: BinaryIO) -> Iterator[BinaryIO]:
         yield file
         return
     # Without a name and a time, so that the same run gives the same bytes.
-    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+    with _OneWayGzip("", "wb", fileobj=file, mtime=0) as packed:
         yield cast(BinaryIO, packed)

@@ -259,9 +259,9 @@ def _check_archive(file: IO[bytes]) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         # What is unpacked never exceeds the lengths that the archive names.
-        lengths = {part.filename.lower(): part.file_size for part in parts}
-        strings = sum(size for name, size in lengths.items() if name.endswith(_STRINGS))
-        if sum(lengths.values()) > _MAX_UNPACKED_BYTES or strings > _MAX_STRINGS_BYTES:
+        length = sum(part.file_size for part in parts)
+        strings = sum(each.file_size for each in parts if each.filename.lower().endswith(_STRINGS))
+        if length > _MAX_UNPACKED_BYTES or strings > _MAX_STRINGS_BYTES:
             raise DataError(
                 _(
                     "it has more than {max_unpacked_bytes:,} bytes when unpacked, or more than "

@@ -142,15 +142,19 @@ def write_workbook(
                 max_sheet_columns=_MAX_SHEET_COLUMNS
             )
         )
-    sheet.append([cell(name) for name in (*table.names, *added)])
-    for number, (values, answer) in enumerate(_answered(table, answers), start=2):
-        if number > _MAX_SHEET_ROWS:
-            raise DataError(
-                _("a sheet holds {max_sheet_rows:,} rows; name the output *.csv").format(
-                    max_sheet_rows=_MAX_SHEET_ROWS
+    try:
+        sheet.append([cell(name) for name in (*table.names, *added)])
+        for number, (values, answer) in enumerate(_answered(table, answers), start=2):
+            if number > _MAX_SHEET_ROWS:
+                raise DataError(
+                    _("a sheet holds {max_sheet_rows:,} rows; name the output *.csv").format(
+                        max_sheet_rows=_MAX_SHEET_ROWS
+                    )
                 )
-            )
-        sheet.append([cell(value) for value in (*values, *answer)])
+            sheet.append([cell(value) for value in (*values, *answer)])
+    except BaseException:
+        sheet.close()  # or it complains on standard error once it is forgotten
+        raise
     workbook.save(file)
 
 
