@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from gettext import gettext as _
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 
 # What a line of a terminal holds; texts are cut to it.
 _LINE_CELLS = 100
+
+
+class _ScoredOptions(TypedDict):
+    """What is scored on the test splits beside the model, and where the figures go."""
+
+    seed_model: tuple[Path, ...]
+    official: tuple[Path, ...]
+    baselines: bool
+    previous: Path | None
+    teacher: Path | None
+    card: bool
+    document: tuple[Path, ...]
 
 
 @click.command()
@@ -60,14 +72,8 @@ def evaluate(
     read: "Callable[[Path], LabelledRows]",
     config: str,
     model: Path,
-    seed_model: tuple[Path, ...],
-    official: tuple[Path, ...],
-    baselines: bool,
-    previous: Path | None,
-    teacher: Path | None,
-    card: bool,
     figures: Path | None,
-    document: tuple[Path, ...],
+    **scored: Unpack[_ScoredOptions],
 ) -> None:
     r"""Print how good a model is on FILE, a table of texts and labels, or on every test split.
 
@@ -90,44 +96,33 @@ def evaluate(
     """
     log_to_terminal()
     if file is not None:
-        if any((seed_model, official, baselines, previous, teacher, card, document)):
+        if any(scored.values()):
             raise click.UsageError("with a FILE, only --model and --figures go with it")
         _evaluate_file(read(file), model, figures or file.with_name(f"{file.stem}.evaluation"))
         return
-    _evaluate_splits(
-        config, model, seed_model, official, baselines, previous, teacher, card, figures, document
-    )
+    _evaluate_splits(config, model, figures, **scored)
 
 
 def _evaluate_splits(
-    config: str,
-    model: Path,
-    seed_model: tuple[Path, ...],
-    official: tuple[Path, ...],
-    baselines: bool,
-    previous: Path | None,
-    teacher: Path | None,
-    card: bool,
-    figures: Path | None,
-    document: tuple[Path, ...],
+    config: str, model: Path, figures: Path | None, **scored: Unpack[_ScoredOptions]
 ) -> None:
     from model.config import load_config
     from model.evaluation.documents import block_names, replace_block
     from model.evaluation.evaluate import evaluate as run_evaluation
     from model.training.distil import load_teacher
 
-    blocks = {path: block_names(path) for path in document}
+    blocks = {path: block_names(path) for path in scored["document"]}
     if empty := [path for path, names in blocks.items() if not names]:
         raise click.UsageError(f"{empty[0]} has no line <!-- NAME:begin --> to write after")
     evaluation = run_evaluation(
         load_config(config),
         data_directory(),
         model,
-        seeds=seed_model,
-        official=official,
-        baselines=baselines,
-        previous=previous,
-        teacher=None if teacher is None else load_teacher(teacher),
+        seeds=scored["seed_model"],
+        official=scored["official"],
+        baselines=scored["baselines"],
+        previous=scored["previous"],
+        teacher=load_teacher(scored["teacher"]) if scored["teacher"] else None,
     )
     tables = evaluation.tables()
     click.echo("\n\n".join(tables[name] for name in tables if not name.endswith("-zh")))
@@ -139,7 +134,7 @@ def _evaluate_splits(
         logging.info("%s: wrote %s", path, ", ".join(written) or "nothing")
     if figures:
         _draw(evaluation, figures)
-    if card:
+    if scored["card"]:
         from model.evaluation.model_card import write_evaluation
 
         write_evaluation(model, evaluation)

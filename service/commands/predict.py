@@ -1,6 +1,7 @@
 """``sentiment predict``: texts, a table, or the lines of standard input."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from gettext import gettext as _
 from io import BufferedReader
@@ -24,7 +25,7 @@ from service.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from model import CustomWords
+    from model import Classifier, CustomWords
     from model.bulk.table import ReadOptions
 
 _NOTHING_ANSWERED: Final = 1
@@ -111,24 +112,41 @@ def predict(
         raise click.UsageError(_("--resume continues a run and --force starts over; give only one"))
     options = read_options(column, encoding, delimiter, no_header)
     words = read_custom_words(user_words, extra_stopwords, kept_words)
-    context = click.get_current_context()
     if table is not None:
         code = _label(table, model, engine, words, output, options, prefix, resume, force, address)
-        context.exit(code)
-    given = [] if piped or file else [decoded(text) for text in texts]
+    else:
+        classifier = Classifier.load(model, engine=engine, words=words)
+        if piped or file:
+            code = _answer_pipe(classifier, file, options, prefix)
+        else:
+            code = _answer_texts(classifier, [decoded(text) for text in texts])
+    click.get_current_context().exit(code)
 
-    from service.commands.pipe import Answers, answer_pipe, text_item
 
-    answers = Answers(Classifier.load(model, engine=engine, words=words))
-    if piped or file:
-        if file is None and sys.stdin.isatty():
+def _answer_pipe(
+    classifier: "Classifier", pipe: Path | None, options: "ReadOptions", prefix: str | None
+) -> int:
+    """Answer the lines of a named pipe or of standard input, and return the exit code."""
+    from service.commands.pipe import Answers, answer_pipe
+
+    answers = Answers(classifier)
+    with nullcontext(sys.stdin.buffer) if pipe is None else pipe.open("rb") as lines:
+        if lines.isatty():
             click.echo(_("reading texts from the terminal, one a line; Ctrl-D ends"), err=True)
-        with nullcontext(sys.stdin.buffer) if file is None else file.open("rb") as lines:
-            answer_pipe(answers, cast(BufferedReader, lines), options, prefix)
-    for text in given:
+        answer_pipe(answers, cast(BufferedReader, lines), options, prefix)
+    answers.write()
+    return _exit_code(answers.answered, answers.failed)
+
+
+def _answer_texts(classifier: "Classifier", texts: Sequence[str]) -> int:
+    """Answer the arguments, and return the exit code."""
+    from service.commands.pipe import Answers, text_item
+
+    answers = Answers(classifier)
+    for text in texts:
         answers.add(text_item(text))
     answers.write()
-    context.exit(_exit_code(answers.answered, answers.failed))
+    return _exit_code(answers.answered, answers.failed)
 
 
 def _label(
