@@ -48,7 +48,7 @@ def example(language: str, address: str) -> str:
     """Return the code of the section on generated clients, for a service at an address."""
     section = read("docs/api.md").split("## Generated clients\n")[1].split("\n## ")[0]
     (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    return code.replace("http://localhost:8000", address)
+    return str(code).replace("http://localhost:8000", address)
 
 
 def check_printed(printed: str) -> None:
