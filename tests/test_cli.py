@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from model.errors import BLANK
 from service.commands import main
 from service.process.health import health
 from service.process.runtime import configure_libraries
 from service.settings import load_settings
+from tests.support.texts import BLANK_TEXTS
 
 
 def test_predict_answers_texts_in_their_order(tiny_artifact: Path) -> None:
@@ -36,6 +38,27 @@ def test_predict_answers_every_line_and_says_which_it_cannot(tiny_artifact: Path
     assert [line.get("label") for line in lines] == ["positive", None, None, "negative"]
     for line in lines[1:3]:
         assert line["error"]["detail"] == "the text is empty or blank"
+
+
+def test_what_is_blank_to_the_service_is_blank_in_a_pipe_and_in_a_table(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    arguments = ["predict", "--model", str(tiny_artifact)]
+    blank = [text for text in BLANK_TEXTS if "\n" not in text]
+    lines = "\n".join(["房间很好", *blank, "早餐很差"])
+    result = CliRunner().invoke(main, arguments, input=lines)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (answers[0]["label"], answers[-1]["label"]) == ("positive", "negative")
+    assert {answer["error"]["detail"] for answer in answers[1:-1]} == {BLANK}
+    assert len(answers) == len(blank) + 2
+    rows = [{"text": text} for text in ("房间很好", *BLANK_TEXTS)]
+    table = tmp_path / "reviews.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(main, [*arguments, str(table)])
+    assert result.exit_code == 3
+    refused = (tmp_path / "reviews.errors.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(refused) == len(BLANK_TEXTS)
+    assert all(BLANK in line for line in refused)
 
 
 def test_a_package_that_only_training_needs_is_named(

@@ -4,6 +4,7 @@ import csv
 import gzip
 import random
 import re
+import sys
 import unicodedata
 from itertools import accumulate, islice
 from pathlib import Path
@@ -184,6 +185,24 @@ def test_a_text_written_by_references_is_the_same(text: str) -> None:
 @given(ANY_TEXT)
 def test_a_text_is_blank_where_no_token_is_left(text: str) -> None:
     assert is_blank(text) == (PIPELINE.tokenize(text) == [])
+
+
+def test_what_cannot_be_seen_is_blank() -> None:
+    # Unicode's Default_Ignorable_Code_Point, of which Python does not know.
+    ignorable = {
+        *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
+        *(*range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x202A, 0x202F)),
+        *(*range(0x2060, 0x2070), *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9)),
+        *(*range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000)),
+    }
+    for code_point in range(sys.maxunicode + 1):
+        character = chr(code_point)
+        is_space = unicodedata.category(character) in {"Cc", "Zs", "Zl", "Zp"}
+        if is_space or code_point in ignorable:
+            assert is_blank(character), hex(code_point)
+            assert is_blank(f"<p>{character}</p>{character}"), hex(code_point)
+    for visible in "\u0600", "\u00b7", "ㅤ好", "👍", "?", "<", "<3", "<你好>":
+        assert not is_blank(visible), visible
 
 
 def test_tokens_of_one_code_point_share_its_offset() -> None:

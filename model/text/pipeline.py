@@ -20,20 +20,29 @@ SegmenterName = Literal["rjieba", "jieba"]
 CJK = "\u4e00-\u9fd5"
 _OTHER_IDEOGRAPHS = "\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
+# Controls, what Unicode has programs ignore that cannot show it, and the blank of braille.
 _INVISIBLE = (
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f"
-    "\ufeff]"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
+# Every element of HTML, those of former versions among them, and Word's paragraph.
 _HTML_NAMES = (
-    "a|abbr|article|aside|audio|b|big|blockquote|body|br|button|center|code|dd|del|div|dl|dt|em|"
-    "figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|"
-    "mark|meta|nav|ol|option|p|pre|s|script|section|select|small|source|span|strike|strong|style|"
-    "sub|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|video"
+    "a|abbr|acronym|address|applet|area|article|aside|audio|b|base|basefont|bdi|bdo|"
+    "big|blink|blockquote|body|br|button|canvas|caption|center|cite|code|col|"
+    "colgroup|data|datalist|dd|del|details|dfn|dialog|dir|div|dl|dt|em|embed|"
+    "fieldset|figcaption|figure|font|footer|form|frame|frameset|h[1-6]|head|header|"
+    "hgroup|hr|html|i|iframe|img|input|ins|kbd|label|legend|li|link|listing|main|"
+    "map|mark|marquee|math|menu|meta|meter|nav|nobr|noframes|noscript|o:p|object|ol|"
+    "optgroup|option|output|p|param|picture|pre|progress|q|rb|rp|rt|rtc|ruby|s|"
+    "samp|script|search|section|select|slot|small|source|span|strike|strong|style|"
+    "sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|"
+    "tr|track|tt|u|ul|var|video|wbr"
 )
 # A quoted value counts as one only before white space or the tag's end, so it can match in one way.
 _HTML_ATTRIBUTE = (
-    r"\s++[a-z][a-z-]*+"
+    r"\s++[a-z@:_][a-z0-9:._-]*+"
     r"""(?:=(?:(?:"[^"<>]*+"|'[^'<>]*+')(?=\s|/?>)|[!-;=?-~]++))?"""
 )
 
@@ -45,8 +54,8 @@ _HTML_ATTRIBUTE = (
 _TOKEN = re.compile(
     rf"""
     (?P<markup>
-        </?(?:{_HTML_NAMES})(?>(?:{_HTML_ATTRIBUTE}){{0,20}})\s*+/?>
-      | <!--[^<>]{{2,302}}+(?<=--)>
+        </?(?:{_HTML_NAMES})(?>(?:{_HTML_ATTRIBUTE}){{0,20}})\s*+/?\s*+>
+      | <!--[^<>]{{2,302}}+(?<=--)> | <!doctype[^<>]{{0,200}}+> | <\?xml[^<>]{{0,200}}+>
       | (?:https?://|www\.)(?>(?:[$%&*+.:=?@\#~_-]*+[a-z0-9/]++)+)
       | @[a-z0-9_-]{{1,30}}+(?![\w-]) | @[\w-]{{1,30}}+(?=[\s:])
       | {_INVISIBLE}

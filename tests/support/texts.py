@@ -13,7 +13,12 @@ TEXT = "房间很好"
 # White space, invisible characters, and nothing but markup.
 BLANK_TEXTS = (
     *("", " ", "\n", "\u3000\t", "\x00", "\u200b", "&nbsp;", "<br>", "&lt;br&gt;"),
-    *("https://t.cn/x", "<p class='a'>&#8203; @user </p>"),
+    *("https://t.cn/x", "<p class='a'>&#8203; @user </p>", "\u2800\u3164\U000e0100", "\u034f\x7f"),
+    *(
+        "<!DOCTYPE html><time data-x1='a'></time>",
+        "<o:p>&zwnj;</o:p><br/ >",
+        "<?xml version='1.0'?>",
+    ),
 )
 
 
