@@ -43,6 +43,7 @@ def test_two_nodes_write_what_one_machine_writes(tmp_path: Path) -> None:
     result = run("score", tmp_path)
     assert result["same"]
     assert all(min(files) > 0 for files in result["bytes"])
+    assert result["uncertain"] == [False, True]
     assert result["blank"] == "the text is empty or blank"
     assert result["broken"].startswith("a machine of the Ray cluster failed: TypeError: ")
 

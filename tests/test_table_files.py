@@ -183,3 +183,18 @@ def test_a_prefix_is_the_users_choice(tiny_classifier: Classifier, tmp_path: Pat
     assert header == ["label", "review", *(f"model-{name}" for name in ADDED_COLUMNS)]
     with pytest.raises(DataError, match="choose another --prefix"):
         label_table(tiny_classifier, table, tmp_path / "b.csv", prefix="")
+
+
+def test_a_huge_field_and_thousands_of_columns_are_one_row(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    huge = tmp_path / "huge.csv"
+    text = "这家店很好。" * 30_000
+    huge.write_text(f'id,text\n1,"{text}"\n2,太差了\n', encoding="utf-8")
+    assert [row.text for row in open_table(huge).rows()] == [text, "太差了"]
+    wide = tmp_path / "wide.csv"
+    names = ",".join(f"q{number}" for number in range(3000))
+    row = f"很好吃,{','.join('1' * 3000)}"
+    wide.write_text(f"text,{names}\n{row}\n", encoding="utf-8")
+    output = label_table(tiny_classifier, wide).output
+    assert output.read_text(encoding="utf-8").splitlines()[1].startswith(f"{row},positive,")
