@@ -200,6 +200,16 @@ def test_hostile_or_broken_xml_is_told_in_a_sentence(
     assert not (tmp_path / "a.labelled.xlsx").exists()
 
 
+def test_an_archive_without_its_middle_is_told_in_a_sentence(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    content = filled(tmp_path / "whole.xlsx").read_bytes()
+    for start in range(0, len(content) - 100, 97):
+        table = write(tmp_path / "a.xlsx", content[:start] + content[start + 13 :])
+        with pytest.raises(DataError, match=r"a\.xlsx: it "):
+            label_table(tiny_classifier, table)
+
+
 def test_xml_with_a_prefix_and_without_numbers_of_rows_is_labelled_too(
     tiny_classifier: Classifier, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ sheet, behind the cells of each row; every other byte of the sheet and every oth
 that cannot be classified stay too, without an answer, since formulas refer to rows by number.
 """
 
+import errno
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -285,7 +286,8 @@ def _as_data_errors() -> Iterator[None]:
     except (DataError, MemoryError, GeneratorExit):
         raise
     except OSError as error:
-        if error.errno is not None:  # the disk's
+        # The disk's, but for the place before the file that a damaged archive names.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise _unreadable(error) from None
     except Exception as error:
