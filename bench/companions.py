@@ -82,7 +82,7 @@ def main() -> None:
     chance = random.Random(0)
     texts = chance.sample([row.text for row in splits.dev if row.source == "annotated"], TEXTS)
     lines = [
-        "| engine | mean | 99 in 100 | largest | another label | `uncertain` or no longer |",
+        "| engine | mean | 99th percentile | largest | label changed | `uncertain` changed |",
         "|---|---:|---:|---:|---:|---:|",
         *(row(engine, texts, chance) for engine in get_args(EngineName)),
     ]

@@ -38,7 +38,7 @@ def table(classifier: Classifier, data: Path) -> str:
     shares = [answer.encoding.unknown / answer.encoding.tokens for answer in answers]
     kinds = np.digitize(shares, _SHARES) - 1
     lines = [
-        "| unknown words | texts | right | not `uncertain` | right where not |",
+        "| unknown words | texts | right | not `uncertain` | right if not |",
         "|---|---:|---:|---:|---:|",
     ]
     for number, name in enumerate(_NAMES):

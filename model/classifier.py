@@ -147,12 +147,15 @@ class Classifier:
         )
 
     def _doubts(self, confidence: float, encoding: Encoding) -> tuple[Doubt, ...]:
+        sure = confidence >= self.artifact.manifest.uncertain_below
+        if sure and encoding.has_chinese:
+            return ()
         doubts: list[Doubt] = []
-        if confidence < self.artifact.manifest.uncertain_below:
+        if not sure:
             doubts.append("low_confidence")
         if not encoding.has_chinese:
             doubts.append("no_chinese")
-        if doubts and encoding.unknown >= MANY_UNKNOWN * encoding.tokens:
+        if encoding.unknown >= MANY_UNKNOWN * encoding.tokens:
             doubts.append("unknown_words")
         return tuple(doubts)
 
