@@ -51,6 +51,13 @@ def catalogue() -> Catalog:
         return read_po(file)
 
 
+@pytest.fixture(autouse=True)
+def no_language_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let click forget its words: it keeps them, and a process has one language."""
+    for command in (main, *main.commands.values()):
+        monkeypatch.setattr(command, "_help_option", None)
+
+
 def run(*arguments: object, content: bytes = b"") -> Result:
     return CliRunner().invoke(
         main, list(map(str, arguments)), prog_name="sentiment", env=CHINESE, input=content
