@@ -1,10 +1,12 @@
 """The command in a terminal of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -44,7 +46,10 @@ class Terminal:
 
 @contextmanager
 def in_terminal(*arguments: object, **variables: str) -> Iterator[Terminal]:
-    """Run ``sentiment`` with a terminal for its input and outputs."""
+    """Run ``sentiment`` with a terminal for its input and outputs.
+
+    As in a terminal, Ctrl-C is not ignored, even where whoever runs the tests ignores it.
+    """
     ours, its = os.openpty()
     try:
         process = subprocess.Popen(
@@ -53,6 +58,7 @@ def in_terminal(*arguments: object, **variables: str) -> Iterator[Terminal]:
             stdin=its,
             stdout=its,
             stderr=its,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     finally:
         os.close(its)
