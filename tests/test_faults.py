@@ -352,7 +352,7 @@ def test_a_disk_that_is_full_ends_a_table_in_one_sentence_and_it_goes_on(
     ended = subprocess.run(
         [*limit, *command, "--model", str(tiny_artifact)], capture_output=True, text=True
     )
-    assert ended.returncode == 2
+    assert ended.returncode == 1
     *_, sentence = ended.stderr.splitlines()
     output = tmp_path / f"a.labelled.{kind}"
     assert sentence == (
@@ -362,5 +362,5 @@ def test_a_disk_that_is_full_ends_a_table_in_one_sentence_and_it_goes_on(
     assert "Traceback" not in ended.stderr
     assert not output.exists()
     assert [left.stat().st_size for left in tmp_path.glob("*.unfinished")] == [0]
-    assert run("--resume", "--model", tiny_artifact, table).exit_code == 0
+    assert run("--resume", "--model", tiny_artifact, table).exit_code == 3
     assert output.read_bytes() == whole.read_bytes()

@@ -13,6 +13,7 @@ import pytest
 from bench.nodes import apart
 from model.bulk.ray_classifier import connected
 from model.errors import ClusterError
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.process]
 
@@ -48,9 +49,12 @@ def test_two_nodes_write_what_one_machine_writes(tmp_path: Path) -> None:
     assert result["broken"].startswith("a machine of the Ray cluster failed: TypeError: ")
 
 
+TABLE = ROOT / "tests/files/semicolon.csv"
+
+
 def refused(address: str) -> str:
     """What is said where there is no cluster."""
-    command = [sys.executable, "-m", "service", "predict", "no.csv", "--ray", address]
+    command = [sys.executable, "-m", "service", "predict", str(TABLE), "--ray", address]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     return ended.stderr

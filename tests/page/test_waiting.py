@@ -116,7 +116,7 @@ def test_what_runs_is_replaced_by_what_is_asked_next(opened: Opener) -> None:
     held: list[Route] = []
     page = opened(before=lambda page: hold(page, "**/v1/predict", held))
     submit(page, "太棒了")
-    page.wait_for_function("document.querySelector('#single-start').textContent === 'Analysing…'")
+    expect(page.locator("#single-start")).to_have_text("Analysing…")
     while len(held) < 2:
         page.wait_for_timeout(10)
     # The answer to the first text comes last.
