@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from gettext import gettext as _
 from types import TracebackType
 from typing import Any
 
@@ -22,9 +23,11 @@ def duration(seconds: float) -> str:
     ['1 s', '75 s', '10 min', '1 h 7 min']
     """
     if seconds < 120:
-        return f"{max(1, round(seconds))} s"
+        return _("{seconds} s").format(seconds=max(1, round(seconds)))
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        return _("{hours} h {minutes} min").format(hours=hours, minutes=minutes)
+    return _("{minutes} min").format(minutes=minutes)
 
 
 class Progress:
@@ -68,18 +71,18 @@ class Progress:
             return
         self._next_line = now + _LOG_SECONDS
         rate = (self._done - self._initial) / max(now - self._started, 1e-9)
-        shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
-        of_total = left = ""
-        if self._total:
-            of_total = f" of {self._total}"
-            if self._done < self._total:
-                left = f", about {duration((self._total - self._done) / max(rate, 1e-9))} left"
+        parts = [_("{rate:,.1f} a second").format(rate=rate)]
+        if self._total and self._done < self._total:
+            left = duration((self._total - self._done) / max(rate, 1e-9))
+            parts.append(_("about {duration} left").format(duration=left))
+        parts += [f"{_(name)} {value:.4g}" for name, value in figures.items()]
+        counted = (
+            _("{done} of {total}").format(done=self._done, total=self._total)
+            if self._total
+            else str(self._done)
+        )
         logger.info(
-            "%s: %d%s, %.1f a second%s%s",
-            self._description,
-            self._done,
-            of_total,
-            rate,
-            left,
-            shown,
+            _("{description}: {progress}").format(
+                description=self._description, progress=_(", ").join([counted, *parts])
+            )
         )

@@ -19,6 +19,7 @@ from babel.messages.pofile import read_po
 from click.testing import CliRunner, Result
 
 from model import LABELS
+from model.bulk.labelled import LEFT_OUT, NO_LABEL
 from model.bulk.source import NOT_TABLES
 from model.bulk.table import DELIMITER_NAMES, JSON_ARRAY, TEXT_LINES, WORKBOOK
 from model.errors import BLANK
@@ -40,7 +41,8 @@ LOOKED_UP = (
     *("Use", "Train", "Operate"),
     *(TEXT_LINES, JSON_ARRAY, WORKBOOK),
     *DELIMITER_NAMES.values(),
-    *(BLANK, NOT_UTF8, NOT_CLOSED),
+    *(BLANK, NOT_UTF8, NOT_CLOSED, NO_LABEL, LEFT_OUT),
+    "loss",  # a figure beside progress
     *(what for _, what in NOT_TABLES),
 )
 
@@ -169,6 +171,23 @@ def test_tables_are_told_of_in_chinese(tiny_artifact: Path, tmp_path: Path) -> N
     table.write_text("评论\n \n", encoding="utf-8")
     refused = run("predict", table, "-o", tmp_path / "b.csv", "--model", tiny_artifact)
     assert refused.exit_code == 1
+
+
+def test_an_evaluation_is_told_in_chinese(tiny_artifact: Path, tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("评论,标签\n房间很好,好评\n房间很差,好评\n,好评\n", encoding="utf-8")
+    result = run("evaluate", table, "--model", tiny_artifact)
+    assert result.exit_code == 0
+    told = result.output.replace(str(tmp_path), "")
+    assert not WORDS.search(told)
+    for word in (
+        "2 条文本：准确率 50.0%",
+        "混淆矩阵",
+        "各界限下的保留比例",
+        "最有把握的错误",
+        "判为负面",
+    ):
+        assert word in told
 
 
 @pytest.mark.process

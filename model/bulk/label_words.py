@@ -58,18 +58,21 @@ class LabelWords:
 
     def listed(self) -> str:
         """Return all values with their counts and meanings, in a line."""
-        parts = [
-            f"{one_line(value)} ({self.counts[value]:,})"
-            + (f" {self._meaning(value)}" if value in self.labels else "")
-            for value in list(self.counts)[:_SHOWN]
-        ]
+        parts = [self._described(value) for value in list(self.counts)[:_SHOWN]]
         if len(self.counts) > _SHOWN:
-            parts.append(f"and {len(self.counts) - _SHOWN:,} more")
-        return ", ".join(parts)
+            parts.append(_("and {more:,} more").format(more=len(self.counts) - _SHOWN))
+        return _(", ").join(parts)
 
-    def _meaning(self, value: str) -> str:
+    def _described(self, value: str) -> str:
+        shown, count = one_line(value), self.counts[value]
+        if value not in self.labels:
+            return _("{value} ({count:,})").format(value=shown, count=count)
         label = self.labels[value]
-        return "is left out" if label is None else f"is {LABELS[label]}"
+        if label is None:
+            return _("{value} ({count:,}) is left out").format(value=shown, count=count)
+        return _("{value} ({count:,}) is {label}").format(
+            value=shown, count=count, label=_(LABELS[label])
+        )
 
 
 def folded(value: str) -> str:

@@ -40,8 +40,8 @@ _SAMPLE_ROWS = 1000
 _LEAST_REPEATS = 2
 # A column with more values holds no labels.
 _MAX_VALUES = 20
-_BLANK_LABEL = "there is no label"
-_LEFT_OUT = "--labels leaves the label out"
+NO_LABEL: Final = "there is no label"
+LEFT_OUT: Final = "--labels leaves the label out"
 
 
 class LabelledRow(NamedTuple):
@@ -101,7 +101,7 @@ def read_labelled(
         column = label_column or _label_column(table, labels or {})
         texts, left_out = _texts_with_values(table, column)
         if not texts:
-            why = _listed(left_out) or "it has no rows"
+            why = _listed(left_out) or _("it has no rows")
             raise DataError(_("no row has both a text and a label: {why}").format(why=why))
         words = understand((value for _, _, value in texts), labels)
         _check_known(words, column)
@@ -112,7 +112,7 @@ def read_labelled(
         for number, text, value in texts:
             label = known[folded(value)]
             if label is None:
-                left_out[_LEFT_OUT] += 1
+                left_out[LEFT_OUT] += 1
             else:
                 rows.append(LabelledRow(number, text, label))
         if left_out:
@@ -121,7 +121,10 @@ def read_labelled(
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} ({reason})" for reason, count in counts.items())
+    return _(", ").join(
+        _("{count:,} ({reason})").format(count=count, reason=_(reason))
+        for reason, count in counts.items()
+    )
 
 
 def _texts_with_values(
@@ -139,7 +142,7 @@ def _texts_with_values(
         if row.text is None:
             left_out[row.reason] += 1
         elif not value:
-            left_out[_BLANK_LABEL] += 1
+            left_out[NO_LABEL] += 1
         else:
             texts.append((row.number, row.text, value))
     if not found and _is_json(table):  # all names are known by now

@@ -244,7 +244,7 @@ def _classify(classifier: BulkClassifier, table: Table, answers: BinaryIO, total
     if done < total:
         answers.seek(0, os.SEEK_END)
         texts = (row.text for row in table.rows() if row.text is not None)
-        with Progress("rows", total, done) as progress:
+        with Progress(_("rows"), total, done) as progress:
             predictions = classifier.predict(islice(texts, done, None), progress)
             scores = ([*each.probabilities, each.uncertain] for each in predictions)
             while chunk := list(islice(scores, CHUNK_TEXTS)):

@@ -5,6 +5,7 @@ Letters in the shapes: N texts, L labels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
@@ -60,18 +61,29 @@ class FileEvaluation:
         scored = self.split.scored(self.split.answers.shipped)
         lower, upper = share_limits(np.array([scored["accuracy"]]), np.array([texts]), _DEVIATIONS)
         sentences = [
-            f"accuracy {_percent(scored['accuracy'])}, macro-F1 {_percent(scored['macro_f1'])} of "
-            f"{_texts(texts)}",
-            "of all texts like these, the accuracy is, 95 times in 100, between "
-            f"{_percent(lower[0])} and {_percent(upper[0])}",
+            _("accuracy {accuracy}, macro-F1 {macro_f1} of {texts}").format(
+                accuracy=_percent(scored["accuracy"]),
+                macro_f1=_percent(scored["macro_f1"]),
+                texts=_texts(texts),
+            ),
+            _(
+                "of all texts like these, the accuracy is, 95 times in 100, between {lower} and "
+                "{upper}"
+            ).format(lower=_percent(lower[0]), upper=_percent(upper[0])),
         ]
         if left_out := sum(self.labelled.left_out.values()):
-            sentences.append(f"{left_out:,} rows that have no text or no label do not count")
+            sentences.append(
+                _("{left_out:,} rows that have no text or no label do not count").format(
+                    left_out=left_out
+                )
+            )
         if self.split.source.two_classes:
             neutral = (self.split.answers.shipped.argmax(axis=1) == NEUTRAL).mean()
             sentences.append(
-                "no row is neutral, so the likelier of positive and negative counts; the answer "
-                f"itself is neutral for {_percent(float(neutral))}"
+                _(
+                    "no row is neutral, so the likelier of positive and negative counts; the "
+                    "answer itself is neutral for {share}"
+                ).format(share=_percent(float(neutral)))
             )
         return sentences
 
@@ -110,7 +122,7 @@ class FileEvaluation:
         figures = precision_recall_fscore_support(labels, answered, labels=shown, zero_division=0)
         rows = [
             [
-                LABELS[label],
+                _(LABELS[label]),
                 f"{count:,}",
                 f"{(answered == label).sum():,}",
                 *map(_percent, (precision, recall, f1)),
@@ -118,11 +130,13 @@ class FileEvaluation:
             for label, precision, recall, f1, count in zip(shown, *figures, strict=True)
         ]
         return ResultTable(
-            "By label",
-            ["label", "texts", "answers", "precision", "recall", "F1"],
+            _("By label"),
+            [_("label"), _("texts"), _("answers"), _("precision"), _("recall"), "F1"],
             rows,
-            "precision: of the answers, how many are right; recall: of the texts, how many are "
-            "found",
+            _(
+                "precision: of the answers, how many are right; recall: of the texts, how many are "
+                "found"
+            ),
         )
 
     def _confusion(self) -> ResultTable:
@@ -130,18 +144,18 @@ class FileEvaluation:
         shown = self._shown_labels()
         rows = [
             [
-                LABELS[label],
+                _(LABELS[label]),
                 *(f"{((labels == label) & (answered == other)).sum():,}" for other in shown),
             ]
             for label in shown
         ]
-        head = ["label", *(f"answered {LABELS[label]}" for label in shown)]
-        return ResultTable("Confusion", head, rows)
+        answers = (_("answered {label}").format(label=_(LABELS[label])) for label in shown)
+        return ResultTable(_("Confusion"), [_("label"), *answers], rows)
 
     def _coverage(self) -> ResultTable:
         confidences, correct = self._decisions()
         chosen = [(f"{bound:.2f}", confidences >= bound) for bound in _THRESHOLDS]
-        chosen.append(("not uncertain", ~self.split.answers.uncertain))
+        chosen.append((_("not uncertain"), ~self.split.answers.uncertain))
         rows = [
             [
                 name,
@@ -152,11 +166,13 @@ class FileEvaluation:
             for name, inside in chosen
         ]
         return ResultTable(
-            "Coverage",
-            ["confidence from", "texts", "share", "accuracy"],
+            _("Coverage"),
+            [_("confidence from"), _("texts"), _("share"), _("accuracy")],
             rows,
-            "what remains of answers if so much confidence is asked for; uncertain are those below "
-            f"{self.uncertain_below:g}",
+            _(
+                "what remains of answers if so much confidence is asked for; uncertain are those "
+                "below {bound:g}"
+            ).format(bound=self.uncertain_below),
         )
 
     def _reliability(self) -> ResultTable:
@@ -166,11 +182,13 @@ class FileEvaluation:
             for count, confidence, accuracy in calibration_bins(confidences, correct, _BINS)
         ]
         return ResultTable(
-            "Reliability",
-            ["texts", "mean confidence", "accuracy"],
+            _("Reliability"),
+            [_("texts"), _("mean confidence"), _("accuracy")],
             rows,
-            f"calibration error {calibration_error(confidences, correct):.3f}, of which chance "
-            f"alone gives {calibration_error_by_chance(confidences):.3f}",
+            _("calibration error {error:.3f}, of which chance alone gives {by_chance:.3f}").format(
+                error=calibration_error(confidences, correct),
+                by_chance=calibration_error_by_chance(confidences),
+            ),
         )
 
     def _wrong(self) -> ResultTable:
@@ -180,23 +198,23 @@ class FileEvaluation:
         rows = [
             [
                 f"{self.labelled.rows[index].number:,}",
-                LABELS[self.split.labels[index]],
-                LABELS[answered[index]],
+                _(LABELS[self.split.labels[index]]),
+                _(LABELS[answered[index]]),
                 f"{confidences[index]:.2f}",
                 one_line(self.split.examples[index].text),
             ]
             for index in wrong[:_MAX_WRONG]
         ]
-        head = ["row", "label", "answered", "confidence", "text"]
-        note = "read these first: is the answer wrong, or the label?"
-        return ResultTable("Most confidently wrong", head, rows, note)
+        head = [_("row"), _("label"), _("answer"), _("confidence"), _("text")]
+        note = _("read these first: is the answer wrong, or the label?")
+        return ResultTable(_("Most confidently wrong"), head, rows, note)
 
 
 def evaluate_file(labelled: LabelledRows, classifier: Classifier) -> FileEvaluation:
     """Classify the rows of a file and compare with their labels."""
     examples = [Example(row.text, row.label, labelled.path.name) for row in labelled.rows]
     probabilities, uncertain = answers_of(
-        classifier, [example.text for example in examples], "classifying"
+        classifier, [example.text for example in examples], _("classifying")
     )
     two_classes = NEUTRAL not in labelled.labels and len(labelled.labels) > 1
     source = SourceConfig(name=labelled.path.name, train=(), two_classes=two_classes)
@@ -211,7 +229,7 @@ def evaluate_file(labelled: LabelledRows, classifier: Classifier) -> FileEvaluat
 
 
 def _texts(count: int) -> str:
-    return "1 text" if count == 1 else f"{count:,} texts"
+    return _("1 text") if count == 1 else _("{count:,} texts").format(count=count)
 
 
 def _percent(share: float) -> str:

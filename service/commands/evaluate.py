@@ -97,7 +97,7 @@ def evaluate(
     log_to_terminal()
     if file is not None:
         if any(scored.values()):
-            raise click.UsageError("with a FILE, only --model and --figures go with it")
+            raise click.UsageError(_("with a FILE, only --model and --figures go with it"))
         _evaluate_file(read(file), model, figures or file.with_name(f"{file.stem}.evaluation"))
         return
     _evaluate_splits(config, model, figures, **scored)
@@ -154,21 +154,22 @@ def _evaluate_file(labelled: "LabelledRows", model: Path, figures: Path) -> None
                 filename=error.filename or figures, strerror=error.strerror or error
             )
         ) from None
-    click.echo(printable(f"\npictures: {', '.join(map(str, pictures))}"))
+    drawn = _(", ").join(map(str, pictures))
+    click.echo(printable("\n" + _("pictures: {drawn}").format(drawn=drawn)))
 
 
 def _shown_tables(evaluation: "FileEvaluation") -> Iterator[str]:
     for table in evaluation.tables():
         yield f"\n{table.title}"
         if table.note:
-            yield f"  ({table.note})"
+            yield "  " + _("({note})").format(note=table.note)
         rows = [table.head, *table.rows]
         # Words stand to the left: the first column, and those that follow only words.
         left = {
             index
             for index, column in enumerate(zip(*table.rows, strict=True))
             if not any(cell[:1].isdecimal() for cell in column)
-        } | ({len(table.head) - 1} if table.head[-1] == "text" else set())
+        } | ({len(table.head) - 1} if table.head[-1] == _("text") else set())
         for line in aligned(rows, left=left):
             yield f"  {shortened(line, _LINE_CELLS)}"
 

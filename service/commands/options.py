@@ -151,5 +151,5 @@ def data_directory() -> Path:
 def log_to_terminal() -> None:
     """Log progress to standard error in plain lines."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level="INFO", handlers=[handler])
