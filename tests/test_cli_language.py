@@ -24,6 +24,7 @@ from model.bulk.source import NOT_TABLES
 from model.bulk.table import DELIMITER_NAMES, JSON_ARRAY, TEXT_LINES, WORKBOOK
 from model.errors import BLANK
 from model.files import NOT_CLOSED, NOT_UTF8
+from model.training.templates import SHIPPED_SOURCE
 from service.commands import main
 from service.commands.help import DOMAIN, LOCALES
 from tests.support.repository import ROOT
@@ -42,7 +43,8 @@ LOOKED_UP = (
     *(TEXT_LINES, JSON_ARRAY, WORKBOOK),
     *DELIMITER_NAMES.values(),
     *(BLANK, NOT_UTF8, NOT_CLOSED, NO_LABEL, LEFT_OUT),
-    "loss",  # a figure beside progress
+    SHIPPED_SOURCE,
+    *("loss", "dev"),  # figures beside progress
     *(what for _, what in NOT_TABLES),
 )
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from model.errors import DataError
 from model.training.own_file import OwnFileRun, own_file_run
 from model.training.templates import SHIPPED_SOURCE, shipped_sentences
 from service.commands import main
+from service.commands.terminal import program_name
 from tests.support.texts import sentences, write_csv
 
 HEADER = ("text", "label")
@@ -119,6 +121,11 @@ def test_rows_of_which_nothing_good_can_come_are_refused(
         (CORRECTED, True, "there are only 4 positive, 4 negative: what is learnt from them holds"),
         (many("negative")[:60], True, "every row is negative: the model will answer so more often"),
         (many("negative", "positive"), False, "no row is neutral: the model will never answer so"),
+        (
+            [("很好", "positive"), *(row for row in CORRECTED if row[1] == "negative")],
+            True,
+            "the labels are uneven (1 positive, 4 negative): the model will answer negative more",
+        ),
         ([*CORRECTED, CORRECTED[0]], True, "1 rows repeat the text of another and count once"),
         (
             [*CORRECTED, ("房间很好!", "positive")],
@@ -158,7 +165,7 @@ def test_a_few_corrected_rows_are_learnt_and_can_be_served(
         tmp_path / "corrected.csv", [(*row, "wrong") for row in CORRECTED], (*HEADER, "marked")
     )
     arguments = ["train", str(path), "--from", str(tiny_artifact), "--config", str(fast)]
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, arguments, prog_name="sentiment")
     assert result.exit_code == 0, result.output
     assert "sentiment predict FILE --model runs/adapted/artifact" in result.output
     start = artifacts.load(tiny_artifact).manifest
@@ -217,3 +224,19 @@ def test_options_for_a_file_need_one() -> None:
     result = CliRunner().invoke(main, ["train", "--config", "csv", "--column", "评论"])
     assert result.exit_code == 2
     assert "need a FILE" in result.output
+
+
+def test_hints_name_the_program_as_it_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "my bin" / "sentiment"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    with click.Context(main, info_name="sentiment"):
+        monkeypatch.setattr("sys.argv", [str(program)])
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert program_name() == f"'{program}'"
+        monkeypatch.setenv("PATH", str(program.parent))
+        assert program_name() == "sentiment"
+    with click.Context(main, info_name="python -m service"):
+        assert program_name() == "python -m service"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from gettext import gettext as _
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def export(
     measured = {}
     for source, examples in splits:
         measured[source.name] = _compare(trained, quantised, source, examples)
-        logger.info("%s: %s", source.name, _described(measured[source.name]))
+        logger.info(_("%s: %s"), _(source.name), _described(measured[source.name]))
     measured["all"] = _mean(measured.values())
     agreement, difference = (measured["all"][name] for name in ("agreement", "accuracy_difference"))
     if agreement < MIN_AGREEMENT or difference < -MAX_ACCURACY_LOSS:
@@ -56,8 +57,10 @@ def export(
             )
         if agreement < MIN_AGREEMENT:  # of few texts, one alone changes the accuracy too much
             logger.warning(
-                "%s: the default image serves the model in int8, so its answers differ from the "
-                "trained ones; train on more rows, or serve it with SENTIMENT_ENGINE=torch",
+                _(
+                    "%s: the default image serves the model in int8, so its answers differ from "
+                    "the trained ones; train on more rows, or serve it with SENTIMENT_ENGINE=torch"
+                ),
                 found,
             )
     return replace(exported, manifest=artifact.manifest.model_copy(update={"int8": measured}))
@@ -85,10 +88,13 @@ def _compare(
 
 
 def _described(measured: dict[str, float]) -> str:
-    return (
-        f"in int8 {100 * measured['agreement']:.2f}% of the labels of {measured['texts']:.0f} "
-        f"texts stay the same and accuracy changes by "
-        f"{100 * measured['accuracy_difference']:+.2f} points"
+    return _(
+        "in int8 {same:.2f}% of the labels of {texts:.0f} texts stay the same and accuracy changes "
+        "by {change:+.2f} points"
+    ).format(
+        same=100 * measured["agreement"],
+        texts=measured["texts"],
+        change=100 * measured["accuracy_difference"],
     )
 
 

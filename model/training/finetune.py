@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from gettext import gettext as _
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def finetune(
     )
     epoch_ends = {end: epoch for epoch, end in enumerate(accumulate(map(len, epochs)), start=1)}
     loop = TrainingLoop(
-        "fine-tuning",
+        _("fine-tuning"),
         network,
         _optimizers(network, settings),
         [*chain.from_iterable(epochs)],
@@ -81,7 +82,8 @@ def finetune(
         last = loop.history[-1] if loop.history else {}
         loop.update(loss, **({"dev": last["dev"]} if "dev" in last else {}))
         if epoch := epoch_ends.get(step + 1):
-            scores = log_scores(f"epoch {epoch} of {len(epochs)}", network, dev, settings, compute)
+            when = _("epoch {epoch} of {epochs}").format(epoch=epoch, epochs=len(epochs))
+            scores = log_scores(when, network, dev, settings, compute)
             chosen_by = {"dev": scores["mean"]["score"]} if "mean" in scores else {}
             best = max((entry.get("dev", -1.0) for entry in loop.history), default=-1.0)
             # Of epochs that are equally good, the last has learnt most.
@@ -101,12 +103,13 @@ def log_scores(
     logits = logits_of(network, dev.ids, compute.device).astype(np.float64)
     scores = dev_scores(logits, dev.examples, dev.sources, settings.choose_by)
     of_sets = [
-        f"{name}: accuracy {of_set['accuracy']:.3f}, macro-F1 {of_set['macro_f1']:.3f} of "
-        f"{of_set['texts']} texts"
+        _("{name}: accuracy {accuracy:.3f}, macro-F1 {macro_f1:.3f} of {texts} texts").format(
+            name=_(name), **of_set
+        )
         for name, of_set in scores.items()
         if name != "mean"
     ]
-    logger.info("%s: %s", when, "; ".join(of_sets))
+    logger.info(_("%s: %s"), when, _("; ").join(of_sets))
     return scores
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def _finetuned(
     network.to(compute.device)
     directory.mkdir(parents=True, exist_ok=True)
     if prepared.start:
-        log_scores("before training", network, prepared.dev, settings, compute)
+        log_scores(_("before training"), network, prepared.dev, settings, compute)
     history = finetune(network, rows, prepared.dev, config, compute, directory)
     network.load_state_dict(load_file(directory / BEST_WEIGHTS))
     return network.float().eval(), history

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ class TrainingLoop:
         self._since = time.monotonic()
         if checkpoint.exists():
             self._load()
-            logger.info("resuming %s after step %d of %d", name, self._done, len(batches))
+            logger.info(_("resuming %s after step %d of %d"), name, self._done, len(batches))
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         steps = len(self._batches)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from gettext import gettext as _
 from pathlib import Path
@@ -33,6 +33,8 @@ _LEAST_DEV_TEXTS = 20
 _LEAST_TEXTS = 100
 _LEAST_TEXTS_TO_ADAPT = 5
 _LEAST_TEXTS_OF_LABEL = 20
+# A label with more than so many times the texts of another tilts the model towards itself.
+_UNEVEN = 2
 # So few rows count as so many, or the sentences that keep a model from forgetting outweigh them.
 _COUNTED_TEXTS = 100
 # If so many rows have other labels, that none is neutral is no coincidence.
@@ -78,7 +80,7 @@ def own_file_run(
     two_classes = labelled.words.two_classes or len(texts) >= _SURELY_TWO_CLASSES
     two_classes = adapt and two_classes and not counts[NEUTRAL] and len(counts) > 1
     if two_classes:
-        logger.info(_("no row is %s; the model keeps what it knows about it"), LABELS[NEUTRAL])
+        logger.info(_("no row is %s; the model keeps what it knows about it"), _(LABELS[NEUTRAL]))
     source = SourceConfig(
         name=name,
         train=(name,),
@@ -120,7 +122,8 @@ def _contradiction(examples: Sequence[Example]) -> str:
     for example in examples:
         other = first.setdefault(text_key(example.text), example)
         if other.label != example.label:
-            return f"{one_line(other.text)} ({LABELS[other.label]}, {LABELS[example.label]})"
+            labels = _(", ").join(_(LABELS[each.label]) for each in (other, example))
+            return _("{text} ({labels})").format(text=one_line(other.text), labels=labels)
     return ""
 
 
@@ -152,7 +155,7 @@ def _check(splits: Splits, path: Path, *, adapt: bool) -> None:
                 "every row of {path} is {labels}, and a model trained on them would answer "
                 "nothing else; add rows of the other labels, or start from a trained model by "
                 "--from zh-general"
-            ).format(path=path, labels=LABELS[only])
+            ).format(path=path, labels=_(LABELS[only]))
         )
 
 
@@ -165,22 +168,38 @@ def _log_few(counts: Counter[int], *, adapt: bool) -> None:
                 "every row is %s: the model will answer so more often, for texts that are not, "
                 "too; add right answers of the other labels"
             ),
-            LABELS[only],
+            _(LABELS[only]),
         )
     few = {label: counts[label] for label in counts if counts[label] < _LEAST_TEXTS_OF_LABEL}
     if few:
-        listed = ", ".join(f"{count} {LABELS[label]}" for label, count in sorted(few.items()))
         logger.warning(
             _(
                 "there are only %s: what is learnt from them holds for texts much like them; %d or "
                 "more of each label teach more"
             ),
-            listed,
+            _listed(few),
             _LEAST_TEXTS_OF_LABEL,
         )
-    missing = [LABELS[label] for label in range(len(LABELS)) if not counts[label]]
+    if len(counts) > 1 and max(counts.values()) > _UNEVEN * min(counts.values()):
+        logger.warning(
+            _(
+                "the labels are uneven (%s): the model will answer %s more often, for texts that "
+                "are not, too; add right answers of the rarer labels"
+            ),
+            _listed(counts),
+            _(LABELS[counts.most_common(1)[0][0]]),
+        )
+    missing = [_(LABELS[label]) for label in range(len(LABELS)) if not counts[label]]
     if missing and not adapt:
-        logger.warning(_("no row is %s: the model will never answer so"), " or ".join(missing))
+        logger.warning(_("no row is %s: the model will never answer so"), _(" or ").join(missing))
+
+
+def _listed(counts: Mapping[int, int]) -> str:
+    """Return labels with their numbers of texts."""
+    return _(", ").join(
+        _("{count:,} {label}").format(count=count, label=_(LABELS[label]))
+        for label, count in sorted(counts.items())
+    )
 
 
 def _log_held_out(splits: Splits, *, adapt: bool) -> None:

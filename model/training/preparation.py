@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def _finetuning_rows(
     rows = labelled.select(kept)
     for examples, source in synthetic:
         rows += encode(encoder, examples, {source.name: source})
-    logger.info("fine-tuning on %d rows; %d were read", len(rows), len(labelled))
+    logger.info(_("fine-tuning on %d rows; %d were read"), len(rows), len(labelled))
     return rows
 
 
@@ -238,14 +239,14 @@ def _new_encoder(
         vocabulary = Vocabulary(artifacts.from_lines(path.read_bytes()))
         return Encoder(pipeline, vocabulary, config.text.window)
     counts: Counter[str] = Counter()
-    with Progress("counting words", len(texts)) as progress:
+    with Progress(_("counting words"), len(texts)) as progress:
         for text in texts:
             counts.update(
                 token.normalized for token in pipeline.tokenize(text) if not token.dropped
             )
             progress.step()
     vocabulary = Vocabulary.build(counts, config.vocabulary.size, config.vocabulary.minimum_count)
-    logger.info("vocabulary: %d of %d distinct words", len(vocabulary), len(counts))
+    logger.info(_("vocabulary: %d of %d distinct words"), len(vocabulary), len(counts))
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(artifacts.to_lines(vocabulary.words))
     unfinished.replace(path)
@@ -272,7 +273,7 @@ def _pieces(
     pieces: Sequences = []
     for ids in labelled:
         pieces += _cut(ids, config.pretrain.longest)
-    with Progress("encoding", len(unlabelled)) as progress:
+    with Progress(_("encoding"), len(unlabelled)) as progress:
         for text in unlabelled:
             for window in encoder.encode(text).windows:
                 pieces += _cut(np.array(window, dtype=np.int32), config.pretrain.longest)

@@ -4,6 +4,7 @@ Letters in the shapes: B pieces of text, T ids of the longest, V words, S sample
 """
 
 from collections.abc import Sequence
+from gettext import gettext as _
 from itertools import chain
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def pretrain(
     )
     batches = [*chain.from_iterable(epochs)]
     loop = TrainingLoop(
-        "pre-training",
+        _("pre-training"),
         model,
         _optimizers(model, settings.learning_rate),
         batches,

@@ -6,6 +6,7 @@ Letters in the shapes: N rows, T ids of a row, L labels.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from gettext import gettext as _
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def encode(encoder: Encoder, examples: list[Example], sources: Mapping[str, Sour
     """Encode the first window of each example; few training texts have a second one."""
     encodings = [encoder.encode(example.text) for example in examples]
     longer = sum(len(encoding.windows) > 1 for encoding in encodings)
-    logger.info("%d of %d texts are longer than a window", longer, len(encodings))
+    logger.info(_("%d of %d texts are longer than a window"), longer, len(encodings))
     ids = [np.array(encoding.windows[0], dtype=np.int32) for encoding in encodings]
     return Rows(examples, ids, sources)
 

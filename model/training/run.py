@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def train(
         start.manifest if start else None,
     )
     artifacts.save(build_artifact(prepared, fitted, calibration), output)
-    logger.info("the artifact is in %s", output)
+    logger.info(_("the artifact is in %s"), output)
     return verify(output, prepared.dev.examples, calibration.probabilities)
 
 
@@ -157,5 +158,5 @@ def verify(
         compared += 1
     if not compared:
         raise SentimentError("no dev text fits one window, so the artifact cannot be checked")
-    logger.info("the saved artifact gives the same answers for %d dev texts", compared)
+    logger.info(_("the saved artifact gives the same answers for %d dev texts"), compared)
     return classifier.artifact

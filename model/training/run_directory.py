@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable
+from gettext import gettext as _
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,15 @@ def bind_run_directory(
     finetuning |= {"synthetic": synthetic, "from": start}
     if read_settings(run / _PRETRAINING_SETTINGS) not in (None, pretraining):
         raise ConfigError(
-            f"{run} holds a run of another configuration or of other data; delete it or name "
-            "another by --run"
+            _(
+                "{run} holds a run of another configuration or of other data; delete it or name "
+                "another by --run"
+            ).format(run=run)
         )
     write_settings(run / _PRETRAINING_SETTINGS, pretraining)
     earlier = read_settings(run / _FINETUNING_SETTINGS)
     if earlier is not None and earlier != finetuning:
-        logger.info("fine-tuning settings changed; restarting it")
+        logger.info(_("fine-tuning settings changed; restarting it"))
         (run / "finetune.checkpoint").unlink(missing_ok=True)
         if _of_networks(earlier) != _of_networks(finetuning):
             shutil.rmtree(run / "networks", ignore_errors=True)

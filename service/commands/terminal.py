@@ -1,6 +1,9 @@
 """What is shown in a terminal: widths in cells, bars, and colour where it is wanted."""
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Collection, Sequence
 from typing import Final
 from unicodedata import east_asian_width
@@ -40,6 +43,18 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int]) -> list[str
         ]
         lines.append("  ".join(shown).rstrip())
     return lines
+
+
+def program_name() -> str:
+    """Return what starts this program in the user's shell, such as ``.venv/bin/sentiment``."""
+    name = str(click.get_current_context().find_root().info_name)
+    started = sys.argv[0]
+    if os.path.basename(started) != name:  # by python -m, or by a test
+        return name
+    on_path = shutil.which(name)
+    if on_path and os.path.realpath(on_path) == os.path.realpath(started):
+        return name
+    return shlex.quote(started)
 
 
 def bar(share: float, width: int) -> str:

@@ -1,5 +1,6 @@
 """``sentiment train``."""
 
+import shlex
 from collections.abc import Callable
 from gettext import gettext as _
 from pathlib import Path
@@ -14,6 +15,7 @@ from service.commands.options import (
     labelled_options,
     log_to_terminal,
 )
+from service.commands.terminal import aligned, program_name
 from service.settings import SHIPPED_MODEL
 
 if TYPE_CHECKING:
@@ -81,6 +83,12 @@ def train(
     run_training(loaded, data, run, output, artifact)
     if file is not None:
         discard_checkpoints(run)
-        click.echo(f"label a table with it:  sentiment predict FILE --model {output}")
-        click.echo(f"measure it:             sentiment evaluate LABELLED_FILE --model {output}")
-        click.echo(f"serve it:               SENTIMENT_MODEL={output} sentiment serve")
+        program = program_name()
+        model = shlex.quote(str(output))
+        table, labelled = _("FILE"), _("LABELLED_FILE")
+        hints = [
+            (_("label a table with it:"), f"{program} predict {table} --model {model}"),
+            (_("measure it:"), f"{program} evaluate {labelled} --model {model}"),
+            (_("serve it:"), f"SENTIMENT_MODEL={model} {program} serve"),
+        ]
+        click.echo("\n".join(aligned(hints, left={0, 1})))
