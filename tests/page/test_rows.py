@@ -1,7 +1,7 @@
 """The result of many texts: its rows, a chart of them, and what the visitor corrects."""
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from tests.support.page import Opener, as_csv, drop, saved
 
@@ -85,6 +85,37 @@ def test_a_row_opens_its_reasons_by_click_and_keyboard(opened: Opener) -> None:
     expect(page.locator("#answer strong")).to_have_text("Positive")
 
 
+def test_the_way_back_from_a_text_leads_to_its_row(opened: Opener) -> None:
+    page = analysed(opened, 6)
+    for back in (page.go_back, lambda: page.click("#single-back")):
+        expect(page.locator("#bulk")).to_be_visible()
+        page.locator("#bulk-rows .why").nth(1).click()
+        expect(page.locator("#answer strong")).to_have_text("Negative")
+        back()
+        expect(page.locator("#bulk")).to_be_visible()
+        expect(page.locator("#single-back")).to_be_hidden()
+        expect(rows_of(page)).to_have_count(6)
+
+
+def test_marks_that_are_in_no_file_are_not_left_without_a_question(opened: Opener) -> None:
+    page = analysed(opened, 6)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.locator("#bulk-rows .marker").nth(0).locator("label[data-label=positive]").click()
+    with page.expect_event("dialog"):
+        page.evaluate("() => { setTimeout(() => location.reload()) }")
+    assert asked == ["beforeunload"]
+    expect(rows_of(page)).to_have_count(6)
+    saved(page, "#bulk-save-marks", "酒店.corrected.csv")
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
 def test_marked_rows_are_saved_for_training(opened: Opener) -> None:
     page = analysed(opened, 6)
     expect(page.locator("#bulk-marks")).to_be_hidden()
@@ -98,7 +129,7 @@ def test_marked_rows_are_saved_for_training(opened: Opener) -> None:
     page.keyboard.press("ArrowLeft")  # not marked after all
     expect(page.locator("#bulk-marked")).to_have_text("2 texts marked by you")
     expect(page.locator("#bulk-marks code")).to_have_text(
-        "sentiment train --from zh-general 酒店.corrected.csv"
+        ".venv/bin/sentiment train --from zh-general 酒店.corrected.csv"
     )
     assert saved(page, "#bulk-save-marks", "酒店.corrected.csv") == [
         ["text", "label", "marked"],

@@ -50,7 +50,7 @@ function blockOf(block) {
     return [element("ul", {}, ...items.map((item) => written("li", item)))];
   }
   // Pictures lie beside the card, which has been sent alone.
-  if (/^(!\[|<!--)/.test(lines[0])) return lines.length > 1 ? blockOf(lines.slice(1).join("\n")) : [];
+  if (lines[0].startsWith("![")) return lines.length > 1 ? blockOf(lines.slice(1).join("\n")) : [];
   return [written("p", block)];
 }
 
@@ -60,7 +60,7 @@ function blockOf(block) {
  * @param {string} card
  */
 export function showCard(card) {
-  const text = card.replace(/^---\n[\s\S]*?\n---\n/, "");
+  const text = card.replace(/^---\n[\s\S]*?\n---\n/, "").replace(/<!--[\s\S]*?-->/g, "");
   byId("card-text").replaceChildren(...text.split(/\n{2,}/).filter((block) => block.trim()).flatMap((block) => blockOf(block.trim())));
   const dialog = byId("card", HTMLDialogElement);
   dialog.showModal();

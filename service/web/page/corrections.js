@@ -12,6 +12,8 @@ const KEPT = "corrections";
 const marks = new Map(kept());
 /** @type {(() => void)[]} */
 const listeners = [];
+// Whether a mark is in no file yet: leaving the page would lose it.
+let unsaved = false;
 
 /** @returns {[string, Mark][]} */
 function kept() {
@@ -34,6 +36,7 @@ function changed() {
  */
 export function markText(text, label, answered) {
   marks.set(text, { label, marked: label === answered ? "right" : "wrong" });
+  unsaved = true;
   changed();
 }
 
@@ -47,6 +50,15 @@ export function unmarkText(text) {
 export const markOf = (text) => marks.get(text);
 
 export const countMarks = () => marks.size;
+
+/** Note that the marks are in a file. */
+export function marksSaved() {
+  unsaved = false;
+}
+
+addEventListener("beforeunload", (event) => {
+  if (unsaved && marks.size) event.preventDefault();
+});
 
 /**
  * Call a function whenever a text is marked or no longer so.
@@ -65,4 +77,5 @@ export function saveMarks() {
   const rows = [...marks].map(([text, { label, marked }]) => [text, label, marked]);
   const lines = [["text", "label", "marked"], ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`);
   save("corrections.csv", lines);
+  marksSaved();
 }

@@ -196,6 +196,7 @@ export const en = {
   firstRows: "The first rows of the file",
   unnamedColumn: (n) => `column ${n} (no name)`,
   removeFile: "Remove the file",
+  backToRows: "← Back to the rows",
   cancel: "Cancel",
   bulkDone: (n, all) => `${n} of ${textsOf(all)}`,
   bulkSpeed: (rate, left) => `${rate} per second · ${left} left`,

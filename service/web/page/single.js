@@ -181,6 +181,9 @@ async function answer(text, signal) {
  * @param {string} text
  */
 export function openText(text) {
+  // The browser's Back returns to the rows instead of leaving the page.
+  if (byId("single-back").hidden) history.pushState(null, "");
+  byId("single-back").hidden = false;
   byId("tab-single").click();
   input.value = text;
   run();
@@ -188,9 +191,18 @@ export function openText(text) {
   input.focus({ preventScroll: true });
 }
 
+function returnToRows() {
+  byId("single-back").hidden = true;
+  byId("tab-bulk").click();
+}
+
 /** Start the tab, and classify the text that is kept or linked, or else the first example. */
 export function startSingle() {
   result.append(label, sentences, reasons, gates, developers);
+  byId("single-back").addEventListener("click", () => history.back());
+  addEventListener("popstate", () => {
+    if (!byId("single-back").hidden) returnToRows();
+  });
   const examples = byId("examples");
   for (const [name, text] of Object.entries(EXAMPLES)) {
     const button = element("button", { type: "button", class: "chip", "data-t": name });

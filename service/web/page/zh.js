@@ -187,6 +187,7 @@ export const zh = {
   firstRows: "文件的前几行",
   unnamedColumn: (n) => `第 ${n} 列（无列名）`,
   removeFile: "移除文件",
+  backToRows: "← 返回逐行结果",
   cancel: "取消",
   bulkDone: (n, all) => `${n} / ${all} 条`,
   bulkSpeed: (rate, left) => `每秒 ${rate} 条 · 还需 ${left}`,

@@ -1,6 +1,6 @@
 // The files that a result is saved as: all rows with their labels, and the rows that were marked.
 
-import { countMarks, markOf } from "../corrections.js";
+import { countMarks, markOf, marksSaved } from "../corrections.js";
 import { save } from "../dom.js";
 import { LABELS } from "../views.js";
 
@@ -72,4 +72,5 @@ export function saveCorrected(run) {
     return mark ? [text, mark.label, mark.marked] : [];
   });
   save(`${run.stem}.corrected.csv`, csvLines([["text", "label", "marked"], ...rows]));
+  marksSaved();
 }

@@ -127,7 +127,7 @@ export function drawMarks(run) {
 
 /** @param {string} name */
 function trainingWords(name) {
-  const command = `sentiment train --from zh-general ${/\s/.test(name) ? `'${name}'` : name}`;
+  const command = `.venv/bin/sentiment train --from zh-general ${/\s/.test(name) ? `'${name}'` : name}`;
   const [before, after] = t("trainOnMarks").split("{command}");
   return [before, element("code", {}, command), after];
 }
