@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from gettext import gettext as _
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
@@ -320,6 +321,15 @@ def _read(directory: Path, name: str, read: Callable[[Path, int], _T]) -> _T:
         raise ArtifactError(f"{path} points outside the artifact directory")
     try:
         return read(path, _MAX_BYTES.get(name, _DEFAULT_MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if name != MANIFEST:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+        raise ArtifactError(
+            _(
+                "{directory} is not an artifact, for it has no {manifest}; name the directory that "
+                "sentiment train wrote, such as runs/adapted/artifact"
+            ).format(directory=directory, manifest=MANIFEST)
+        ) from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -392,7 +392,7 @@ def test_a_broken_artifact_never_becomes_ready_and_says_why(tmp_path: Path) -> N
         health = client.get("/health")
         assert health.status_code == 503
         assert health.json()["status"] == "failed"
-        assert "manifest.json cannot be read" in health.json()["detail"]
+        assert "is not an artifact, for it has no manifest.json" in health.json()["detail"]
         assert client.get("/livez").status_code == 200
         assert_problem(client.get("/readyz"), 503)
         problem = client.post("/v1/predict", json={"text": TEXT})

@@ -83,7 +83,9 @@ def test_saved_and_loaded_gives_the_same_predictions(
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"nothing/manifest.json cannot be read: No such file"):
+    with pytest.raises(
+        ArtifactError, match=r"nothing is not an artifact, for it has no manifest.json"
+    ):
         artifacts.load(tmp_path / "nothing")
 
 
@@ -120,7 +122,7 @@ def test_a_truncated_file_is_refused_although_its_hash_is_right(copy: Path, name
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
     (copy / name).unlink()
-    with pytest.raises(ArtifactError, match=rf"{name} cannot be read: No such file"):
+    with pytest.raises(ArtifactError, match=rf"{name} cannot be read: No such file|has no {name};"):
         artifacts.load(copy)
 
 

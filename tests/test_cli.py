@@ -88,7 +88,10 @@ def test_a_cluster_needs_a_package_and_a_table(
         (["train", "--config", "zh-general"], "set SENTIMENT_DATA"),
         (["train", "nothing.csv"], "nothing.csv: it does not exist"),
         (["evaluate"], "set SENTIMENT_DATA"),
-        (["predict", "--model", "nothing", "好"], "manifest.json cannot be read"),
+        (
+            ["predict", "--model", "nothing", "好"],
+            "is not an artifact, for it has no manifest.json",
+        ),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(
@@ -113,7 +116,7 @@ def test_a_check_says_in_one_sentence_why_it_cannot(
 ) -> None:
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tmp_path)])
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
-    assert "manifest.json cannot be read" in result.output
+    assert "is not an artifact, for it has no manifest.json" in result.output
     monkeypatch.setenv("SENTIMENT_MAX_QUEUE_TEXTS", "0")
     result = CliRunner().invoke(main, ["serve", "--check", "--model", str(tiny_artifact)])
     assert result.exit_code == 2

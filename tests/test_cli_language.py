@@ -190,6 +190,8 @@ def test_an_evaluation_is_told_in_chinese(tiny_artifact: Path, tmp_path: Path) -
         "判为负面",
     ):
         assert word in told
+    refused = run("evaluate", table, "--model", tmp_path)
+    assert f"{tmp_path} 不是模型目录，其中没有 manifest.json；请给出" in refused.stderr
 
 
 @pytest.mark.process

@@ -58,6 +58,8 @@ def test_lines_of_text_become_csv(tiny_classifier: Classifier, tmp_path: Path) -
     assert label_table(tiny_classifier, packed).output == tmp_path / "b.labelled.csv.gz"
     with pytest.raises(DataError, match="its name must end in"):
         label_table(tiny_classifier, table, tmp_path / "c.txt")
+    with pytest.raises(DataError, match=r"c.xls cannot be written; name it \*\.xlsx"):
+        label_table(tiny_classifier, table, tmp_path / "c.xls")
 
 
 def test_types_are_kept_where_a_form_has_them(tiny_classifier: Classifier, tmp_path: Path) -> None:

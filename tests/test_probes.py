@@ -208,5 +208,5 @@ def test_a_probe_port_that_is_taken_refuses_to_start(tiny_artifact: Path) -> Non
             timeout=60,
         )
     assert result.returncode == 2
-    assert "cannot be listened on" in result.stderr
+    assert "is in use; stop the program that uses it" in result.stderr
     assert len(result.stderr.splitlines()) == 1

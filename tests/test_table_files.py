@@ -55,7 +55,7 @@ REFUSED = {
     "HTML": "a web page (HTML); open it in a spreadsheet and save it as .xlsx",
     "image": "it is no table that can be read but an image",
     "no objects": "a table is an array of objects, or one a line",
-    "old Excel": "an old binary Excel file (.xls) or has a password; save it as .xlsx",
+    "old Excel": "; save it as .xlsx",
     "PDF": "it is no table that can be read but a PDF",
     "workbook": "an Excel workbook; name it *.xlsx",
     "zip": "a zip archive; unpack it",
@@ -91,6 +91,24 @@ def test_a_file_is_understood(name: str) -> None:
     } == expected
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
     assert [row.text for row in table.rows()] == [row.text for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.xls", b"text\n", "it is a .xls file; save it as .xlsx"),
+        ("a.ODS", b"PK\x03\x04", "it is a .ods file; save it as .xlsx"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0", "(.xls) or has a password; save it as .xlsx"),
+    ],
+)
+def test_a_spreadsheet_in_another_form_is_to_be_saved_as_a_workbook(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        open_table(path)
+    assert str(refused.value).endswith(told)
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name not in READ])

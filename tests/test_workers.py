@@ -196,7 +196,7 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
             text=True,
         )
     assert ended.returncode == 2
-    assert f"127.0.0.1:{port}, cannot be listened on: Address already in use" in ended.stderr
+    assert f"port {port} of 127.0.0.1 is in use; stop the program" in ended.stderr
 
 
 def test_workers_share_the_processors() -> None:

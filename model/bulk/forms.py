@@ -49,6 +49,8 @@ _WRITTEN: Final[dict[str, tuple[str, Writer]]] = {
     ".xlsx": (WORKBOOK, write_workbook),
 }
 _READ: Final = (*_WRITTEN, _LINES)
+# Of spreadsheets in other forms, which the program that opens them can save as a workbook.
+_SPREADSHEETS: Final = (".xls", ".xlsm", ".xlsb", ".ods", ".et")
 # How the name of a table may end.
 SUFFIXES: Final = (*_READ, *(f"{suffix}{GZIP_SUFFIX}" for suffix in _READ))
 
@@ -62,6 +64,8 @@ def open_table(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Table:
     """
     suffix = suffixes(path)[0]
     with named(path):
+        if suffix in _SPREADSHEETS and path.is_file():
+            raise DataError(_("it is a {suffix} file; save it as .xlsx").format(suffix=suffix))
         check_content(path, suffix)
         if suffix not in _READ:
             raise DataError(
@@ -105,6 +109,8 @@ def writer_of(table: Table, path: Path, output: Path) -> Writer:
         DataError: no table is written in that form.
     """
     suffix = suffixes(output)[0]
+    if suffix in _SPREADSHEETS:
+        raise DataError(_("{output} cannot be written; name it *.xlsx").format(output=output))
     if suffix != suffixes(path)[0] or table.understood.form == TEXT_LINES:
         if suffix not in _WRITTEN:
             raise DataError(

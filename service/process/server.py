@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from functools import partial
+from gettext import dgettext
 from types import FrameType
 from typing import Any
 
@@ -216,10 +217,23 @@ def listen(settings: Settings) -> socket.socket:
     try:
         return listening_socket(settings.host, settings.port)
     except OSError as error:
-        raise ConfigError(
-            f"SENTIMENT_HOST and SENTIMENT_PORT, {settings.host}:{settings.port}, cannot be "
-            f"listened on: {error.strerror}; choose others"
-        ) from None
+        raise _not_available(settings.host, settings.port, "SENTIMENT_PORT", error) from None
+
+
+def _not_available(host: str, port: int, setting: str, error: OSError) -> ConfigError:
+    """Return what to tell the one who starts the service, in that person's language."""
+    if error.errno == errno.EADDRINUSE:
+        told = dgettext(
+            "sentiment",
+            "port {port} of {host} is in use; stop the program that uses it, or choose another by "
+            "{setting}",
+        )
+    else:
+        told = dgettext(
+            "sentiment",
+            "{host} cannot be used with {setting} {port}: {reason}; choose another address or port",
+        )
+    return ConfigError(told.format(port=port, host=host, setting=setting, reason=error.strerror))
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -290,8 +304,7 @@ def probe_server(settings: Settings, probed: ProbeTarget) -> ProbeServer | None:
     try:
         listening = listening_socket(settings.host, settings.probe_port)
     except OSError as error:
-        raise ConfigError(
-            f"SENTIMENT_PROBE_PORT {settings.probe_port} cannot be listened on: "
-            f"{error.strerror}; choose another"
+        raise _not_available(
+            settings.host, settings.probe_port, "SENTIMENT_PROBE_PORT", error
         ) from None
     return ProbeServer(probed, ListeningSocket(fileno=listening.detach()), _hosts(settings))
