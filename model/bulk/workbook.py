@@ -66,6 +66,8 @@ class WorkbookTable:
         """
         self._path = path
         self._width = 0
+        if not path.stat().st_size:
+            raise DataError(_("it is empty"))
         with self._opened() as workbook:
             self._choose(workbook, options)
         self.understood = Understood(
@@ -296,4 +298,8 @@ def _as_data_errors() -> Iterator[None]:
 
 def _unreadable(error: Exception) -> DataError:
     problem = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError(f"it cannot be read as an Excel workbook: {one_line(problem)}")
+    return DataError(
+        _(
+            "it cannot be read as an Excel workbook: {problem}; open it in Excel and save it again"
+        ).format(problem=one_line(problem))
+    )
