@@ -89,8 +89,8 @@ def _compare(
 
 def _described(measured: dict[str, float]) -> str:
     return _(
-        "in int8 {same:.2f}% of the labels of {texts:.0f} texts stay the same and accuracy changes "
-        "by {change:+.2f} points"
+        "in int8 {same:.2f} percent of the labels of {texts:.0f} texts stay the same and accuracy "
+        "changes by {change:+.2f} points"
     ).format(
         same=100 * measured["agreement"],
         texts=measured["texts"],
