@@ -111,9 +111,9 @@ def test_a_model_is_taught_measured_and_used_by_the_guide(folder: Path) -> None:
     write_workbook(folder / "corrected.xlsx", [columns, *corrected])
     tested = [[str(number), text, "", label] for number, (text, label) in enumerate(ROWS)]
     write_workbook(folder / "test.xlsx", [columns, *tested])
-    marked = [f"{text},{label},right" for text, label in ROWS[:10]]  # as the page saves them
-    (folder / "reviews.corrected.csv").write_text(
-        "\r\n".join(["\ufefftext,label,marked", *marked, ""]), encoding="utf-8"
+    marked = [f"{text},{label},right,{row}" for row, (text, label) in enumerate(ROWS[:10], 2)]
+    (folder / "reviews.corrected.csv").write_text(  # as the page saves it
+        "\r\n".join(["\ufefftext,label,marked,row", *marked, ""]), encoding="utf-8"
     )
     lines = commands(GUIDES[0], 5, 6, 7)
     assert len(lines) == 5

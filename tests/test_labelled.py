@@ -106,6 +106,17 @@ def test_a_table_without_one_label_is_refused_with_the_reasons(tmp_path: Path) -
         read_labelled(path)
 
 
+def test_the_columns_beside_the_labels_of_the_page_are_not_taken_for_them(tmp_path: Path) -> None:
+    labels = ["positive", "negative", "neutral"]
+    rows = [
+        (text, label, "right", str(row))
+        for row, ((text, _), label) in enumerate(zip(ROWS, labels, strict=True), 2)
+    ]
+    path = write_csv(tmp_path / "a.corrected.csv", rows, ("text", "label", "marked", "row"))
+    assert read_labelled(path).column == "label"
+    assert counts(path) == {"positive": 1, "negative": 1, "neutral": 1}
+
+
 @pytest.mark.parametrize("numbers", [range(1, 6), ("001", "002", "003", "004", "005")])
 def test_numbers_of_rows_are_no_labels(tmp_path: Path, numbers: Sequence[object]) -> None:
     rows = [(str(number), f"房间{number}很好") for number in numbers]

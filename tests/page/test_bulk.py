@@ -95,6 +95,7 @@ def test_every_input_column_comes_back_letter_for_letter(opened: Opener) -> None
     assert [row[:4] for row in results] == rows
     assert [row[4] for row in results] == ["positive", "negative", ""]
     assert "blank" in results[2][-1]
+    expect(page.locator("#bulk-rows tbody tr").last).to_contain_text("This row is blank.")
     expect(page.locator("#bulk-result")).to_contain_text("4 rows have a cell that begins with")
     page.check("#bulk-escape")
     page.click("#language")

@@ -116,6 +116,40 @@ def test_marks_that_are_in_no_file_are_not_left_without_a_question(opened: Opene
     assert asked == ["beforeunload"]
 
 
+def test_a_file_of_some_marks_leaves_the_others_unsaved(opened: Opener) -> None:
+    page = analysed(opened, 6)
+    asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    page.click("#tab-single")
+    page.click("[data-judge=negative]")
+    page.click("#tab-bulk")
+    page.locator("#bulk-rows .marker label[data-label=positive]").first.click()
+    saved(page, "#bulk-save-marks")
+    assert page.evaluate(asks)  # the text of the other tab is in no file
+    page.click("#tab-single")
+    assert saved(page, "#marks-download")[1][1:] == ["negative", "right"]
+    assert not page.evaluate(asks)
+    page.click("[data-judge=neutral]")
+    assert page.evaluate(asks)
+    page.click("[data-judge=neutral]")  # not marked after all
+    assert not page.evaluate(asks)
+
+
+def test_a_label_is_not_broken_on_a_narrow_screen(opened: Opener) -> None:
+    page = opened(viewport={"width": 375, "height": 800}, locale="zh-CN")
+    page.click("#tab-bulk")
+    page.fill("#bulk-lines", "\n".join(text * 20 for text in TEXTS))
+    page.click("#bulk-start")
+    expect(page.locator("#bulk-download")).to_be_visible()
+    names = page.locator("#bulk-rows td[data-label] > span:first-child")
+    expect(names).to_have_count(3)
+    for name in names.all():
+        assert name.evaluate("name => name.getClientRects().length") == 1
+        assert "\n" not in name.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    table = page.locator("#bulk-rows")
+    assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+
+
 def test_marked_rows_are_saved_for_training(opened: Opener) -> None:
     page = analysed(opened, 6)
     expect(page.locator("#bulk-marks")).to_be_hidden()
@@ -132,9 +166,9 @@ def test_marked_rows_are_saved_for_training(opened: Opener) -> None:
         ".venv/bin/sentiment train --from zh-general 酒店.corrected.csv"
     )
     assert saved(page, "#bulk-save-marks", "酒店.corrected.csv") == [
-        ["text", "label", "marked"],
-        [f"{TEXTS[0]}0", "positive", "right"],
-        [f"{TEXTS[1]}1", "neutral", "wrong"],
+        ["text", "label", "marked", "row"],
+        [f"{TEXTS[0]}0", "positive", "right", "2"],
+        [f"{TEXTS[1]}1", "neutral", "wrong", "3"],
     ]
     page.select_option("#bulk-only", "marked")
     expect(rows_of(page)).to_have_count(2)

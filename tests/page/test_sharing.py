@@ -49,6 +49,13 @@ def test_answers_are_marked_right_or_wrong_and_saved(opened: Opener) -> None:
     expect(opened().locator("#marks-download")).to_have_count(0)
 
 
+def test_the_link_to_the_api_has_the_colour_of_the_words_around_it(opened: Opener) -> None:
+    page = opened()
+    link = page.locator("#developers a")
+    colour = "node => getComputedStyle(node).color"
+    assert link.evaluate(colour) == link.locator("..").evaluate(colour)
+
+
 def code(page: Page, form: str) -> str:
     page.click(f"#code-{form}")
     return page.inner_text("#developers pre")

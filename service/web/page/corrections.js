@@ -12,8 +12,9 @@ const KEPT = "corrections";
 const marks = new Map(kept());
 /** @type {(() => void)[]} */
 const listeners = [];
-// Whether a mark is in no file yet: leaving the page would lose it.
-let unsaved = false;
+// The marked texts that are in no file yet: leaving the page would lose them.
+/** @type {Set<string>} */
+const unsaved = new Set();
 
 /** @returns {[string, Mark][]} */
 function kept() {
@@ -36,13 +37,14 @@ function changed() {
  */
 export function markText(text, label, answered) {
   marks.set(text, { label, marked: label === answered ? "right" : "wrong" });
-  unsaved = true;
+  unsaved.add(text);
   changed();
 }
 
 /** @param {string} text */
 export function unmarkText(text) {
   marks.delete(text);
+  unsaved.delete(text);
   changed();
 }
 
@@ -51,13 +53,17 @@ export const markOf = (text) => marks.get(text);
 
 export const countMarks = () => marks.size;
 
-/** Note that the marks are in a file. */
-export function marksSaved() {
-  unsaved = false;
+/**
+ * Note that the marks of these texts are in a file.
+ *
+ * @param {Iterable<string>} texts
+ */
+export function marksSaved(texts) {
+  for (const text of texts) unsaved.delete(text);
 }
 
 addEventListener("beforeunload", (event) => {
-  if (unsaved && marks.size) event.preventDefault();
+  if (unsaved.size) event.preventDefault();
 });
 
 /**
@@ -77,5 +83,5 @@ export function saveMarks() {
   const rows = [...marks].map(([text, { label, marked }]) => [text, label, marked]);
   const lines = [["text", "label", "marked"], ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`);
   save("corrections.csv", lines);
-  marksSaved();
+  marksSaved(marks.keys());
 }

@@ -208,6 +208,7 @@ export const en = {
   uncertainOf: (n, share) => `${n} uncertain (${share}).`,
   withoutAnswer: (n) => `${some(n, "row")} without an answer.`,
   notDone: "not analysed",
+  rowBlank: "This row is blank.",
   labels: "Labels",
   errors: "No answer",
   share: "Share",

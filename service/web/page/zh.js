@@ -199,6 +199,7 @@ export const zh = {
   uncertainOf: (n, share) => `存疑 ${n} 条（${share}）。`,
   withoutAnswer: (n) => `${n} 行无结果。`,
   notDone: "未分析",
+  rowBlank: "此行为空。",
   labels: "标签分布",
   errors: "无结果",
   share: "占比",

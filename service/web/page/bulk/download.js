@@ -62,15 +62,16 @@ export function saveLabelled(run) {
 export const markedTexts = (run) => (countMarks() ? [...new Set(run.texts)].filter(markOf) : []);
 
 /**
- * Save the marked texts and their labels, as `sentiment train` takes them.
+ * Save the marked texts and their labels, as `sentiment train` takes them, and the number of the first row of each.
  *
  * @param {Run} run
  */
 export function saveCorrected(run) {
-  const rows = markedTexts(run).map((text) => {
+  const texts = markedTexts(run);
+  const rows = texts.map((text) => {
     const mark = markOf(text);
-    return mark ? [text, mark.label, mark.marked] : [];
+    return mark ? [text, mark.label, mark.marked, String(run.rows[run.texts.indexOf(text)].number)] : [];
   });
-  save(`${run.stem}.corrected.csv`, csvLines([["text", "label", "marked"], ...rows]));
-  marksSaved();
+  save(`${run.stem}.corrected.csv`, csvLines([["text", "label", "marked", "row"], ...rows]));
+  marksSaved(texts);
 }

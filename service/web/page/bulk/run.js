@@ -82,6 +82,7 @@ export class Run {
     if (problem) return t("rowProblem")[problem.kind](problem);
     const result = this.results[row];
     if (!result) return t("notDone");
+    if (result.error && !this.texts[row].trim()) return t("rowBlank");
     return result.error ? problemText(result.error, this.limit) : "";
   }
 

@@ -192,7 +192,8 @@ function resultRow(run, row) {
   }
   const why = element("button", { type: "button", class: "cell why", title: t("openWhy"), lang: "zh" }, text);
   why.addEventListener("click", () => openText(text));
-  const label = element("td", { "data-label": result.label, class: "nowrap" }, shape(result.label), t(result.label));
+  const name = element("span", { class: "nowrap" }, shape(result.label), t(result.label));
+  const label = element("td", { "data-label": result.label }, name);
   if (result.uncertain) label.append(" ", element("span", { class: "badge" }, t("uncertainMark")));
   line.append(
     element("td", { class: "long" }, why),
