@@ -120,4 +120,4 @@ def test_a_model_is_taught_measured_and_used_by_the_guide(folder: Path) -> None:
     printed = follow(lines, folder)
     assert (folder / "runs" / "adapted" / "artifact" / "manifest.json").exists()
     assert printed.count("macro-F1") >= 2
-    assert sheet(folder / "reviews.labelled.xlsx")[0][2] == "label"
+    assert sheet(folder / "reviews.new.xlsx")[0][2] == "label"
