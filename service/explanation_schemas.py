@@ -1,6 +1,6 @@
 """The wire format of ``/v1/analyze`` and ``/v1/explain``."""
 
-from typing import Self, TypedDict
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -98,41 +98,31 @@ class _UnitExplanation(BaseModel):
     gates: BidirectionalGates | None = Field(description="Null where dropped.")
     retained: BidirectionalRetention | None = Field(description="Null where dropped.")
 
-
-class _UnitFields(TypedDict):
-    text: str
-    offset: int
-    length: int
-    dropped: bool
-    punctuation: bool
-    contribution: Attribution
-    without: Probabilities
-    gates: BidirectionalGates | None
-    retained: BidirectionalRetention | None
-
-
-def _unit_fields(text: str, unit: ExplainedUnit) -> _UnitFields:
-    gates = retained = None
-    if unit.activations:
-        gates = BidirectionalGates(
-            forward=GateMeans.of(unit.activations.forward),
-            backward=GateMeans.of(unit.activations.backward),
+    @classmethod
+    def _of(cls, text: str, unit: ExplainedUnit, **own: Any) -> Self:
+        """Return the explanation of a unit of ``text``; ``own`` are the fields of its kind."""
+        gates = retained = None
+        if unit.activations:
+            gates = BidirectionalGates(
+                forward=GateMeans.of(unit.activations.forward),
+                backward=GateMeans.of(unit.activations.backward),
+            )
+            retained = BidirectionalRetention(
+                forward=round(unit.activations.retention.forward, 4),
+                backward=round(unit.activations.retention.backward, 4),
+            )
+        return cls(
+            text=text[unit.offset : unit.offset + unit.length],
+            offset=unit.offset,
+            length=unit.length,
+            dropped=unit.dropped,
+            punctuation=unit.punctuation,
+            contribution=Attribution(**by_label(unit.attribution)),
+            without=Probabilities.of(unit.without),
+            gates=gates,
+            retained=retained,
+            **own,
         )
-        retained = BidirectionalRetention(
-            forward=round(unit.activations.retention.forward, 4),
-            backward=round(unit.activations.retention.backward, 4),
-        )
-    return {
-        "text": text[unit.offset : unit.offset + unit.length],
-        "offset": unit.offset,
-        "length": unit.length,
-        "dropped": unit.dropped,
-        "punctuation": unit.punctuation,
-        "contribution": Attribution(**by_label(unit.attribution)),
-        "without": Probabilities.of(unit.without),
-        "gates": gates,
-        "retained": retained,
-    }
 
 
 class TokenExplanation(_UnitExplanation):
@@ -144,9 +134,7 @@ class TokenExplanation(_UnitExplanation):
     @classmethod
     def of(cls, text: str, unit: ExplainedUnit) -> Self:
         """Return the explanation of a token of ``text``."""
-        return cls(
-            **_unit_fields(text, unit), normalized=unit.normalized, unknown=bool(unit.unknown)
-        )
+        return cls._of(text, unit, normalized=unit.normalized, unknown=bool(unit.unknown))
 
 
 class ClauseExplanation(_UnitExplanation):
@@ -160,7 +148,7 @@ class ClauseExplanation(_UnitExplanation):
     def of(cls, text: str, unit: ExplainedUnit) -> Self:
         """Return the explanation of a clause of ``text``."""
         unknown = [text[token.offset : token.offset + token.length] for token in unit.unknown]
-        return cls(**_unit_fields(text, unit), unknown_words=unknown)
+        return cls._of(text, unit, unknown_words=unknown)
 
 
 class Float32Answer(BaseModel):
