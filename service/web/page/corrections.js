@@ -1,7 +1,7 @@
 // Answers that the visitor has marked as right or wrong, kept in this tab until it is closed, and
 // saved as a file that `sentiment train` takes.
 
-import { save } from "./dom.js";
+import { saveCsv } from "./dom.js";
 import { store, stored } from "./storage.js";
 
 /** @typedef {{ label: Label, marked: "right" | "wrong" }} Mark */
@@ -75,13 +75,9 @@ export function onMarks(listener) {
   listeners.push(listener);
 }
 
-/** @param {string} cell */
-const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-
 /** Save the marked texts as a CSV file: text, label, and whether the answer was right or wrong. */
 export function saveMarks() {
   const rows = [...marks].map(([text, { label, marked }]) => [text, label, marked]);
-  const lines = [["text", "label", "marked"], ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`);
-  save("corrections.csv", lines);
+  saveCsv("corrections.csv", [["text", "label", "marked"], ...rows]);
   marksSaved(marks.keys());
 }

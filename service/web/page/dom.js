@@ -200,13 +200,17 @@ export function startTips() {
 
 const URL_LIFETIME_MS = 60_000;
 
+/** @param {string} cell */
+const quoted = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+
 /**
- * Save a CSV file. The byte order mark tells Excel that it is UTF-8.
+ * Save rows of cells as a CSV file. The byte order mark tells Excel that it is UTF-8.
  *
- * @type {(name: string, parts: string[]) => void}
+ * @type {(name: string, rows: string[][]) => void}
  */
-export function save(name, parts) {
-  const address = URL.createObjectURL(new Blob(["\ufeff", ...parts], { type: "text/csv" }));
+export function saveCsv(name, rows) {
+  const lines = rows.map((row) => `${row.map(quoted).join(",")}\r\n`);
+  const address = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
   element("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), URL_LIFETIME_MS);
 }

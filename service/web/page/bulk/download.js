@@ -1,7 +1,7 @@
 // The files that a result is saved as: all rows with their labels, and the rows that were marked.
 
 import { countMarks, markOf, marksSaved } from "../corrections.js";
-import { save } from "../dom.js";
+import { saveCsv } from "../dom.js";
 import { LABELS } from "../views.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -37,12 +37,6 @@ function addedCells(run, row) {
   return [label, ...[confidence, uncertain, ...LABELS.map((each) => probabilities[each])].map(String), ""];
 }
 
-/** @param {string} cell */
-const quoted = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-
-/** @type {(rows: string[][]) => string[]} */
-const csvLines = (rows) => rows.map((row) => `${row.map(quoted).join(",")}\r\n`);
-
 /**
  * Save all rows: the columns of the file unchanged, then ours.
  *
@@ -55,7 +49,7 @@ export function saveLabelled(run) {
   const rows = [[...names, ...addedNames(names)], ...table];
   /** @param {string} cell */
   const escaped = (cell) => (FORMULA.test(cell) ? `'${cell}` : cell);
-  save(`${run.stem}.labelled.csv`, csvLines(run.escape ? rows.map((row) => row.map(escaped)) : rows));
+  saveCsv(`${run.stem}.labelled.csv`, run.escape ? rows.map((row) => row.map(escaped)) : rows);
 }
 
 /** @param {Run} run */
@@ -72,6 +66,6 @@ export function saveCorrected(run) {
     const mark = markOf(text);
     return mark ? [text, mark.label, mark.marked, String(run.rows[run.texts.indexOf(text)].number)] : [];
   });
-  save(`${run.stem}.corrected.csv`, csvLines([["text", "label", "marked", "row"], ...rows]));
+  saveCsv(`${run.stem}.corrected.csv`, [["text", "label", "marked", "row"], ...rows]);
   marksSaved(texts);
 }
