@@ -40,6 +40,7 @@ class Exchange:
     refusal: str | None = None  # the reason why the model gave no answer
     answer: BatchOutcome | None = None  # of the model, if it gave one
     answered_by_default: bool = True  # by the model that answers where a request names none
+    stage_milliseconds: Mapping[str, float] = field(default_factory=dict)  # of the answer
 
     @property
     def client(self) -> str:

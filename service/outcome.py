@@ -28,10 +28,6 @@ class BatchOutcome:
         seconds = (self.encode_seconds, self.queue_seconds, self.infer_seconds)
         return dict(zip(STAGES, seconds, strict=True))
 
-    def stage_milliseconds(self) -> dict[str, float]:
-        """Return the same as it is told to clients and in the log."""
-        return {stage: round(seconds * 1000, 3) for stage, seconds in self.stages().items()}
-
 
 def prediction_of(outcome: Outcome) -> Prediction:
     """Return the prediction for a text.

@@ -128,8 +128,8 @@ class RequestLayer:
         }
         if exchange.key_name:
             fields["key"] = exchange.key_name
-        if exchange.answer:
-            fields["stages"] = exchange.answer.stage_milliseconds()
+        if exchange.stage_milliseconds:
+            fields["stages"] = exchange.stage_milliseconds
         if trace := _TRACEPARENT.fullmatch(exchange.headers.get(b"traceparent", "")):
             fields["trace_id"] = trace[1]
         logger.log(level, "request", extra={"fields": fields})

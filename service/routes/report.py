@@ -10,9 +10,11 @@ from service.state import service_of
 
 def report(answer: BatchOutcome, model: LoadedModel, request: Request, response: Response) -> None:
     """Report how long a model took for the texts of a request, and what it answered."""
+    milliseconds = {stage: round(seconds * 1000, 3) for stage, seconds in answer.stages().items()}
     response.headers["server-timing"] = ", ".join(
-        f"{stage};dur={duration:.3f}" for stage, duration in answer.stage_milliseconds().items()
+        f"{stage};dur={duration:.3f}" for stage, duration in milliseconds.items()
     )
     exchange = exchange_of(request)
     exchange.answer = answer
+    exchange.stage_milliseconds = milliseconds
     exchange.answered_by_default = service_of(request).models.is_default(model)
