@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench.document import FIGURES, machine, replace_block
-from bench.engine import batch
+from bench.engines.breakdown import batch
 from model import artifact as artifacts
 from model.artifact import Artifact
 from model.engines import OnnxEngine

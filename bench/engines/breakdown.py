@@ -1,6 +1,6 @@
 """Where the engine's time goes: by rows of a run, by operator, and by threads that run it.
 
-    .venv/bin/python -m bench.engine
+    .venv/bin/python -m bench.engines.breakdown
 
 prints the microseconds of one step (one id of every row, both directions), the share of each
 operator by ONNX Runtime's own profiler, and the rate of one and of all processors.
