@@ -61,8 +61,10 @@ evaluate: .venv/baselines.installed ## Score the model and other classifiers on 
 	  $(patsubst %,--seed-model %,$(wildcard $(SEEDS:%=runs/zh-general/seed-%))) \
 	  $(patsubst %,--official %,$(wildcard runs/official/zh-general $(SEEDS:%=runs/official/seed-%)))
 
-bench: .venv/bench.installed ## Compare the speed with other services; needs wrk and twenty minutes
-	$(BIN)/python -m bench.serving --write
+# PREVIOUS= names an earlier release's artifact, whose speed the model's own is compared with.
+bench: .venv/bench.installed .venv/frameworks.installed ## Compare the speed with other services; needs wrk and twenty-five minutes
+	$(BIN)/python -m bench.serving --write $(if $(PREVIOUS),--previous $(PREVIOUS))
+	$(BIN)/python -m bench.cores --write
 	$(BIN)/python -m bench.growth --write
 
 attacks: .venv/bench.installed ## Measure how long a well-behaved client waits during attacks
@@ -122,6 +124,7 @@ lock: .venv/dev.installed ## Pin the newest versions that pyproject.toml allows;
 	  --output-file requirements/ray.txt pyproject.toml
 	$(LOCK) --output-file requirements/sbom.txt requirements/sbom.in
 	$(LOCK) --output-file requirements/clients.txt requirements/clients.in
+	$(LOCK) --output-file requirements/frameworks.txt requirements/frameworks.in
 	# Remove the warnings that torch and pip are left out.
 	sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/*.txt
 	rm requirements/*.bak
@@ -152,11 +155,14 @@ clean: ## Remove the virtual environment and caches
 .venv/%.installed: requirements/%.txt pyproject.toml
 	@tools/set-up.sh "$(PYTHON)" $* $(if $(filter $*,$(WITH_TORCH)),--torch)
 
-# What generates clients wants other versions than the rest, so it has an environment of its own.
-.venv/clients.installed: requirements/clients.txt .venv/dev.installed
+# What generates clients, and the frameworks that the benchmark serves our model with, want other
+# versions than the rest: each has an environment of its own.
+.venv/clients.installed: .venv/dev.installed
+.venv/frameworks.installed: .venv/bench.installed
+.venv/clients.installed .venv/frameworks.installed: .venv/%.installed: requirements/%.txt
 	@echo installing $<
-	@$(BIN)/python -m venv .venv/clients
-	@tools/install.sh .venv/clients/bin/pip $<
+	@$(BIN)/python -m venv .venv/$*
+	@tools/install.sh .venv/$*/bin/pip $<
 	@touch $@
 
 # These need torch, which no lock contains.

@@ -26,7 +26,7 @@ from tests.support.repository import ROOT
 
 LOCKS = ["serve", "torch", "train", "baselines", "bench", "tables", "dev", "ray"]
 # Each in an environment of its own.
-APART = ["sbom", "clients"]
+APART = ["sbom", "clients", "frameworks"]
 
 
 def pinned(lock: str) -> dict[str, tuple[str, set[str]]]:

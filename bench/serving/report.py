@@ -11,9 +11,9 @@ from bench.serving.results import CONNECTIONS, MOST, Results, figures
 _OURS, _OTHERS = "#c0392b", "#7f8c8d"
 
 
-def tables(results: Results) -> str:
-    """All tables, as Markdown."""
-    parts = [_systems_table(results), _figures_table(results)]
+def tables(results: Results, price: float) -> str:
+    """All tables, as Markdown; ``price`` is in euro for an hour of a processor."""
+    parts = [_systems_table(results), _cost_table(results, price), _figures_table(results)]
     if results.workers:
         parts.append(_workers_table(results))
     return "\n\n".join(parts)
@@ -44,6 +44,28 @@ def _systems_table(results: Results) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cost_table(results: Results, price: float) -> str:
+    lines = [
+        f"| system, at {price:g} € an hour of a processor | texts a core-second, singles at {MOST} "
+        "| million texts a euro | texts a core-second, in batches | million texts a euro |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, result in results.systems.items():
+        cells = [name]
+        for texts in (result.texts_per_core_second(), result.batch_texts_per_core_second()):
+            if texts is None:
+                cells += ["-", "-"]
+            else:
+                cells += [_number(texts), _number(millions_per_euro(texts, price))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def millions_per_euro(texts_per_core_second: float, price: float) -> float:
+    """Millions of texts that a euro pays for, at ``price`` euro for an hour of a processor."""
+    return texts_per_core_second * 3600 / price / 1e6
 
 
 def _figures_table(results: Results) -> str:

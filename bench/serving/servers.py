@@ -7,16 +7,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from model.engines import available_cpus
 from service.settings import SHIPPED_MODEL
 
 _SYSTEMS = "bench.serving.systems"
-_REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+_ROOT = Path(__file__).parents[2]
+_REQUIREMENTS = _ROOT / "requirements"
+# Where `make .venv/frameworks.installed` puts what does not go together with our own packages.
+_FRAMEWORKS = _ROOT / ".venv/frameworks/bin/python"
 _BODY = '{"text": "房间干净，服务也好，就是早餐太差"}'.encode()
 _JSON = {"Content-Type": "application/json"}
 _LONGEST_START = 180.0
@@ -29,21 +32,28 @@ _OUR_MODEL = ("numpy", "onnxruntime", "opencc", "pydantic", "rjieba", "safetenso
 class System:
     """One row of the table.
 
-    ``arguments`` go to the interpreter; the port follows the module, unless ``port_variable`` names
-    an environment variable for it. ``ready_path`` answers a GET with 200 once the system is ready;
-    where it is empty, a request is tried instead. ``packages`` are installed with all that they
-    require, and with those that a ``lock`` names. ``model`` is the directory of its weights, or a
-    file in the temporary folder. ``patience`` multiplies the seconds of a round of batches, for
-    systems that hardly finish one in that time.
+    ``arguments`` go to the interpreter ``python``; the port follows the module, unless
+    ``port_variable`` names an environment variable for it. ``folder_variables`` name those that
+    hold its temporary folder. ``ready_path`` answers a GET with 200 once the system is ready; where
+    it is empty, a request is tried instead. ``batch_path`` is empty where it takes no batches. With
+    ``lists``, each body is a list of texts, be it of one. ``packages`` are installed with all that
+    they require, and with those that a ``lock`` names. ``model`` is the directory of its weights,
+    or a file in the temporary folder. ``patience`` multiplies the seconds of a round of batches,
+    for systems that hardly finish one in that time. ``at_rest`` is how many processors it uses
+    when it has nothing to do, at most.
     """
 
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
     port_variable: str = ""
+    folder_variables: tuple[str, ...] = ("TMPDIR",)
     ready_path: str = "/readyz"
-    batches: bool = True
+    batch_path: str = "/v1/predict/batch"
+    lists: bool = False
     patience: int = 1
+    at_rest: float = 0.2
     packages: tuple[str, ...] = ()
     lock: Path | None = None
     model: Path | None = None
@@ -76,25 +86,57 @@ MOSEC = System(
     "mosec",
     ("-m", f"{_SYSTEMS}.mosec_service"),
     ready_path="",
-    batches=False,
+    batch_path="",
     packages=("mosec", *_OUR_MODEL),
     model=SHIPPED_MODEL,
 )
-SNOWNLP = System("SnowNLP", ("-m", f"{_SYSTEMS}.snownlp_service"), packages=(*_FASTAPI, "snownlp"))
-BERT, BERT_INT8 = (
-    System(
-        name,
-        ("-m", f"{_SYSTEMS}.bert", precision),
-        patience=6,
-        packages=(*_FASTAPI, "numpy", "onnxruntime"),
-        model=Path(f"bert.{precision}.onnx"),
-    )
-    for name, precision in (("BERT-base", "fp32"), ("BERT-base, int8", "int8"))
+LITSERVE = System(
+    "LitServe",
+    ("-m", f"{_SYSTEMS}.litserve_service"),
+    python=_FRAMEWORKS,
+    ready_path="/health",
+    batch_path="",
+    packages=("litserve", *_OUR_MODEL),
+    model=SHIPPED_MODEL,
+    # Each of its workers looks for requests a thousand times a second.
+    at_rest=0.2 * available_cpus(),
 )
+BENTOML = System(
+    "BentoML",
+    ("-m", "bentoml", "serve", f"{_SYSTEMS}.bentoml_service:Sentiment"),
+    {"BENTOML_HOST": "127.0.0.1", "BENTOML_DO_NOT_TRACK": "True"},
+    python=_FRAMEWORKS,
+    port_variable="BENTOML_PORT",
+    folder_variables=("TMPDIR", "BENTOML_HOME"),
+    batch_path="/v1/predict",
+    lists=True,
+    packages=("bentoml", *_OUR_MODEL),
+    model=SHIPPED_MODEL,
+)
+SNOWNLP = System("SnowNLP", ("-m", f"{_SYSTEMS}.snownlp_service"), packages=(*_FASTAPI, "snownlp"))
+
+
+def _bert(name: str, size: str, precision: str, patience: int = 1) -> System:
+    return System(
+        name,
+        ("-m", f"{_SYSTEMS}.bert", size, precision),
+        patience=patience,
+        packages=(*_FASTAPI, "numpy", "onnxruntime", "tokenizers"),
+        model=Path(f"bert.{size}.{precision}.onnx"),
+    )
+
+
+BERT = _bert("BERT-base", "base", "fp32", patience=6)
+BERT_INT8 = _bert("BERT-base, int8", "base", "int8", patience=6)
+TRANSFORMER_12 = _bert("12 layers of 384, int8", "12x384", "int8", patience=2)
+TRANSFORMER_4 = _bert("4 layers of 512, int8", "4x512", "int8", patience=2)
 SYSTEMS = {
     system.name: system
-    for system in (ONNX, TORCH, EMPTY, TUTORIAL, MOSEC, SNOWNLP, BERT, BERT_INT8)
-}
+    for system in (
+        ONNX, TORCH, EMPTY, TUTORIAL, MOSEC, LITSERVE, BENTOML, SNOWNLP,
+        TRANSFORMER_4, TRANSFORMER_12, BERT, BERT_INT8,
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,9 +174,9 @@ class Server:
         environment = {
             **{name: v for name, v in os.environ.items() if not name.startswith("SENTIMENT_")},
             **self.system.environment,
-            "TMPDIR": str(self._directory),
+            **dict.fromkeys(self.system.folder_variables, str(self._directory)),
         }
-        arguments = [sys.executable, *self.system.arguments]
+        arguments = [str(self.system.python), *self.system.arguments]
         if self.system.port_variable:
             environment[self.system.port_variable] = str(self.port)
         else:
@@ -190,17 +232,17 @@ class Server:
         while True:
             time.sleep(0.25)
             now = self.processor_seconds()
-            if now - before < 0.05:
+            if now - before < 0.25 * self.system.at_rest:
                 return
             before = now
 
     def processor_seconds(self) -> float:
         """CPU time that it has used since it started, of all its processes together."""
-        ticks = 0
-        for folder in self._processes():
-            with suppress(OSError):
-                ticks += sum(map(int, _stat(folder)[11:13]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(_seconds, self._processes()))
+
+    def main_thread_seconds(self) -> float:
+        """The part of it that the first threads of all processes used: the event loops."""
+        return sum(_seconds(folder / "task" / folder.name) for folder in self._processes())
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -215,26 +257,42 @@ class Server:
         finally:
             connection.close()
 
-    def _processes(self) -> Iterator[Path]:
-        """The folders under ``/proc`` of all processes of the server's session."""
+    def _processes(self) -> list[Path]:
+        """The folders under ``/proc`` of the server and all that it started."""
+        relations = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if _stat(folder)[3] == str(self._process.pid):
-                    yield folder
+                _, parent, _, session, *_ = _stat(folder)
+                relations[folder.name] = {parent, session}
+        # BentoML's workers have sessions of their own, LitServe's outlive their parent.
+        found = {str(self._process.pid)}
+        while more := {name for name, to in relations.items() if name not in found and to & found}:
+            found |= more
+        return [Path("/proc", name) for name in found]
 
     def _stop(self) -> None:
+        running = self._processes()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        with suppress(ProcessLookupError):  # what has not ended by itself
-            os.killpg(self._process.pid, signal.SIGKILL)
+        for folder in running:  # what has not ended by itself
+            with suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGKILL)
         self._process.wait()
 
 
 def _stat(process: Path) -> list[str]:
     """The fields of a process's ``stat`` after its name: state, parent, group, session, ..."""
     return (process / "stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _seconds(folder: Path) -> float:
+    """CPU time of a process or thread; 0 once it has ended."""
+    try:
+        return sum(map(int, _stat(folder)[11:13])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
 
 
 def kibibytes(path: Path, field_name: str) -> int:

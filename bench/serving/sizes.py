@@ -1,7 +1,8 @@
 """Size on disk: the packages that a system needs, and its model."""
 
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+import sys
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -11,10 +12,13 @@ from bench.serving.servers import System
 
 def megabytes(system: System, temporary: Path) -> float:
     """What has to be installed for a system beside Python itself."""
-    names = _closure(system.packages)
+    folders = sys.path
+    if system.python != Path(sys.executable):
+        folders = list(map(str, system.python.parents[1].glob("lib/python*/site-packages")))
+    names = _closure(system.packages, folders)
     if system.lock:
         names |= _locked(system.lock)
-    size = sum(map(_package_bytes, names))
+    size = sum(_package_bytes(name, folders) for name in names)
     if system.model:
         path = temporary / system.model
         files = path.rglob("*") if path.is_dir() else [path]
@@ -27,8 +31,8 @@ def _locked(lock: Path) -> set[str]:
     return {_canonical(name) for name in re.findall("^([a-z].*)==", lock.read_text(), re.MULTILINE)}
 
 
-def _closure(names: tuple[str, ...]) -> set[str]:
-    """Packages with all that they require on this machine."""
+def _closure(names: tuple[str, ...], folders: list[str]) -> set[str]:
+    """Packages with all that they require on this machine, as installed in ``folders``."""
     found: set[str] = set()
     seen: set[Requirement] = set()
     waiting = list(map(Requirement, names))
@@ -38,7 +42,9 @@ def _closure(names: tuple[str, ...]) -> set[str]:
             continue
         seen.add(asked)
         found.add(_canonical(asked.name))
-        for needed in map(Requirement, distribution(asked.name).requires or []):
+        installed = _installed(asked.name, folders)
+        assert installed, asked
+        for needed in map(Requirement, installed.requires or []):
             extras = ["", *asked.extras]
             if not needed.marker or any(needed.marker.evaluate({"extra": e}) for e in extras):
                 waiting.append(needed)
@@ -49,10 +55,13 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _package_bytes(name: str) -> int:
-    try:
-        files = distribution(name).files or []
-    except PackageNotFoundError:  # locked for another platform
+def _installed(name: str, folders: list[str]) -> Distribution | None:
+    return next(iter(Distribution.discover(name=name, path=folders)), None)
+
+
+def _package_bytes(name: str, folders: list[str]) -> int:
+    installed = _installed(name, folders)
+    if installed is None:  # locked for another platform
         return 0
-    paths = [Path(str(file.locate())) for file in files]
+    paths = [Path(str(file.locate())) for file in installed.files or []]
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -3,13 +3,17 @@
 import json
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeVar
 
 from model.config import load_config
 from model.corpora import load_test
 from model.evaluation.release_check import release_check_sentences
+
+_T = TypeVar("_T")
 
 COUNT = 5_000
 BATCH = 32
@@ -39,20 +43,38 @@ def describe(texts: list[str]) -> str:
     )
 
 
-def write_bodies(texts: list[str], directory: Path) -> tuple[Path, Path]:
-    """Two files of request bodies, one a line: a text each, and ``BATCH`` texts each."""
-    singles, batches = directory / "singles.jsonl", directory / "batches.jsonl"
-    _write_lines(({"text": text} for text in texts), singles)
-    _write_lines(
-        (
-            {"items": [{"text": text} for text in texts[start : start + BATCH]]}
-            for start in range(0, len(texts) - BATCH + 1, BATCH)
-        ),
-        batches,
+@dataclass(frozen=True)
+class Bodies:
+    """Files of request bodies, one a line: a text each, and ``BATCH`` texts each."""
+
+    singles: Path
+    batches: Path
+
+
+def write_bodies(texts: list[str], directory: Path) -> Bodies:
+    """Write bodies as our API has them."""
+    items = [{"text": text} for text in texts]
+    return Bodies(
+        _write_lines(items, directory / "singles.jsonl"),
+        _write_lines(({"items": batch} for batch in _batches(items)), directory / "batches.jsonl"),
     )
-    return singles, batches
 
 
-def _write_lines(bodies: Iterable[object], path: Path) -> None:
+def write_lists(texts: list[str], directory: Path) -> Bodies:
+    """Write bodies that are lists of texts, be it of one."""
+    return Bodies(
+        _write_lines(({"texts": [text]} for text in texts), directory / "lists_of_one.jsonl"),
+        _write_lines(({"texts": batch} for batch in _batches(texts)), directory / "lists.jsonl"),
+    )
+
+
+def _batches(values: list[_T]) -> Iterator[list[_T]]:
+    """Whole batches, without the rest."""
+    for start in range(0, len(values) - BATCH + 1, BATCH):
+        yield values[start : start + BATCH]
+
+
+def _write_lines(bodies: Iterable[object], path: Path) -> Path:
     lines = (json.dumps(body, ensure_ascii=False) + "\n" for body in bodies)
     path.write_text("".join(lines), encoding="utf-8")
+    return path

@@ -1,38 +1,60 @@
-"""An encoder of BERT-base's size under ONNX Runtime, with our endpoints.
+"""Encoders of BERT's kind and of several sizes under ONNX Runtime, with our endpoints.
 
-Its weights are random: speed does not depend on them, and nothing is claimed about accuracy. The
+Their weights are random: speed does not depend on them, and nothing is claimed about accuracy. The
 graph is the one that ONNX Runtime's own optimizer makes of BERT: attention, layer normalisation and
-activation are one operator each. The first start builds it in the temporary folder.
+activation are one operator each. Texts become ids as BertTokenizerFast makes them, by the library
+beneath it, with a vocabulary as long as that of bert-base-chinese. The first start builds the
+network in the temporary folder.
 
-    python -m bench.serving.systems.bert PORT [int8]
+    python -m bench.serving.systems.bert PORT base|12x384|4x512 fp32|int8
 """
 
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from bench.serving.systems._app import app_around, run, sentiment
 from model.config import LABELS
+from model.engines import available_cpus
 from service.schemas import ModelVersion, Sentiment
 
 # ONNX Runtime's telemetry must be disabled before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
-LAYERS, HIDDEN, HEADS, INTERMEDIATE = 12, 768, 12, 3072
 VOCABULARY, MAX_IDS = 21_128, 512
-CLASSIFY, SEPARATE, FIRST_CHARACTER = 101, 102, 106  # ids, as bert-base-chinese has them
 
 
-def build(path: Path) -> None:
+@dataclass(frozen=True)
+class Size:
+    """Layers, features of a state, attention heads, and features between a layer's two products."""
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+
+
+SIZES = {
+    "base": Size(12, 768, 12, 3072),
+    "12x384": Size(12, 384, 12, 1536),
+    "4x512": Size(4, 512, 8, 2048),
+}
+
+
+def build(size: Size, path: Path) -> None:
     """Write the network with random weights."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     random = np.random.default_rng(0)
+    hidden, intermediate = size.hidden, size.intermediate
     tensors, nodes = [], []
 
     def weight(name: str, *shape: int) -> str:
@@ -41,8 +63,8 @@ def build(path: Path) -> None:
         return name
 
     def normalisation(name: str) -> list[str]:
-        tensors.append(numpy_helper.from_array(np.ones(HIDDEN, np.float32), f"{name}.scale"))
-        return [f"{name}.scale", weight(f"{name}.shift", HIDDEN)]
+        tensors.append(numpy_helper.from_array(np.ones(hidden, np.float32), f"{name}.scale"))
+        return [f"{name}.scale", weight(f"{name}.shift", hidden)]
 
     def add(operator: str, inputs: list[str], output: str, **attributes: int) -> str:
         domain = "" if operator in {"MatMul", "Gather", "Gemm", "Tanh"} else "com.microsoft"
@@ -57,9 +79,9 @@ def build(path: Path) -> None:
             [
                 "ids",
                 "segments",
-                weight("words", VOCABULARY, HIDDEN),
-                weight("positions", MAX_IDS, HIDDEN),
-                weight("kinds", 2, HIDDEN),
+                weight("words", VOCABULARY, hidden),
+                weight("positions", MAX_IDS, hidden),
+                weight("kinds", 2, hidden),
                 *normalisation("embedded"),
                 "mask",
             ],
@@ -69,38 +91,38 @@ def build(path: Path) -> None:
         )
     )
     states = "states"
-    for layer in range(LAYERS):
-        queries = [weight(f"{layer}.qkv", HIDDEN, 3 * HIDDEN), weight(f"{layer}.qkv.b", 3 * HIDDEN)]
+    for layer in range(size.layers):
+        queries = [weight(f"{layer}.qkv", hidden, 3 * hidden), weight(f"{layer}.qkv.b", 3 * hidden)]
         attended = add(
-            "Attention", [states, *queries, "lengths"], f"{layer}.attended", num_heads=HEADS
+            "Attention", [states, *queries, "lengths"], f"{layer}.attended", num_heads=size.heads
         )
-        mixed = add("MatMul", [attended, weight(f"{layer}.mix", HIDDEN, HIDDEN)], f"{layer}.mixed")
+        mixed = add("MatMul", [attended, weight(f"{layer}.mix", hidden, hidden)], f"{layer}.mixed")
         states = add(
             "SkipLayerNormalization",
-            [mixed, states, *normalisation(f"{layer}.first"), weight(f"{layer}.mix.b", HIDDEN)],
+            [mixed, states, *normalisation(f"{layer}.first"), weight(f"{layer}.mix.b", hidden)],
             f"{layer}.middle",
         )
         wide = add(
-            "MatMul", [states, weight(f"{layer}.widen", HIDDEN, INTERMEDIATE)], f"{layer}.wide"
+            "MatMul", [states, weight(f"{layer}.widen", hidden, intermediate)], f"{layer}.wide"
         )
         active = add(
-            "BiasGelu", [wide, weight(f"{layer}.widen.b", INTERMEDIATE)], f"{layer}.active"
+            "BiasGelu", [wide, weight(f"{layer}.widen.b", intermediate)], f"{layer}.active"
         )
         narrow = add(
-            "MatMul", [active, weight(f"{layer}.narrow", INTERMEDIATE, HIDDEN)], f"{layer}.narrowed"
+            "MatMul", [active, weight(f"{layer}.narrow", intermediate, hidden)], f"{layer}.narrowed"
         )
         states = add(
             "SkipLayerNormalization",
-            [narrow, states, *normalisation(f"{layer}.last"), weight(f"{layer}.narrow.b", HIDDEN)],
+            [narrow, states, *normalisation(f"{layer}.last"), weight(f"{layer}.narrow.b", hidden)],
             f"{layer}.states",
         )
     tensors.append(numpy_helper.from_array(np.array(0, np.int64), "first"))
     first = add("Gather", [states, "first"], "first_state", axis=1)
-    dense = add("Gemm", [first, weight("pool", HIDDEN, HIDDEN), weight("pool.b", HIDDEN)], "dense")
+    dense = add("Gemm", [first, weight("pool", hidden, hidden), weight("pool.b", hidden)], "dense")
     pooled = add("Tanh", [dense], "pooled")
     add(
         "Gemm",
-        [pooled, weight("output", HIDDEN, len(LABELS)), weight("output.b", len(LABELS))],
+        [pooled, weight("output", hidden, len(LABELS)), weight("output.b", len(LABELS))],
         "logits",
     )
     graph = helper.make_graph(
@@ -117,9 +139,9 @@ def build(path: Path) -> None:
     save(helper.make_model(graph, opset_imports=versions, ir_version=8), path)
 
 
-def network_file(precision: str) -> Path:
+def network_file(size: str, precision: str) -> Path:
     """Return the file of the network in ``fp32`` or ``int8``; build it if it is missing."""
-    path = Path(tempfile.gettempdir()) / f"bert.{precision}.onnx"
+    path = Path(tempfile.gettempdir()) / f"bert.{size}.{precision}.onnx"
     if path.exists():
         return path
     unfinished = path.with_suffix(".unfinished")
@@ -129,25 +151,35 @@ def network_file(precision: str) -> Path:
 
         # It cannot infer types after the fused operators by itself.
         known = {"DefaultTensorType": onnx.TensorProto.FLOAT}
-        quantize_dynamic(network_file("fp32"), unfinished, extra_options=known)
+        quantize_dynamic(network_file(size, "fp32"), unfinished, extra_options=known)
     else:
-        build(unfinished)
+        build(SIZES[size], unfinished)
     return unfinished.rename(path)
 
 
-session = onnxruntime.InferenceSession(
-    network_file(sys.argv[2] if len(sys.argv) > 2 else "fp32"), providers=["CPUExecutionProvider"]
-)
+def make_tokenizer() -> BertWordPieceTokenizer:
+    """Return a tokenizer of Chinese: a token a character, and pieces of whatever else."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    printable = [chr(code) for code in range(33, 127)]
+    pieces = [*special, *printable, *(f"##{character}" for character in printable)]
+    characters = map(chr, count(0x4E00))  # the Chinese ones, in Unicode's order
+    pieces += islice(characters, VOCABULARY - len(pieces))
+    made = BertWordPieceTokenizer({piece: index for index, piece in enumerate(pieces)})
+    made.enable_truncation(MAX_IDS)
+    made.enable_padding()
+    return made
 
 
-def to_ids(text: str) -> list[int]:
-    """Return one id per character, at most ``MAX_IDS`` with the marks around them."""
-    characters = [
-        FIRST_CHARACTER + ord(character) % (VOCABULARY - FIRST_CHARACTER)
-        for character in text
-        if not character.isspace()
-    ]
-    return [CLASSIFY, *characters[: MAX_IDS - 2], SEPARATE]
+def start_session(size: str, precision: str) -> onnxruntime.InferenceSession:
+    """Return the network on all CPUs that this process may use."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cpus()
+    file = network_file(size, precision)
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+tokenizer = make_tokenizer()
+session = start_session(*sys.argv[2:4])
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -159,19 +191,18 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def classify(texts: list[str]) -> list[Sentiment]:
     """Return the answers for texts, run as one padded batch."""
-    sequences = [to_ids(text) for text in texts]
-    ids = np.zeros((len(texts), max(map(len, sequences))), np.int32)
-    mask = np.zeros_like(ids)
-    for index, sequence in enumerate(sequences):
-        ids[index, : len(sequence)] = sequence
-        mask[index, : len(sequence)] = 1
+    encodings = tokenizer.encode_batch(texts)
+    ids = np.array([encoding.ids for encoding in encodings], np.int32)
+    mask = np.array([encoding.attention_mask for encoding in encodings], np.int32)
     inputs = {"ids": ids, "segments": np.zeros_like(ids), "mask": mask}
     probabilities = softmax(session.run(None, inputs)[0])
     return [
-        sentiment(row, text, tokens=len(sequence) - 2, uncertain=True)
-        for text, sequence, row in zip(texts, sequences, probabilities.tolist(), strict=True)
+        sentiment(row, text, tokens=tokens, uncertain=True)
+        for text, tokens, row in zip(
+            texts, (mask.sum(axis=1) - 2).tolist(), probabilities.tolist(), strict=True
+        )
     ]
 
 
 if __name__ == "__main__":
-    run(app_around(classify, ModelVersion(name="BERT-base", version="1.0.0", digest="0" * 64)))
+    run(app_around(classify, ModelVersion(name=sys.argv[2], version="1.0.0", digest="0" * 64)))
