@@ -67,6 +67,12 @@ def test_a_lock_holds_those_before_it(lock: str, before: list[str]) -> None:
         assert pinned(earlier).items() <= pinned(lock).items()
 
 
+def test_the_frameworks_of_the_benchmark_run_our_engine_as_we_do() -> None:
+    ours, theirs = pinned("serve"), pinned("frameworks")
+    for name in ["numpy", "onnxruntime", "opencc", "rjieba", "safetensors"]:
+        assert theirs[name] == ours[name]
+
+
 def test_serving_installs_neither_torch_and_its_needs_nor_jieba() -> None:
     of_torch = needed("zh-sentiment[torch]") - needed("zh-sentiment") - {"torch"}
     assert {"sympy", "networkx"} <= of_torch
