@@ -29,6 +29,7 @@ from service.errors import (
 )
 from service.headers import CLOSE, NO_STORE, SECURITY_HEADERS, allow_header
 from service.problems import problem_of, problem_response
+from service.process.acceptor import Acceptor
 from service.process.protocol import Connections, HttpProtocol
 from service.schemas import Alive, Health
 from service.state import READY
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 MAX_PROBE_CONNECTIONS: Final = 128
 # Few enough that a flood cannot evict a connection before its request has been read.
 _ACCEPTS_PER_TURN = 16
-_LISTEN_BACKLOG = 2048
 _HEAD_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 75  # longer than the interval of scrapes
 
@@ -96,14 +96,15 @@ class ProbeServer:
         )
         config.load()
         state = ServerState()
-        server = await loop.create_server(
-            partial(config.http_protocol_class, config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
-            sock=listening,
-            backlog=_ACCEPTS_PER_TURN,
+        protocol = partial(
+            config.http_protocol_class,
+            config=config,
+            server_state=state,  # type: ignore[call-arg]
+            app_state={},
         )
-        listening.listen(_LISTEN_BACKLOG)
+        acceptor = Acceptor(listening, protocol, _ACCEPTS_PER_TURN)
         await asyncio.wrap_future(self._ended)
-        server.close()
+        acceptor.close()
         for connection in list(state.connections):
             connection.transport.abort()
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.headers import SECURITY_HEADERS
@@ -15,9 +16,9 @@ from service.problems import MEDIA_TYPE, problem
 # The end of a head as the parser sees it; the parser itself rejects bare line feeds.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _MAX_HEAD_BYTES = 16 * 1024
-# Read at most 16 KiB per turn, so one client's pipeline cannot block others: 256 KiB of it, or of
+# Parse at most 16 KiB per turn, so one client's pipeline cannot block others: 256 KiB of it, or of
 # one-byte chunks, would hold up the event loop for 100 ms.
-_READ_SIZE = 16 * 1024
+_PARSE_SIZE = 16 * 1024
 # Requests queued on one connection; browsers do not pipeline at all.
 _MAX_PIPELINED_REQUESTS = 64
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
@@ -51,6 +52,51 @@ class Connections:
                 del self.idle[longest]
                 return True
         return False
+
+
+class _FlowControl(FlowControl):
+    """Reads no more of a client while something of it is still to be parsed."""
+
+    unparsed = b""
+
+    def resume_reading(self) -> None:
+        """See ``FlowControl.resume_reading``."""
+        if not self.unparsed:
+            super().resume_reading()
+
+
+class _JoiningTransport:
+    """A transport that sends what is written in one turn of the event loop together.
+
+    uvicorn writes the head of a response and its body one after the other: each would cost a
+    system call, and wake the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """See ``asyncio.Transport.write``."""
+        self._held.append(data)
+        if len(self._held) == 1:
+            self._loop.call_soon(self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._transport.write(b"".join(held))
+
+    def close(self) -> None:
+        """See ``asyncio.Transport.close``."""
+        self._send()
+        self._transport.close()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -87,8 +133,8 @@ class HttpProtocol(HttpToolsProtocol):
         """See ``asyncio.Protocol.connection_made``."""
         room = self._shared.evict_idle(len(self.connections))
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):  # an attribute of asyncio's own transport
-            transport.max_size = _READ_SIZE
+        self.flow: _FlowControl = _FlowControl(transport)
+        self.transport = _JoiningTransport(transport, self.loop)  # type: ignore[assignment]
         if not room:
             transport.abort()
             return
@@ -105,6 +151,28 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See ``asyncio.Protocol.data_received``."""
+        flow = self.flow
+        if flow.unparsed or len(data) > _PARSE_SIZE:
+            if not flow.unparsed:
+                flow.pause_reading()
+                self.loop.call_soon(self._parse_on)
+            flow.unparsed += data
+        else:
+            self._parse(data)
+
+    def _parse_on(self) -> None:
+        """Parse a turn's share of what has arrived, and read more once nothing is left of it."""
+        flow = self.flow
+        if self.transport.is_closing():
+            return
+        data, flow.unparsed = flow.unparsed[:_PARSE_SIZE], flow.unparsed[_PARSE_SIZE:]
+        self._parse(data)
+        if flow.unparsed:
+            self.loop.call_soon(self._parse_on)
+        elif not (self.cycle and len(self.cycle.body) > HIGH_WATER_LIMIT):
+            flow.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
         if self._refused:
             return
         if not self._in_message:

@@ -14,13 +14,13 @@ import time
 from functools import partial
 from gettext import dgettext
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
 from model import ConfigError
 from service.app import create_app
 from service.edge.hosts import ANY, Hosts, is_loopback
+from service.process.acceptor import LISTEN_BACKLOG, Acceptor
 from service.process.logs import configure_logging, logs_text
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
@@ -33,33 +33,8 @@ logger = logging.getLogger(__name__)
 
 # File descriptors for everything but client connections, with plenty to spare.
 _RESERVED_DESCRIPTORS = 128
-# The system queues this many new connections, and the event loop accepts this many per turn, so
-# that a flood of connections does not hold up everything else. asyncio has one number for both.
-_LISTEN_BACKLOG = 2048
+# Few enough that a flood of connections does not hold up everything else.
 _ACCEPTS_PER_TURN = 64
-_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class ListeningSocket(socket.socket):
-    """Stops accepting for one turn when the process is out of file descriptors.
-
-    asyncio pauses for a second by itself, but first it tries again as often as the backlog is long,
-    with a log line and a timer each time: thousands per second, which would keep the event loop
-    busy. Reporting that there is nothing more to accept ends the turn at once.
-    """
-
-    _exhausted = False
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """See ``socket.socket.accept``."""
-        if self._exhausted:
-            self._exhausted = False
-            raise BlockingIOError
-        try:
-            return super().accept()
-        except OSError as error:
-            self._exhausted = error.errno in _OUT_OF_DESCRIPTORS
-            raise
 
 
 class Server(uvicorn.Server):
@@ -72,6 +47,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._acceptors: list[Acceptor] = []
         self._closes_at = math.inf
         self._exit_timer = threading.Timer(0, _force_exit)
 
@@ -100,20 +76,25 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGHUP, self._service.models.reload_soon
         )
-        await super().startup(
-            [ListeningSocket(fileno=listening.detach()) for listening in sockets or ()]
+        await super().startup([])
+        protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,  # type: ignore[call-arg]
+            app_state=self.lifespan.state,
         )
         milliseconds = int(self._service.settings.stream_idle_seconds * 1000)
-        for listening in (each for server in self.servers for each in server.sockets):
-            with socket.fromfd(listening.fileno(), listening.family, listening.type) as queue:
-                queue.listen(_LISTEN_BACKLOG)
+        for listening in sockets or ():
             if sys.platform == "linux":  # accepted connections inherit it
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            self._acceptors.append(Acceptor(listening, protocol, _ACCEPTS_PER_TURN))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer requests in flight, and of each stream the lines received so far."""
         self._service.streams.end()
-        await super().shutdown(sockets)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to start closing; uvicorn asks ten times per second."""
@@ -140,15 +121,12 @@ def build_server(settings: Settings, service: Service) -> Server:
     connections = Connections(raise_descriptor_limit(settings), settings.deadline_seconds)
     config = uvicorn.Config(
         create_app(settings, service, _hosts(settings)),
-        # uvloop is no faster here, and under overload it starves some connections for seconds:
-        # docs/performance.md.
-        loop="asyncio",
+        loop="uvloop",
         http=partial(HttpProtocol, connections),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        backlog=_ACCEPTS_PER_TURN,
         timeout_keep_alive=settings.keep_alive_seconds,
         # By then every request has an answer or a 504; what remains are stalled clients.
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
@@ -249,7 +227,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(_LISTEN_BACKLOG)
+        listening.listen(LISTEN_BACKLOG)
     except OSError:
         listening.close()
         raise
@@ -307,4 +285,4 @@ def probe_server(settings: Settings, probed: ProbeTarget) -> ProbeServer | None:
         raise _not_available(
             settings.host, settings.probe_port, "SENTIMENT_PROBE_PORT", error
         ) from None
-    return ProbeServer(probed, ListeningSocket(fileno=listening.detach()), _hosts(settings))
+    return ProbeServer(probed, listening, _hosts(settings))
