@@ -41,7 +41,12 @@ def printable(text: str) -> str:
 
 def json_line(value: Any) -> str:
     """The value as one line of JSON that cannot steer a terminal."""
-    return json.dumps(value, ensure_ascii=False).translate(_ESCAPES)
+    return harmless(json.dumps(value, ensure_ascii=False))
+
+
+def harmless(line: str) -> str:
+    """A line of JSON with what could steer a terminal escaped."""
+    return line.translate(_ESCAPES)
 
 
 class SentimentError(Exception):

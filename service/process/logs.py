@@ -1,12 +1,15 @@
 """Logs on standard error: JSON lines, or text for a terminal. No line contains a request's text."""
 
+import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-from model.errors import json_line, printable
+from pydantic_core import PydanticSerializationError, to_json
+
+from model.errors import harmless, printable
 from service.settings import LogFormat
 
 
@@ -35,7 +38,11 @@ class JsonFormatter(logging.Formatter):
             line["raised_at"] = [
                 _place(frame) for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return json_line(line)
+        try:
+            written = to_json(line).decode()  # in a fifth of the time that json takes
+        except PydanticSerializationError:  # half of a surrogate pair, as in the name of a file
+            written = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        return written if written.isascii() and written.isprintable() else harmless(written)
 
 
 class PlainFormatter(logging.Formatter):
