@@ -60,7 +60,12 @@ class Exchange:
         rate_limit = [
             (name.encode(), value.encode()) for name, value in self.rate_limit_headers.items()
         ]
-        return [(b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS, *rate_limit]
+        headers = [(b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS, *rate_limit]
+        if self.stage_milliseconds:
+            stages = self.stage_milliseconds.items()
+            timing = ", ".join(f"{stage};dur={duration:.3f}" for stage, duration in stages)
+            headers.append((b"server-timing", timing.encode()))
+        return headers
 
 
 def attach(exchange: Exchange, scope: Scope) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -174,6 +175,8 @@ class Metrics:
         self._answers = _AnswerMetrics(self._registry)
         self._models = _ModelMetrics(self._registry)
         self._drift = Drift(self._registry)
+        # Finding what counts a request takes as long as counting it.
+        self._of_requests = cache(self._children)
         if DIRECTORY_VARIABLE not in os.environ:
             ProcessCollector(registry=self._registry)
 
@@ -213,14 +216,19 @@ class Metrics:
 
         ``refusal`` is why the model gave no answer, ``key`` the name of the API key.
         """
-        name = route or "other"
-        self._requests.total.labels(name, status).inc()
+        total, timed = self._of_requests(route or "other", status)
+        total.inc()
         if status not in _UNTIMED:  # refusals take no time and would flatter the rest
-            self._requests.seconds.labels(name).observe(seconds)
+            timed.observe(seconds)
         if key:
             self._requests.by_key.labels(key).inc()
         if refusal:
             self._requests.refusals.labels(refusal).inc()
+
+    def _children(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        """Return the counter and the histogram of a route and status, looked up once."""
+        requests = self._requests
+        return requests.total.labels(route, status), requests.seconds.labels(route)
 
     def observe_chunk(self, seconds: float) -> None:
         """Count lines of a stream that were answered together, and how long that took."""

@@ -28,9 +28,10 @@ def test_large_requests_leave_room_for_small_ones_of_their_client() -> None:
 
 def test_what_is_given_back_is_free_again() -> None:
     share = FairShare()
-    with share.holding("a", 32):
-        assert not share.admits("a", 1, 64, small=1)
-        assert share.admits("b", 16, 64)
+    share.acquire("a", 32)
+    assert not share.admits("a", 1, 64, small=1)
+    assert share.admits("b", 16, 64)
+    share.release("a", 32)
     assert share.total == 0
     assert share.admits("a", 32, 64)
 

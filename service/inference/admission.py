@@ -100,14 +100,23 @@ class Admission:
                 "what is waiting; send fewer at a time, or a stream"
             )
 
+    def acquire(self, client: str, texts: int) -> None:
+        """Take places for texts of the client, whether there is room or not."""
+        self._texts.acquire(client, texts)
+
+    def release(self, client: str, texts: int) -> None:
+        """Give places back."""
+        self._texts.release(client, texts)
+        self._released.set()
+
     @contextmanager
     def holding(self, client: str, texts: int) -> Iterator[None]:
-        """Hold places for texts of the client, whether there is room or not."""
-        with self._texts.holding(client, texts):
-            try:
-                yield
-            finally:
-                self._released.set()
+        """Hold places for texts of the client within a ``with`` block."""
+        self.acquire(client, texts)
+        try:
+            yield
+        finally:
+            self.release(client, texts)
 
     @asynccontextmanager
     async def holding_bulk(self, client: str, texts: int) -> AsyncIterator[None]:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from types import TracebackType
 
 import numpy as np
 
@@ -64,11 +65,11 @@ class Batcher:
             throughput: what is known of the engine's speed so far.
         """
         self._classifier = classifier
-        self._deadline_seconds = settings.deadline_seconds
+        self.deadline_seconds = settings.deadline_seconds
         self._observe_run = observe_run
         self._throughput = throughput or Throughput(classifier.threads)
         self._loop = asyncio.get_running_loop()
-        self._users = 0
+        self.users = 0  # who keep it from being retired
         self._queue: WindowQueue[WindowRequest] = WindowQueue(settings.max_batch_texts)
         self._threads = EngineThreads(
             classifier.threads, self._queue.take, self._perform, self._hand_over, low_priority=True
@@ -101,23 +102,14 @@ class Batcher:
         async with self.admission.holding_bulk(client, len(texts)):
             return await self.classify(texts, client, bulk=True)
 
-    @contextlib.asynccontextmanager
-    async def admitted(self, client: str, texts: int) -> AsyncIterator[float]:
+    def admitted(self, client: str, texts: int) -> "_Admitted":
         """Hold places in the queue until a deadline, by the event loop's clock, which it yields.
 
         Raises:
             QueueFullError: the queue has no room for the texts.
-            DeadlineError: the block was not left by the deadline.
+            DeadlineError: the ``async with`` block was not left by the deadline.
         """
-        deadline = self._loop.time() + self._deadline_seconds
-        try:
-            with self.in_use():
-                async with asyncio.timeout_at(deadline):
-                    self.admission.check_room(client, texts)
-                    with self.admission.holding(client, texts):
-                        yield deadline
-        except TimeoutError:
-            raise DeadlineError(f"no answer within {self._deadline_seconds:g} s") from None
+        return _Admitted(self, client, texts)
 
     async def classify(
         self,
@@ -206,18 +198,18 @@ class Batcher:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep it from being retired."""
-        self._users += 1
+        self.users += 1
         try:
             yield
         finally:
-            self._users -= 1
+            self.users -= 1
 
     async def retire(self) -> None:
         """Close once no request is left, and wait for runs that take longer or hang.
 
         New requests must go elsewhere.
         """
-        while self._users:
+        while self.users:
             await asyncio.sleep(0.05)
         await self.close()
         while self._threads.busy:
@@ -230,3 +222,35 @@ class Batcher:
         for request in self._queue:
             request.done.cancel()
         self.encoding.close()
+
+
+class _Admitted:
+    """What ``Batcher.admitted`` returns: in one step, since every request goes through it."""
+
+    def __init__(self, batcher: Batcher, client: str, texts: int) -> None:
+        self._batcher = batcher
+        self._client = client
+        self._texts = texts
+        self._deadline = asyncio.get_running_loop().time() + batcher.deadline_seconds
+        self._timeout = asyncio.timeout_at(self._deadline)
+
+    async def __aenter__(self) -> float:
+        self._batcher.admission.check_room(self._client, self._texts)
+        await self._timeout.__aenter__()
+        self._batcher.users += 1
+        self._batcher.admission.acquire(self._client, self._texts)
+        return self._deadline
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._batcher.admission.release(self._client, self._texts)
+        self._batcher.users -= 1
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            seconds = self._batcher.deadline_seconds
+            raise DeadlineError(f"no answer within {seconds:g} s") from None

@@ -2,8 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class FairShare:
@@ -40,12 +38,3 @@ class FairShare:
         self._held[client] -= amount
         if not self._held[client]:
             del self._held[client]
-
-    @contextmanager
-    def holding(self, client: str, amount: int) -> Iterator[None]:
-        """Let the client hold ``amount`` more within a ``with`` block."""
-        self.acquire(client, amount)
-        try:
-            yield
-        finally:
-            self.release(client, amount)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from model import BlankTextError, TextLimitError, split_sentences
 from service.exchange import exchange_of
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1", tags=["explanation"], route_class=JsonModelRout
 
 
 @router.post("/analyze", responses=PROBLEMS)
-async def analyze(body: PredictRequest, request: Request, response: Response) -> AnalyzeResponse:
+async def analyze(body: PredictRequest, request: Request) -> AnalyzeResponse:
     """Say whether a text is positive, neutral or negative, and each of its sentences.
 
     The text is read as a whole, as by `/v1/predict`, and each sentence by itself: the label of the
@@ -38,7 +38,7 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
     answer = await model.batcher.submit([text, *parts], exchange_of(request).client)
     # Only the text is counted; its sentences would count it twice.
     whole = replace(answer, outcomes=answer.outcomes[:1])
-    report(whole, model, request, response)
+    report(whole, model, request)
     of_text, *of_sentences = answer.outcomes
     return AnalyzeResponse(
         **sentiment_fields(prediction_of(of_text)),
@@ -53,12 +53,12 @@ async def analyze(body: PredictRequest, request: Request, response: Response) ->
 
 
 @router.post("/explain", responses=PROBLEMS)
-async def explain(body: PredictRequest, request: Request, response: Response) -> ExplainResponse:
+async def explain(body: PredictRequest, request: Request) -> ExplainResponse:
     """Say why: what each part of a text adds to each label, and what the gates did there.
 
     The parts are the tokens of the text or, if it has many, clauses; `unit` says which.
     """
     model = service_of(request).models.find(body.model)
     answer, explanation = await model.explainer.explain(body.text, exchange_of(request).client)
-    report(answer, model, request, response)
+    report(answer, model, request)
     return ExplainResponse.of(body.text, explanation, model.version)

@@ -1,10 +1,11 @@
 """The short way of valid requests to the busiest routes."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from fastapi import FastAPI
 from opentelemetry import trace
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from model import TextError
@@ -27,16 +28,21 @@ class DirectLayer:
         self._api = api
         self._handlers = handlers
 
+    @cached_property
+    def _traces(self) -> bool:
+        """Whether traces are exported, which is decided before the first request."""
+        return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
         handler = None
-        if scope["type"] == "http" and scope["method"] == "POST" and not _traces():
+        if scope["type"] == "http" and scope["method"] == "POST" and not self._traces:
             handler = self._handlers.get(exchange_in(scope).path)
         if handler is None:
             await self._api(scope, receive, send)
             return
         scope["app"] = self._api
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         try:
             response = await handler(request)
         except (ServiceError, TextError) as error:
@@ -45,6 +51,24 @@ class DirectLayer:
             await self._api(scope, _Replay(await request.body(), receive), send)
         else:
             await response(scope, receive, send)
+
+
+class _Request(Request):
+    """A request that receives its body in one step: most bodies are one message."""
+
+    async def body(self) -> bytes:
+        """See ``Request.body``."""
+        if not hasattr(self, "_body"):
+            parts = []
+            more = True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = b"".join(parts)
+        return self._body
 
 
 class _Replay:
@@ -59,7 +83,3 @@ class _Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
-
-
-def _traces() -> bool:
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)

@@ -48,7 +48,7 @@ def check_media_type(request: Request, media_type: re.Pattern[str], *names: str)
     Raises:
         UnsupportedMediaTypeError: it is not, or it is compressed; the headers say what can be sent.
     """
-    declared = request.headers.get("content-type", "")
+    declared = exchange_of(request).headers.get(b"content-type", "")
     readable = {"accept-post": ", ".join(names)}
     found = media_type_of(declared)
     if not media_type.fullmatch(found):
@@ -71,7 +71,8 @@ def check_encoding(request: Request) -> None:
     Raises:
         UnsupportedMediaTypeError: it is.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encoding = exchange_of(request).headers.get(b"content-encoding", "identity")
+    if encoding.lower() != "identity":
         raise UnsupportedMediaTypeError(
             "send the body without a content-encoding", {"accept-encoding": "identity"}
         )
@@ -147,7 +148,7 @@ class JsonModelRoute(ModelRoute):
         of that.
         """
         types = get_type_hints(self.endpoint)
-        if [*signature(self.endpoint).parameters] != ["body", "request", "response"]:
+        if [*signature(self.endpoint).parameters] != ["body", "request"]:
             return None
         validate = TypeAdapter(types["body"]).validator.validate_json
         serialize = TypeAdapter(types["return"]).serializer.to_json
@@ -159,11 +160,9 @@ class JsonModelRoute(ModelRoute):
                 body = validate(await request.body())
             except ValidationError:
                 return None
-            response = Response(media_type="application/json")
-            answer = await endpoint(body, request, response)
-            response.body = serialize(answer, exclude_none=exclude_none)
-            response.headers["content-length"] = str(len(response.body))
-            return response
+            answer = await endpoint(body, request)
+            content = serialize(answer, exclude_none=exclude_none)
+            return Response(content, media_type="application/json")
 
         return self.checked(handle)
 

@@ -1,6 +1,6 @@
 """``/v1/predict`` and ``/v1/predict/batch``."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from service.errors import TooManyItemsError
 from service.exchange import exchange_of
@@ -18,17 +18,17 @@ router = APIRouter(prefix="/v1/predict", tags=["prediction"], route_class=JsonMo
 
 
 @router.post("", responses=PROBLEMS)
-async def predict(body: PredictRequest, request: Request, response: Response) -> PredictResponse:
+async def predict(body: PredictRequest, request: Request) -> PredictResponse:
     """Say whether a text is positive, neutral or negative."""
     model = service_of(request).models.find(body.model)
     answer = await model.batcher.submit([body.text], exchange_of(request).client)
-    report(answer, model, request, response)
+    report(answer, model, request)
     (outcome,) = answer.outcomes
     return PredictResponse(**sentiment_fields(prediction_of(outcome)), model=model.version)
 
 
 @router.post("/batch", responses=PROBLEMS, response_model_exclude_none=True)
-async def predict_batch(body: BatchRequest, request: Request, response: Response) -> BatchResponse:
+async def predict_batch(body: BatchRequest, request: Request) -> BatchResponse:
     """Say whether several texts are positive, neutral or negative.
 
     Results come in the order of the items. An item that cannot be classified gets an error, and
@@ -42,7 +42,7 @@ async def predict_batch(body: BatchRequest, request: Request, response: Response
     items: list[BatchItem | InvalidItem] = list(body.items)
     texts = [item.text for item in items if isinstance(item, BatchItem)]
     answer = await model.batcher.submit(texts, exchange_of(request).client)
-    report(answer, model, request, response)
+    report(answer, model, request)
     outcomes = iter(answer.outcomes)
     results = [
         item_result(item, next(outcomes)) if isinstance(item, BatchItem) else invalid_result(item)

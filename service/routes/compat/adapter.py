@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -46,7 +46,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 async def classify(
-    model: LoadedModel, texts: Sequence[str], field: str, request: Request, response: Response
+    model: LoadedModel, texts: Sequence[str], field: str, request: Request
 ) -> list[Prediction]:
     """Return the predictions for the texts of a request, which are in ``field`` of its body.
 
@@ -60,7 +60,7 @@ async def classify(
     if len(texts) > limit:
         raise TooManyItemsError(f"{len(texts)} texts were sent; the limit is {limit}")
     answer = await model.batcher.submit(texts, exchange_of(request).client)
-    report(answer, model, request, response)
+    report(answer, model, request)
     for index, outcome in enumerate(answer.outcomes):
         if isinstance(outcome, TextError) and len(texts) > 1:
             raise type(outcome)(f"{field}.{index}: {outcome}")

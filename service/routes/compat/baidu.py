@@ -141,13 +141,11 @@ def _text(body: bytes, charset: str) -> str:
         },
     },
 )
-async def predict_for_baidu(
-    request: Request, response: Response, charset: Charset = "GBK"
-) -> BaiduResponse:
+async def predict_for_baidu(request: Request, charset: Charset = "GBK") -> BaiduResponse:
     """Say whether a text is positive, neutral or negative. Errors have status 200 too."""
     text = _text(await request.body(), charset)
     model = service_of(request).models.find()
-    (prediction,) = await classify(model, [text], "text", request, response)
+    (prediction,) = await classify(model, [text], "text", request)
     positive, negative = binary_probabilities(prediction)
     item = BaiduItem(
         sentiment=_NUMBERS[prediction.label],

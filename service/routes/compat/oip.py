@@ -128,13 +128,13 @@ def _output(
     return output, packed
 
 
-async def _infer(name: str, version: str | None, request: Request, response: Response) -> Response:
+async def _infer(name: str, version: str | None, request: Request) -> Response:
     model = _model(service_of(request), name, version)
     content = await request.body()
     length = _json_length(request, len(content))
     body = parse(InferRequest, content[:length])
     texts = _texts(body.inputs[0], content[length:])
-    predictions = await classify(model, texts, "text", request, response)
+    predictions = await classify(model, texts, "text", request)
 
     outputs = []
     binary_data = b""
@@ -152,10 +152,9 @@ async def _infer(name: str, version: str | None, request: Request, response: Res
         outputs=outputs,
     )
     json_part = answer.model_dump_json(exclude_none=True).encode()
-    headers = dict(response.headers)
     if not binary_data:
-        return Response(json_part, headers=headers, media_type="application/json")
-    headers[_HEADER] = str(len(json_part))
+        return Response(json_part, media_type="application/json")
+    headers = {_HEADER: str(len(json_part))}
     return Response(json_part + binary_data, headers=headers, media_type="application/octet-stream")
 
 
@@ -188,9 +187,9 @@ _ERRORS = error_responses(InferError, 404, *STATUSES)
 @router.post(
     "/models/{name}/infer", response_model=InferResponse, responses=_ERRORS, openapi_extra=_INFER
 )
-async def infer(name: PathName, request: Request, response: Response) -> Response:
+async def infer(name: PathName, request: Request) -> Response:
     """Return labels and probabilities (positive, neutral, negative) of texts."""
-    return await _infer(name, None, request, response)
+    return await _infer(name, None, request)
 
 
 @router.post(
@@ -199,11 +198,9 @@ async def infer(name: PathName, request: Request, response: Response) -> Respons
     responses=_ERRORS,
     openapi_extra=_INFER,
 )
-async def infer_version(
-    name: PathName, version: PathName, request: Request, response: Response
-) -> Response:
+async def infer_version(name: PathName, version: PathName, request: Request) -> Response:
     """Do the same with a version of the model."""
-    return await _infer(name, version, request, response)
+    return await _infer(name, version, request)
 
 
 @metadata_router.get("", responses=error_responses(InferError, 401, 413, 429, 500))

@@ -68,12 +68,10 @@ _ERRORS = error_responses(SentaError, *STATUSES)
 
 @router.post("/senta_lstm", operation_id="predictForSentaLstm", responses=_ERRORS)
 @router.post("/senta_bilstm", operation_id="predictForSentaBilstm", responses=_ERRORS)
-async def predict_for_paddlehub(
-    body: SentaRequest, request: Request, response: Response
-) -> SentaResponse:
+async def predict_for_paddlehub(body: SentaRequest, request: Request) -> SentaResponse:
     """Say whether texts are positive or negative, as PaddleHub's senta modules do."""
     model = service_of(request).models.find()
-    predictions = await classify(model, body.texts, "texts", request, response)
+    predictions = await classify(model, body.texts, "texts", request)
     results = []
     for text, prediction in zip(body.texts, predictions, strict=True):
         positive = round(binary_probabilities(prediction)[0], 4)

@@ -130,29 +130,27 @@ def _ranked(prediction: Prediction, *, raw: bool, top: int | None = None) -> lis
     ]
 
 
-async def _classify(body: TeiRequest, request: Request, response: Response) -> list[Prediction]:
+async def _classify(body: TeiRequest, request: Request) -> list[Prediction]:
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     model = service_of(request).models.find()
-    return await classify(model, texts, "inputs", request, response)
+    return await classify(model, texts, "inputs", request)
 
 
 @router.post("/predict", responses=error_responses(TeiError, *_STATUSES))
 async def predict_for_tei(
-    body: TeiRequest, request: Request, response: Response
+    body: TeiRequest, request: Request
 ) -> list[TeiPrediction] | list[list[TeiPrediction]]:
     """Score every label, highest first; for several texts, return a list of such lists."""
-    predictions = await _classify(body, request, response)
+    predictions = await _classify(body, request)
     ranked = [_ranked(prediction, raw=body.raw_scores) for prediction in predictions]
     return ranked[0] if isinstance(body.inputs, str) else ranked
 
 
 @router.post("/", responses=error_responses(TeiError, *_STATUSES))
-async def predict_for_hub(
-    body: HubRequest, request: Request, response: Response
-) -> list[list[TeiPrediction]]:
+async def predict_for_hub(body: HubRequest, request: Request) -> list[list[TeiPrediction]]:
     """Do the same in the form that `huggingface_hub` reads: a list of lists for one text too."""
     raw = body.raw_scores or body.parameters.function_to_apply == "none"
-    predictions = await _classify(body, request, response)
+    predictions = await _classify(body, request)
     return [_ranked(prediction, raw=raw, top=body.parameters.top_k) for prediction in predictions]
 
 
