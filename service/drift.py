@@ -1,7 +1,7 @@
 """How far the latest answers differ from those on the dev texts of the model."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -47,9 +47,9 @@ class Drift:
         if baseline:
             self._show(baseline, "reference")
 
-    def add(self, observation: Observation) -> None:
-        """Add an answer; the oldest one drops out."""
-        self._recent.append(observation)
+    def add(self, observations: Iterable[Observation]) -> None:
+        """Add answers; the oldest ones drop out."""
+        self._recent.extend(observations)
 
     def refresh(self) -> None:
         """Set the gauges, once there are enough answers for them to mean something."""

@@ -19,7 +19,7 @@ from model import LABELS, Classifier, SentimentError
 from model.artifact import CONFIDENCE_BINS
 from model.drift import Observation
 from service.drift import Drift
-from service.errors import refusal_reasons
+from service.errors import ServiceError, refusal_reasons
 from service.outcome import STAGES, BatchOutcome
 from service.worker_metrics import DIRECTORY_VARIABLE, expose_workers, metrics_encoder
 
@@ -225,6 +225,12 @@ class Metrics:
         if refusal:
             self._requests.refusals.labels(refusal).inc()
 
+    def observe_refused(self, route: str, error: ServiceError, requests: int) -> None:
+        """Count requests for the model that were refused for the same reason."""
+        total, _ = self._of_requests(route, error.status)
+        total.inc(requests)
+        self._requests.refusals.labels(error.reason).inc(requests)
+
     def _children(self, route: str, status: int) -> tuple[Counter, Histogram]:
         """Return the counter and the histogram of a route and status, looked up once."""
         requests = self._requests
@@ -245,19 +251,21 @@ class Metrics:
         """
         for stage, seconds in answer.stages().items():
             self._requests.stage_seconds[stage].observe(seconds)
-        for outcome in answer.outcomes:
-            if isinstance(outcome, SentimentError):
-                self._answers.failures.inc()
-                continue
-            observation = Observation.of(outcome)
-            self._answers.predictions[observation.label].inc()
-            self._answers.uncertain.inc(outcome.uncertain)
-            self._answers.confidence.observe(observation.confidence)
-            self._answers.tokens.inc(observation.tokens)
-            self._answers.unknown.inc(observation.unknown)
-            self._answers.windows.observe(len(outcome.encoding.windows))
-            if by_default:
-                self._drift.add(observation)
+        answers = self._answers
+        predictions = [each for each in answer.outcomes if not isinstance(each, SentimentError)]
+        for prediction in predictions:
+            answers.confidence.observe(prediction.confidence)
+            answers.windows.observe(len(prediction.encoding.windows))
+        observations = [Observation.of(prediction) for prediction in predictions]
+        # Counters take the sums, each with one step for all texts of a request.
+        for label, predicted in answers.predictions.items():
+            predicted.inc(sum(each.label == label for each in observations))
+        answers.uncertain.inc(sum(each.uncertain for each in predictions))
+        answers.tokens.inc(sum(each.tokens for each in observations))
+        answers.unknown.inc(sum(each.unknown for each in observations))
+        answers.failures.inc(len(answer.outcomes) - len(predictions))
+        if by_default:
+            self._drift.add(observations)
 
     def refresh(self, *, texts: int, wait_seconds: float, takes_requests: bool) -> None:
         """Set the gauges; called every second, since nothing counts them up."""
