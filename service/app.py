@@ -18,6 +18,7 @@ from service.api_document import CONTACT, DESCRIPTION, LICENCE, complete, operat
 from service.edge.admission import AdmissionLayer
 from service.edge.hosts import ANY, Hosts
 from service.edge.paths import Paths
+from service.edge.quick_refusal import QuickRefusal
 from service.edge.request import RequestLayer, request_path
 from service.error_handlers import install_error_handlers
 from service.routes import (
@@ -148,6 +149,12 @@ def create_app(
             expose_headers=EXPOSED_HEADERS,
         )
     return RequestLayer(app, service, api.paths, adapters)
+
+
+def quick_refusal(service: Service) -> QuickRefusal:
+    """Return what refuses requests to the service's own routes of single bodies on the wire."""
+    paths = {route.path for route in _model_routes(())} - {stream.PATH}
+    return QuickRefusal(service, paths)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -44,16 +44,8 @@ class Exchange:
 
     @property
     def client(self) -> str:
-        """Whose request it is: the name of its API key, or its address where none is required.
-
-        Of an IPv6 address only the /64 network counts, since a client usually has all of it.
-        """
-        if self.key_name:
-            return self.key_name
-        if ":" in self.peer:
-            with suppress(ValueError):
-                return str(IPv6Network((self.peer.partition("%")[0], 64), strict=False))
-        return self.peer
+        """Whose request it is: the name of its API key, or its address where none is required."""
+        return self.key_name or client_of(self.peer)
 
     def response_headers(self) -> RawHeaders:
         """Return the headers that any response to this request has."""
@@ -66,6 +58,14 @@ class Exchange:
             timing = ", ".join(f"{stage};dur={duration:.3f}" for stage, duration in stages)
             headers.append((b"server-timing", timing.encode()))
         return headers
+
+
+def client_of(address: str) -> str:
+    """Return whose an address is: of IPv6, a client usually has the whole /64 network."""
+    if ":" in address:
+        with suppress(ValueError):
+            return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+    return address
 
 
 def attach(exchange: Exchange, scope: Scope) -> None:

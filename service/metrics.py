@@ -218,7 +218,7 @@ class Metrics:
         """
         total, timed = self._of_requests(route or "other", status)
         total.inc()
-        if status not in _UNTIMED:  # refusals take no time and would flatter the rest
+        if timed:
             timed.observe(seconds)
         if key:
             self._requests.by_key.labels(key).inc()
@@ -231,10 +231,12 @@ class Metrics:
         total.inc(requests)
         self._requests.refusals.labels(error.reason).inc(requests)
 
-    def _children(self, route: str, status: int) -> tuple[Counter, Histogram]:
-        """Return the counter and the histogram of a route and status, looked up once."""
-        requests = self._requests
-        return requests.total.labels(route, status), requests.seconds.labels(route)
+    def _children(self, route: str, status: int) -> tuple[Counter, Histogram | None]:
+        """Return what counts and times the requests of a route that ended with a status."""
+        total = self._requests.total.labels(route, status)
+        if status in _UNTIMED:  # refusals take no time and would flatter the rest
+            return total, None
+        return total, self._requests.seconds.labels(route)
 
     def observe_chunk(self, seconds: float) -> None:
         """Count lines of a stream that were answered together, and how long that took."""

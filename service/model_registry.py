@@ -12,6 +12,7 @@ from service.errors import NotReadyError, UnknownModelError
 from service.inference.admission import ANYBODY
 from service.inference.batcher import Batcher
 from service.inference.explainer import Explainer
+from service.inference.loop_pace import LoopPace
 from service.inference.throughput import Throughput
 from service.metrics import Metrics
 from service.schemas import ModelVersion
@@ -43,6 +44,7 @@ class ModelRegistry:
     ) -> None:
         """``after_load`` is called whenever models have been loaded."""
         self.failure: str | None = None
+        self.pace = LoopPace()
         self._settings = settings
         self._metrics = metrics
         self._after_load = after_load
@@ -96,8 +98,14 @@ class ModelRegistry:
             QueueFullError: none would.
         """
         default = self.find()
-        if not any(model.batcher.admission.has_room(client) for model in self._models):
+        if not self.has_room(client):
+            self.pace.count_refusal()
             default.batcher.admission.check_room(client)
+
+    def has_room(self, client: str = ANYBODY) -> bool:
+        """Return whether a model would admit a text more of the client, or none is in service."""
+        models = self._models
+        return not models or any(model.batcher.admission.has_room(client) for model in models)
 
     @property
     def saturated(self) -> bool:
@@ -190,7 +198,8 @@ class ModelRegistry:
         return None
 
     def _start(self, classifier: Classifier, throughput: Throughput) -> LoadedModel:
-        batcher = Batcher(classifier, self._settings, self._metrics.observe_run, throughput)
+        observe_run = self._metrics.observe_run
+        batcher = Batcher(classifier, self._settings, observe_run, throughput, self.pace)
         explainer = Explainer(classifier, batcher, self._settings)
         return LoadedModel(classifier, batcher, explainer, ModelVersion.of(classifier.artifact))
 

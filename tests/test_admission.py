@@ -8,6 +8,7 @@ import pytest
 from model.engines import BATCH_IDS
 from service.errors import QueueFullError
 from service.inference.admission import Admission
+from service.inference.loop_pace import LoopPace
 from service.inference.throughput import Throughput
 from service.inference.window_queue import Entry, WindowQueue
 from service.settings import load_settings
@@ -24,7 +25,10 @@ class Queue:
         settings = load_settings(**changes)
         self.seconds = settings.deadline_seconds
         self.windows: WindowQueue[Entry] = WindowQueue(settings.max_batch_texts)
-        self.admission = Admission(settings, self.windows, throughput, contextlib.nullcontext())
+        self.pace = LoopPace()
+        self.admission = Admission(
+            settings, self.windows, throughput, self.pace, contextlib.nullcontext()
+        )
         self._held = contextlib.ExitStack()
 
     def join(self, client: str, *texts: Sequence[int], bulk: bool = False) -> None:
@@ -36,7 +40,8 @@ class Queue:
         lengths = [length for text in texts for length in text]
         self.admission.check_room(client, len(texts))
         self.admission.check_time(client, sum(lengths), self.seconds, bulk=bulk)
-        self._held.enter_context(self.admission.holding(client, len(texts)))
+        self.admission.acquire(client, len(texts))
+        self._held.callback(self.admission.release, client, len(texts))
         entry = Entry(client, {row: (1,) * length for row, length in enumerate(lengths)})
         self.windows.add(entry, bulk=bulk)
 
@@ -119,3 +124,22 @@ def test_explanations_are_bulk_work_and_refuse_nobody() -> None:
     assert 0 < queue.admission.wait_seconds() < 2 * BATCH_IDS * 0.0004
     assert not queue.admission.saturated
     assert queue.fill("newcomer", SHORT) > 100
+
+
+def test_what_is_in_flight_is_bounded_by_the_pace_of_the_event_loop() -> None:
+    queue = Queue(max_queue_seconds=0.5)
+    queue.pace.seconds_per_text = 0.0005
+    assert queue.fill("a", SHORT) == 42  # half of what may always be
+    assert queue.fill("b", SHORT) == 21
+    queue.empty()
+    queue.pace.seconds_per_text = 0.00005
+    assert queue.fill("a", SHORT) == 333
+    queue.empty()
+    assert queue.fill("a", *[SHORT] * 32) == 28
+
+
+def test_a_slow_event_loop_refuses_no_batch_for_its_size() -> None:
+    queue = Queue(max_queue_seconds=0.5)
+    queue.pace.seconds_per_text = 0.001
+    queue.join("b", SHORT)
+    queue.join("a", *[SHORT] * 256)

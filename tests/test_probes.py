@@ -181,6 +181,8 @@ def test_the_probe_port_answers_while_texts_fill_the_queue(tmp_path: Path) -> No
             assert ask(port, "/readyz")[0] == 200
             refused = httpx2.post(f"{address}/v1/predict", json={"text": "好"})
             assert refused.status_code == 429
+            log = tmp_path / "log"
+            wait_for(lambda: any(line.get("status") == 429 for line in log_lines(log)))
             # It leaves in a way that is told at once, long before its batch is done.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # The client is gone: its batch is dropped, long before the deadline.

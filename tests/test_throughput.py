@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.inference.loop_pace import LoopPace
 from service.inference.throughput import Throughput
 
 
@@ -33,3 +34,27 @@ def test_a_stall_is_forgotten() -> None:
     for _ in range(600):
         throughput.observe(16, 30, 0.01)
     assert throughput.seconds_per_id == pytest.approx(usual, rel=0.05)
+
+
+def test_a_busy_loop_tells_what_a_text_costs_and_an_idle_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = {"perf_counter": 0.0, "thread_time": 0.0}
+    for clock in now:
+        monkeypatch.setattr(f"time.{clock}", lambda clock=clock: now[clock])
+    pace = LoopPace()
+    first = pace.seconds_per_text
+    for _ in range(50):  # one text in a tenth of a second that had little else to do
+        pace.count(1)
+        now["perf_counter"] += 0.1
+        now["thread_time"] += 0.001
+        pace.look()
+    assert pace.seconds_per_text == first
+    for _ in range(50):
+        pace.count(90)
+        for _ in range(20):  # refusals count as the fraction that they cost
+            pace.count_refusal()
+        now["perf_counter"] += 0.1
+        now["thread_time"] += 0.1
+        pace.look()
+    assert pace.seconds_per_text == pytest.approx(0.001, rel=0.01)

@@ -76,7 +76,7 @@ class RequestLayer:
         method = "GET" if is_head else scope["method"]
         path = request_path(scope)
         return Exchange(
-            request_id=given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}",
+            request_id=request_id_of(given),
             method=method,
             is_head=is_head,
             path=path,
@@ -174,6 +174,11 @@ class _Channel:
         elif exchange.is_head:
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def request_id_of(given: str) -> str:
+    """Return the id of a request whose client gave it this one, or none."""
+    return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def request_path(scope: Scope) -> str:

@@ -2,18 +2,25 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 from model.engines import BATCH_IDS
 from service.errors import QueueFullError
 from service.inference.client_locks import ClientLocks
 from service.inference.fair_share import FairShare
+from service.inference.loop_pace import LoopPace, loop_work
 from service.inference.throughput import Throughput
 from service.inference.window_queue import WindowQueue
 from service.settings import Settings
 
+# Of the longest wait, the share that may be work of the event loop: a text waits for the loop to
+# receive it, to take its result, and to answer, each time behind whatever else has arrived.
+_LOOP_SHARE = 0.2
+# However slow the loop seems, so much of its work may be in flight: several requests of several
+# clients. Hostile requests, which cost much and bring few texts, would shut out others otherwise.
+_MIN_LOOP_WORK = 256
 # The client of a request whose client does not matter.
 ANYBODY = "anybody"
 
@@ -23,8 +30,8 @@ class Admission:
 
     A request is refused if ``max_queue_texts`` texts are in flight already, or as many of its
     client as ``FairShare`` allows; if even a short text would wait for longer than
-    ``max_queue_seconds``; and if it would not itself be done by its deadline. Streams are bulk
-    work: they wait for room instead.
+    ``max_queue_seconds``, for the event loop or for the engine; and if it would not itself be done
+    by its deadline. Streams are bulk work: they wait for room instead.
     """
 
     def __init__(
@@ -32,14 +39,17 @@ class Admission:
         settings: Settings,
         queue: WindowQueue[Any],
         throughput: Throughput,
+        pace: LoopPace,
         lock: AbstractContextManager[Any],
     ) -> None:
         """Hold ``lock`` while the queue's windows are counted by client."""
         self._settings = settings
         self._queue = queue
         self._throughput = throughput
+        self._pace = pace
         self._lock = lock
         self._texts = FairShare()  # in flight: they wait or run
+        self._loop_work = FairShare()  # of the requests in flight
         self._bulk_texts = 0
         self._released = asyncio.Event()
         # A client has one chunk of a stream at a time that waits for room.
@@ -66,6 +76,14 @@ class Admission:
         if not self._texts.total:
             return texts <= limit
         if not self._texts.admits(client, texts, limit, small=self._settings.max_batch_texts):
+            return False
+        seconds = _LOOP_SHARE * self._settings.max_queue_seconds
+        if not self._loop_work.admits(
+            client,
+            loop_work(texts),
+            max(_MIN_LOOP_WORK, seconds / self._pace.seconds_per_text),
+            small=loop_work(self._settings.max_batch_texts),
+        ):
             return False
         # What fits into one run is never too much, however slow the engine seems: otherwise a
         # wrong estimate of its speed would refuse all that could correct it.
@@ -103,20 +121,14 @@ class Admission:
     def acquire(self, client: str, texts: int) -> None:
         """Take places for texts of the client, whether there is room or not."""
         self._texts.acquire(client, texts)
+        self._loop_work.acquire(client, loop_work(texts))
 
     def release(self, client: str, texts: int) -> None:
         """Give places back."""
         self._texts.release(client, texts)
+        self._loop_work.release(client, loop_work(texts))
+        self._pace.count(loop_work(texts))
         self._released.set()
-
-    @contextmanager
-    def holding(self, client: str, texts: int) -> Iterator[None]:
-        """Hold places for texts of the client within a ``with`` block."""
-        self.acquire(client, texts)
-        try:
-            yield
-        finally:
-            self.release(client, texts)
 
     @asynccontextmanager
     async def holding_bulk(self, client: str, texts: int) -> AsyncIterator[None]:
@@ -126,11 +138,15 @@ class Admission:
                 self._released.clear()
                 await self._released.wait()
             self._bulk_texts += texts
+        # Bulk work waits for room, so it leaves that of the event loop to requests.
+        self._texts.acquire(client, texts)
         try:
-            with self.holding(client, texts):
-                yield
+            yield
         finally:
+            self._texts.release(client, texts)
+            self._pace.count(loop_work(texts))
             self._bulk_texts -= texts
+            self._released.set()
 
     def _has_room_for_bulk(self, texts: int) -> bool:
         """Bulk work alone never fills the queue, nor keeps a service from shutting down in time.

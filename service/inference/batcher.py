@@ -16,6 +16,7 @@ from model.engine_threads import EngineThreads
 from service.errors import DeadlineError
 from service.inference.admission import ANYBODY, Admission
 from service.inference.encoding_thread import EncodingThread
+from service.inference.loop_pace import LoopPace
 from service.inference.throughput import Throughput
 from service.inference.window_queue import Entry, WindowQueue
 from service.outcome import BatchOutcome, Outcome
@@ -55,6 +56,7 @@ class Batcher:
         settings: Settings,
         observe_run: Callable[[int], None],
         throughput: Throughput | None = None,
+        pace: LoopPace | None = None,
     ) -> None:
         """Start the threads.
 
@@ -63,6 +65,7 @@ class Batcher:
             settings: the limits in force.
             observe_run: is told the number of windows of each run.
             throughput: what is known of the engine's speed so far.
+            pace: what is known of the event loop's, which several may share.
         """
         self._classifier = classifier
         self.deadline_seconds = settings.deadline_seconds
@@ -75,7 +78,11 @@ class Batcher:
             classifier.threads, self._queue.take, self._perform, self._hand_over, low_priority=True
         )
         self.admission = Admission(
-            settings, self._queue, self._throughput, lock=self._threads.changed
+            settings,
+            self._queue,
+            self._throughput,
+            pace or LoopPace(),
+            lock=self._threads.changed,
         )
         self.encoding = EncodingThread(classifier, self.admission, settings.max_text_characters)
 

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import re
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.edge.quick_refusal import QuickRefusal
 from service.headers import SECURITY_HEADERS
 from service.problems import MEDIA_TYPE, problem
 
@@ -32,10 +33,14 @@ _CLIENT_CHECK_SECONDS = 0.5
 class Connections:
     """What the connections of a process share: their limits, and the idle ones in order."""
 
-    def __init__(self, maximum: int, seconds: float) -> None:
-        """Allow ``maximum`` connections, and ``seconds`` for a head or an unwanted body."""
+    def __init__(self, maximum: int, seconds: float, refusal: QuickRefusal | None = None) -> None:
+        """Allow ``maximum`` connections, and ``seconds`` for a head or an unwanted body.
+
+        ``refusal`` tells which requests are refused by their head.
+        """
         self.maximum = maximum
         self.seconds = seconds
+        self.refusal = refusal
         # Connections that wait for a request or more of its body, the longest idle first.
         self.idle: dict[HttpProtocol, None] = {}
 
@@ -81,21 +86,24 @@ class _JoiningTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """See ``asyncio.Transport.write``."""
+        """See ``asyncio.Transport.write``; uvloop raises an error if it is closed."""
+        if self._transport.is_closing():
+            return
         self._held.append(data)
         if len(self._held) == 1:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         else:
-            self._send()
+            self.flush()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what has been written."""
         held, self._held = self._held, []
-        if held:
+        if held and not self._transport.is_closing():
             self._transport.write(b"".join(held))
 
     def close(self) -> None:
         """See ``asyncio.Transport.close``."""
-        self._send()
+        self.flush()
         self._transport.close()
 
 
@@ -116,6 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Parses an incomplete head as it arrives, to reject at once what cannot become one.
         self._head_checker: httptools.HttpRequestParser | None = None
         self._in_message = self._in_body = False
+        self._ignores_body = False  # of a request that was refused by its head
         self._bytes_without_progress = 0  # since the parser last reported anything
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -196,10 +205,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep a half-closed connection open until its responses are sent (RFC 9112, 9.6)."""
-        unfinished = self._in_message and not (self._in_body and self.cycle.response_complete)
+        cast(_JoiningTransport, self.transport).flush()  # before it closes itself
+        answered = self.cycle is None or self.cycle.response_complete
+        unfinished = self._in_message and not (self._in_body and answered)
         if not self._refused and (self._head.strip() or unfinished):
             self._refuse(400, "the request is incomplete")
-        if self.cycle is None or self.cycle.response_complete:
+        if answered:
             return False
         self.cycle.keep_alive = False
         if self._client_check is None and self.cycle.scope["http_version"] == "1.1":
@@ -224,23 +235,32 @@ class HttpProtocol(HttpToolsProtocol):
         self.expect_100_continue &= version != "1.0"  # which has no 100 Continue
         if not self.url.startswith((b"/", b"*")):
             self._resolve_target()
-        super().on_headers_complete()
+        self._ignores_body = version == "1.1" and self._refuse_quickly()
+        if not self._ignores_body:
+            super().on_headers_complete()
         self._in_body = True
         self._bytes_without_progress = 0
         self._update_idle()
         self._cancel_timer()
+        if self._ignores_body:
+            self._start_timer()
 
     def on_body(self, body: bytes) -> None:
         """See ``HttpToolsProtocol.on_body``."""
         self._bytes_without_progress = 0
         self._update_idle()
-        super().on_body(body)
+        if not self._ignores_body:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that what follows is the head of another request."""
         self._in_message = self._in_body = False
         self._bytes_without_progress = 0
         self._update_idle()
+        if self._ignores_body:
+            if not self.parser.should_keep_alive():
+                self.transport.close()
+            return
         if self.cycle.response_complete:  # the body came after its response
             self._cancel_timer()
             self._await_client()
@@ -259,6 +279,23 @@ class HttpProtocol(HttpToolsProtocol):
         """See ``HttpToolsProtocol.send_400_response``."""
         if not self._refused:
             self._refuse(*_MALFORMED)
+
+    def _refuse_quickly(self) -> bool:
+        """Respond to a request for which there is no room, and return whether this was one."""
+        refusal = self._shared.refusal
+        idle = self.cycle is None or self.cycle.response_complete
+        if refusal is None or not idle or not self.client:
+            return False
+        response = refusal.response(
+            self.parser.get_method(), self.url, self.headers, self.client[0]
+        )
+        if response is None:
+            return False
+        head = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        if not self.parser.should_keep_alive():
+            head += b"connection: close\r\n"
+        self.transport.write(STATUS_LINE[429] + head + response)
+        return True
 
     def _buffer_head(self, received: bytes) -> None:
         """Wait for the rest of a head, unless what has arrived cannot become one."""
@@ -353,7 +390,8 @@ class HttpProtocol(HttpToolsProtocol):
         if cycle and not cycle.response_complete and (self.pipeline or not self._in_body):
             cycle.keep_alive = False
             return
-        if not (self._in_body and cycle.response_started):
+        responded = self._ignores_body or (cycle and cycle.response_started)
+        if not (self._in_body and responded):
             body = json.dumps(problem(status, detail).model_dump(exclude_none=True)).encode()
             headers = (
                 (b"content-type", MEDIA_TYPE.encode()),

@@ -18,8 +18,9 @@ from types import FrameType
 import uvicorn
 
 from model import ConfigError
-from service.app import create_app
+from service.app import create_app, quick_refusal
 from service.edge.hosts import ANY, Hosts, is_loopback
+from service.edge.quick_refusal import QuickRefusal
 from service.process.acceptor import LISTEN_BACKLOG, Acceptor
 from service.process.logs import configure_logging, logs_text
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
@@ -44,9 +45,10 @@ class Server(uvicorn.Server):
     signal's exit code and looks like a crash to an orchestrator.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, refusal: QuickRefusal) -> None:
         super().__init__(config)
         self._service = service
+        self._refusal = refusal
         self._acceptors: list[Acceptor] = []
         self._closes_at = math.inf
         self._exit_timer = threading.Timer(0, _force_exit)
@@ -95,11 +97,14 @@ class Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close()
         await super().shutdown()
+        self._refusal.tell()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to start closing; uvicorn asks ten times per second."""
+        self._service.models.pace.look()
         if counter % 10 == 0:
             self._service.tick()
+            self._refusal.tell()
         if time.monotonic() >= self._closes_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -118,7 +123,8 @@ def _force_exit() -> None:
 
 def build_server(settings: Settings, service: Service) -> Server:
     """Return a server for the whole application, not yet running."""
-    connections = Connections(raise_descriptor_limit(settings), settings.deadline_seconds)
+    refusal = quick_refusal(service)
+    connections = Connections(raise_descriptor_limit(settings), settings.deadline_seconds, refusal)
     config = uvicorn.Config(
         create_app(settings, service, _hosts(settings)),
         loop="uvloop",
@@ -134,7 +140,7 @@ def build_server(settings: Settings, service: Service) -> Server:
         server_header=False,
         ws="none",
     )
-    return Server(config, service)
+    return Server(config, service, refusal)
 
 
 def raise_descriptor_limit(settings: Settings) -> int:

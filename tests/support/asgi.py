@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive
 from uvicorn.server import ServerState
 
 from bench.attacks.wire import Target
+from service.edge.quick_refusal import QuickRefusal
 from service.process.protocol import Connections, HttpProtocol
 from tests.support.http import JSON
 
@@ -82,12 +83,14 @@ async def unreadable() -> Message:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, most: int = 100) -> AsyncIterator[Target]:
+async def listening(
+    app: ASGIApp, most: int = 100, refusal: QuickRefusal | None = None
+) -> AsyncIterator[Target]:
     """Serve the application in this process, on a port with at most ``most`` connections."""
     loop = asyncio.get_running_loop()
     config = uvicorn.Config(
         app,
-        http=partial(HttpProtocol, Connections(most, 600)),  # type: ignore[arg-type]
+        http=partial(HttpProtocol, Connections(most, 600, refusal)),  # type: ignore[arg-type]
         log_config=None,
     )
     config.load()
