@@ -41,7 +41,8 @@ class RateLimit:
         made += 1
         self._counts[name] = ends, made
         left = max(0, self._quota - made)
-        seconds = str(max(1, math.ceil(ends - now)))
+        # Rounded, since a sum of such numbers may be more than its parts by the last digit.
+        seconds = str(max(1, math.ceil(round(ends - now, 3))))
         headers = {
             "ratelimit-policy": self._policy,
             "ratelimit": f'"key";r={left};t={seconds}',
