@@ -7,12 +7,13 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.edge.quick_refusal import QuickRefusal
 from service.headers import SECURITY_HEADERS
 from service.problems import MEDIA_TYPE, problem
+from service.process.transport import JoiningTransport, TurnFlowControl
 
 # The end of a head as the parser sees it; the parser itself rejects bare line feeds.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -59,54 +60,6 @@ class Connections:
         return False
 
 
-class _FlowControl(FlowControl):
-    """Reads no more of a client while something of it is still to be parsed."""
-
-    unparsed = b""
-
-    def resume_reading(self) -> None:
-        """See ``FlowControl.resume_reading``."""
-        if not self.unparsed:
-            super().resume_reading()
-
-
-class _JoiningTransport:
-    """A transport that sends what is written in one turn of the event loop together.
-
-    uvicorn writes the head of a response and its body one after the other: each would cost a
-    system call, and wake the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """See ``asyncio.Transport.write``; uvloop raises an error if it is closed."""
-        if self._transport.is_closing():
-            return
-        self._held.append(data)
-        if len(self._held) == 1:
-            self._loop.call_soon(self.flush)
-        else:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what has been written."""
-        held, self._held = self._held, []
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
-
-    def close(self) -> None:
-        """See ``asyncio.Transport.close``."""
-        self.flush()
-        self._transport.close()
-
-
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol with bounds on heads, idle clients and pipelines, and without upgrades.
 
@@ -142,8 +95,8 @@ class HttpProtocol(HttpToolsProtocol):
         """See ``asyncio.Protocol.connection_made``."""
         room = self._shared.evict_idle(len(self.connections))
         super().connection_made(transport)
-        self.flow: _FlowControl = _FlowControl(transport)
-        self.transport = _JoiningTransport(transport, self.loop)  # type: ignore[assignment]
+        self.flow: TurnFlowControl = TurnFlowControl(transport)
+        self.transport = JoiningTransport(transport, self.loop)  # type: ignore[assignment]
         if not room:
             transport.abort()
             return
@@ -205,7 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep a half-closed connection open until its responses are sent (RFC 9112, 9.6)."""
-        cast(_JoiningTransport, self.transport).flush()  # before it closes itself
+        cast(JoiningTransport, self.transport).flush()  # before it closes itself
         answered = self.cycle is None or self.cycle.response_complete
         unfinished = self._in_message and not (self._in_body and answered)
         if not self._refused and (self._head.strip() or unfinished):
