@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import ConfigError
-from model.text.normalization import normalize
+from model.text.normalization import normalize, normalize_text
 from model.text.pipeline import CJK, Segmenter, SegmenterName, TextPipeline, is_blank
 from model.text.stopwords import default_stopwords, kept_words
 from tests.support.texts import ANY_TEXT, sentences
@@ -43,6 +43,12 @@ def test_any_string_is_tokenised_with_offsets_in_order_and_inside_the_text(text:
     assert [t.offset for t in PIPELINE.tokenize(text)] == sorted(
         t.offset for t in PIPELINE.tokenize(text)
     )
+
+
+@given(ANY_TEXT)
+def test_the_forms_of_a_text_are_those_of_its_tokens(text: str) -> None:
+    assert PIPELINE.forms(text) == forms(text)
+    assert normalize_text(text) == normalize(text).text
 
 
 @given(st.text(st.sampled_from("好不吃這間餐廳酒店 Ａａb19㎏é한")))

@@ -61,16 +61,17 @@ class Encoder:
 
     def encode(self, text: str) -> Encoding:
         """Return the encoding of any string; one without tokens becomes one unknown word."""
-        read = [token for token in self.tokens(text) if not token.dropped]
-        ids: list[int] = []
-        unknown = 0
-        for token in read:
-            known = self.vocabulary.get(token.normalized)
-            if known is None:
-                unknown += 1
-                ids.extend(self.ids(token.normalized))
-            else:
-                ids.append(known)
+        forms = self.pipeline.forms(text)
+        stopwords = self.pipeline.stopwords
+        # As ``tokens`` has it: a text of stopwords alone is read whole.
+        read = [form for form in forms if form not in stopwords] or forms
+        found = list(map(self.vocabulary.get, read))
+        unknown = found.count(None)
+        ids = [
+            number
+            for form, known in zip(read, found, strict=True)
+            for number in (self.ids(form) if known is None else (known,))
+        ]
         short = len(ids) <= self.window
         return Encoding(
             windows=(tuple(ids or [UNKNOWN_ID]),) if short else self._windows(read),
@@ -80,12 +81,12 @@ class Encoder:
             has_chinese=any(map(contains_chinese, read)),
         )
 
-    def _windows(self, tokens: list[Token]) -> tuple[tuple[int, ...], ...]:
+    def _windows(self, forms: list[str]) -> tuple[tuple[int, ...], ...]:
         ids: list[int] = []
         windows: list[tuple[int, ...]] = []
         start = sentence_end = token_end = 0  # of the current window, and the last ends inside it
-        for token in tokens:
-            ids.extend(self.ids(token.normalized))
+        for form in forms:
+            ids.extend(self.ids(form))
             while len(ids) - start > self.window:
                 # A token longer than a window has to be cut inside.
                 cut = token_end if token_end > start else start + self.window
@@ -94,7 +95,7 @@ class Encoder:
                 windows.append(tuple(ids[start:cut]))
                 start = cut
             token_end = len(ids)
-            if token.normalized in _SENTENCE_ENDS:
+            if form in _SENTENCE_ENDS:
                 sentence_end = token_end
         if ids[start:]:
             windows.append(tuple(ids[start:]))

@@ -1,7 +1,7 @@
 """The vocabulary: the words that the network has a vector for, and their ids."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
@@ -22,6 +22,8 @@ class Vocabulary:
             raise ValueError(f"the first two words must be {PADDING} and {UNKNOWN}")
         self.words = tuple(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
+        # Returns the id of a word, or ``None``; called for thousands of them in a second.
+        self.get: Callable[[str], int | None] = self._ids.get
         if len(self._ids) != len(self.words):
             raise ValueError("duplicate word")
 
@@ -50,10 +52,6 @@ class Vocabulary:
 
     def __contains__(self, word: object) -> bool:
         return word in self._ids
-
-    def get(self, word: str) -> int | None:
-        """Return the id of ``word``, or ``None``."""
-        return self._ids.get(word)
 
     def ids(self, word: str) -> tuple[int, ...]:
         """Return the id of ``word`` or, if the vocabulary lacks it, those of its characters."""
