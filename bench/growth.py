@@ -60,8 +60,11 @@ class Line:
 
 
 def of_length(length: int, texts: list[str]) -> list[list[str]]:
-    """Batches of a single text, each cut from real texts joined together."""
-    characters = "".join(texts)
+    """Batches of a single text, each cut from real texts joined together.
+
+    White space is left out: ten characters of it would be a blank text.
+    """
+    characters = "".join("".join(texts).split())
     step = (len(characters) - length) // TEXTS_OF_A_LENGTH
     starts = range(0, step * TEXTS_OF_A_LENGTH, step)
     return [[characters[start : start + length]] for start in starts]
