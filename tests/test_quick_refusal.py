@@ -4,13 +4,13 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.attacks.wire import Target
+from bench.attacks.wire import Connection, Target, connected
 from service.app import quick_refusal
 from service.edge.quick_refusal import QuickRefusal
 from service.state import Service
@@ -23,44 +23,32 @@ CLOSER_LOOK = "Origin: http://localhost"
 VARYING = {"x-request-id", "date"}
 
 
-class Connection:
-    """A connection that reads one response after the other."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def send(self, *headers: str, path: str = "/v1/predict", version: str = "1.1") -> None:
-        lines = [
-            f"POST {path} HTTP/{version}",
-            "Host: localhost",
-            "Content-Type: application/json",
-            f"Content-Length: {len(BODY)}",
-            *headers,
-        ]
-        self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + BODY)
-        await self.writer.drain()
-
-    async def receive(self) -> tuple[int, Mapping[str, str], Any]:
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().splitlines()
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-        body = await self.reader.readexactly(int(headers["content-length"]))
-        return int(head[0].split()[1]), headers, json.loads(body)
-
-    async def ask(self, *headers: str, **line: str) -> tuple[int, Mapping[str, str], Any]:
-        await self.send(*headers, **line)
-        return await self.receive()
+async def send(
+    connection: Connection, *headers: str, path: str = "/v1/predict", version: str = "1.1"
+) -> None:
+    lines = [
+        f"POST {path} HTTP/{version}",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(BODY)}",
+        *headers,
+    ]
+    assert await connection.send("\r\n".join(lines).encode() + b"\r\n\r\n" + BODY)
 
 
-@asynccontextmanager
-async def connected(target: Target) -> AsyncIterator[Connection]:
-    reader, writer = await asyncio.open_connection(*target)
-    try:
-        yield Connection(reader, writer)
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+async def receive(connection: Connection) -> tuple[int, Mapping[str, str], Any]:
+    """Read one response, and no more than that."""
+    head = (await connection.reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+    headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+    body = await connection.reader.readexactly(int(headers["content-length"]))
+    return int(head[0].split()[1]), headers, json.loads(body)
+
+
+async def ask(
+    connection: Connection, *headers: str, path: str = "/v1/predict"
+) -> tuple[int, Mapping[str, str], Any]:
+    await send(connection, *headers, path=path)
+    return await receive(connection)
 
 
 @asynccontextmanager
@@ -72,7 +60,7 @@ async def full(
         app, service, engine = held
         refusal = quick_refusal(service)
         async with listening(app, refusal=refusal) as target, connected(target) as first:
-            await first.send()
+            await send(first)
             while not service.models.texts:
                 await asyncio.sleep(0)
             try:
@@ -88,8 +76,8 @@ def fixed(headers: Mapping[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/batch", "/v1/analyze", "/v1/explain"])
 async def test_it_says_what_the_layers_say(tiny_artifact: Path, path: str) -> None:
     async with full(tiny_artifact) as (target, _, _, _), connected(target) as asking:
-        status, headers, body = await asking.ask(path=path)
-        slow_status, slow_headers, slow_body = await asking.ask(CLOSER_LOOK, path=path)
+        status, headers, body = await ask(asking, path=path)
+        slow_status, slow_headers, slow_body = await ask(asking, CLOSER_LOOK, path=path)
         assert status == slow_status == 429
         assert headers["x-request-id"] == body.pop("request_id")
         assert slow_headers["x-request-id"] == slow_body.pop("request_id")
@@ -102,25 +90,25 @@ async def test_it_says_what_the_layers_say(tiny_artifact: Path, path: str) -> No
 async def test_the_connection_can_be_used_again(tiny_artifact: Path) -> None:
     async with full(tiny_artifact) as (target, service, _, first), connected(target) as asking:
         for given in ("abc.1", "abc.2"):
-            status, headers, body = await asking.ask(f"X-Request-ID: {given}")
+            status, headers, body = await ask(asking, f"X-Request-ID: {given}")
             assert (status, headers["x-request-id"], body["request_id"]) == (429, given, given)
         service.models.find().classifier.engine.released.set()  # type: ignore[attr-defined]
-        assert (await first.receive())[0] == 200
-        assert (await asking.ask())[0] == 200
+        assert (await receive(first))[0] == 200
+        assert (await ask(asking))[0] == 200
 
 
 async def test_a_body_that_comes_later_is_ignored(tiny_artifact: Path) -> None:
     async with full(tiny_artifact) as (target, _, _, _), connected(target) as asking:
         head = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n"
         asking.writer.write(head + b"x" * 10)
-        assert (await asking.receive())[0] == 429
+        assert (await receive(asking))[0] == 429
         asking.writer.write(b"x" * 30 + b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await asking.receive())[0] == 200
+        assert (await receive(asking))[0] == 200
 
 
 async def test_a_client_that_closes_is_closed(tiny_artifact: Path) -> None:
     async with full(tiny_artifact) as (target, _, _, _), connected(target) as asking:
-        status, headers, _ = await asking.ask("Connection: close")
+        status, headers, _ = await ask(asking, "Connection: close")
         assert (status, headers["connection"]) == (429, "close")
         assert await asking.reader.read() == b""
 
@@ -139,7 +127,7 @@ async def test_what_needs_a_closer_look_is_left_to_the_layers(
     tiny_artifact: Path, path: str, headers: list[str], version: str
 ) -> None:
     async with full(tiny_artifact) as (target, _, refusal, _), connected(target) as asking:
-        await asking.send(*headers, path=path, version=version)
+        await send(asking, *headers, path=path, version=version)
         await asyncio.sleep(0)
         refusal.tell()
         assert refused(refusal) == 0
@@ -160,7 +148,7 @@ async def test_refusals_are_counted_and_logged_together(
 ) -> None:
     async with full(tiny_artifact) as (target, service, refusal, _), connected(target) as asking:
         for _ in range(3):
-            await asking.ask()
+            await ask(asking)
         with caplog.at_level(logging.INFO, "service.access"):
             refusal.tell()
             refusal.tell()
