@@ -6,12 +6,9 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 logger = logging.getLogger(__name__)
 
-# The system queues this many new connections.
-LISTEN_BACKLOG: Final = 2048
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS = 1.0
 
@@ -38,7 +35,6 @@ class Acceptor:
         self._connecting: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         listening.setblocking(False)
-        listening.listen(LISTEN_BACKLOG)
         self._start()
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from model import ConfigError
 from service.app import create_app, quick_refusal
 from service.edge.hosts import ANY, Hosts, is_loopback
 from service.edge.quick_refusal import QuickRefusal
-from service.process.acceptor import LISTEN_BACKLOG, Acceptor
+from service.process.acceptor import Acceptor
 from service.process.logs import configure_logging, logs_text
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # File descriptors for everything but client connections, with plenty to spare.
 _RESERVED_DESCRIPTORS = 128
+# The system queues this many new connections.
+_LISTEN_BACKLOG = 2048
 # Few enough that a flood of connections does not hold up everything else.
 _ACCEPTS_PER_TURN = 64
 
@@ -233,7 +235,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(LISTEN_BACKLOG)
+        listening.listen(_LISTEN_BACKLOG)
     except OSError:
         listening.close()
         raise
