@@ -169,6 +169,9 @@ class RateLimitError(ServiceError):
     reason = "rate_limited"
 
 
+QUEUE_FULL: Final = "too many texts are waiting; try again in a moment"
+
+
 class QueueFullError(ServiceError):
     """The queue has no room for the texts of this request."""
 

@@ -1,6 +1,6 @@
 """Headers that more than one layer reads or sends."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Final
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -15,6 +15,11 @@ SECURITY_HEADERS: Final = (
 # Most responses hold a user's text.
 NO_STORE: Final = (b"cache-control", b"no-store")
 CLOSE: Final = (b"connection", b"close")
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as they are on the wire, each with the end of its line."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 def media_type_of(content_type: str) -> str:

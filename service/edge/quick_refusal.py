@@ -3,13 +3,13 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from service.edge.request import request_id_of
-from service.errors import QueueFullError
+from service.errors import QUEUE_FULL, QueueFullError
 from service.exchange import client_of
-from service.headers import NO_STORE, SECURITY_HEADERS
+from service.headers import NO_STORE, SECURITY_HEADERS, header_lines
 from service.problems import MEDIA_TYPE, problem_of
 from service.state import Service
 
@@ -74,19 +74,14 @@ class QuickRefusal:
             logger.info("requests refused", extra={"fields": fields})
 
 
-_ERROR: Final = QueueFullError("too many texts are waiting; try again in a moment")
-
-
-def _head(headers: Mapping[str, str]) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
-
-
-_HEADERS: Final = _head(
-    {
-        "content-type": MEDIA_TYPE,
-        **_ERROR.fixed_headers,
-        **{name.decode(): value.decode() for name, value in (*SECURITY_HEADERS, NO_STORE)},
-    }
+_ERROR: Final = QueueFullError(QUEUE_FULL)
+_HEADERS: Final = header_lines(
+    (
+        (b"content-type", MEDIA_TYPE.encode()),
+        *((name.encode(), value.encode()) for name, value in _ERROR.fixed_headers.items()),
+        *SECURITY_HEADERS,
+        NO_STORE,
+    )
 )
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 from model.engines import BATCH_IDS
-from service.errors import QueueFullError
+from service.errors import QUEUE_FULL, QueueFullError
 from service.inference.client_locks import ClientLocks
 from service.inference.fair_share import FairShare
 from service.inference.loop_pace import LoopPace, loop_work
@@ -97,7 +97,7 @@ class Admission:
             QueueFullError: they would not.
         """
         if not self.has_room(client, texts):
-            raise QueueFullError("too many texts are waiting; try again in a moment")
+            raise QueueFullError(QUEUE_FULL)
 
     def check_time(self, client: str, ids: float, seconds: float, *, bulk: bool = False) -> None:
         """Check that this many ids would be read within ``seconds``, at the present speed.

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.edge.quick_refusal import QuickRefusal
-from service.headers import SECURITY_HEADERS
+from service.headers import CLOSE, SECURITY_HEADERS, header_lines
 from service.problems import MEDIA_TYPE, problem
 from service.process.transport import JoiningTransport, TurnFlowControl
 
@@ -244,10 +244,10 @@ class HttpProtocol(HttpToolsProtocol):
         )
         if response is None:
             return False
-        head = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        headers = self.server_state.default_headers
         if not self.parser.should_keep_alive():
-            head += b"connection: close\r\n"
-        self.transport.write(STATUS_LINE[429] + head + response)
+            headers = [*headers, CLOSE]
+        self.transport.write(STATUS_LINE[429] + header_lines(headers) + response)
         return True
 
     def _buffer_head(self, received: bytes) -> None:
@@ -349,9 +349,8 @@ class HttpProtocol(HttpToolsProtocol):
             headers = (
                 (b"content-type", MEDIA_TYPE.encode()),
                 (b"content-length", str(len(body)).encode()),
-                (b"connection", b"close"),
+                CLOSE,
                 *SECURITY_HEADERS,
             )
-            head = b"".join(b"%b: %b\r\n" % header for header in headers)
-            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            self.transport.write(STATUS_LINE[status] + header_lines(headers) + b"\r\n" + body)
         self.transport.close()
