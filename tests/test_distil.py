@@ -1,6 +1,7 @@
 """Distillation: teachers in Hugging Face's form, soft labels, and what learns from both."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig, TeacherConfig
 from model.corpora import Example
+from model.engines import Logits
 from model.progress import Progress
 from model.training import optimization
 from model.training.distil import (
@@ -166,17 +168,18 @@ def test_soft_labels_are_the_mean_of_softened_probabilities() -> None:
     np.testing.assert_allclose(soft_labels([sure, unsure], 2.0)[0], expected, rtol=1e-6)
 
 
-def test_answers_are_computed_once_for_the_same_texts(tmp_path: Path) -> None:
-    asked: list[int] = []
+def test_a_text_is_asked_about_once(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
 
-    def answer(texts: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        asked.append(len(texts))  # type: ignore[arg-type]
-        return np.zeros((len(texts), 3), np.float32)  # type: ignore[arg-type]
+    def answer(texts: Sequence[str]) -> Logits:
+        asked.append([*texts])
+        return np.array([[len(text), 0, 0] for text in texts], np.float32)
 
     path = tmp_path / "logits.npz"
-    for texts in (["好"], ["好"], ["好", "差"]):
-        assert cached_logits(path, texts, answer).shape == (len(texts), 3)
-    assert asked == [1, 2]
+    for texts in (["好"], ["好"], ["很差啊", "好", "差评", "好"]):
+        logits = cached_logits(path, texts, answer)
+        np.testing.assert_array_equal(logits[:, 0], [len(text) for text in texts])
+    assert asked == [["好"], ["很差啊", "差评"]]
 
 
 def test_the_distilled_loss_mixes_by_what_a_row_has() -> None:

@@ -313,20 +313,22 @@ def soft_labels(logits: Sequence[Logits], temperature: float) -> SoftLabels:
 def cached_logits(
     path: Path, texts: Sequence[str], answer: Callable[[Sequence[str]], Logits]
 ) -> Logits:
-    """Return the logits (texts, L) that ``answer`` gives, computed once and kept in a file.
+    """Return the logits (texts, L) that ``answer`` gives, computed once a text and kept in a file.
 
     Args:
-        path: an ``.npz`` file; it is written again when the texts differ.
+        path: an ``.npz`` file; it is written again when it lacks a text.
         texts: the texts.
         answer: gives logits (texts, L).
     """
-    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
+    keys = [hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in texts]
+    known: dict[bytes, Logits] = {}
     if path.exists():
         with np.load(path) as cached:
-            if str(cached["digest"]) == digest:
-                return np.asarray(cached["logits"])
-    logits: Logits = answer(texts)
-    unfinished = path.with_suffix(".part.npz")
-    np.savez(unfinished, logits=logits, digest=digest)
-    unfinished.replace(path)
-    return logits
+            known = dict(zip(map(bytes, cached["keys"]), cached["logits"], strict=True))
+    if missing := {key: text for key, text in zip(keys, texts, strict=True) if key not in known}:
+        known |= zip(missing, answer([*missing.values()]), strict=True)
+        unfinished = path.with_suffix(".part.npz")
+        stored = np.array([[*key] for key in known], dtype=np.uint8)  # (texts, 32)
+        np.savez(unfinished, keys=stored, logits=np.stack([*known.values()]))
+        unfinished.replace(path)
+    return np.stack([known[key] for key in keys])
