@@ -1,12 +1,15 @@
 """The networks of a run: pre-training, teachers' soft labels, and fine-tuning."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from gettext import gettext as _
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -145,14 +148,16 @@ def _answers(
     ``run`` holds it.
     """
     config, train = prepared.config, prepared.train
+    texts = [example.text for example in asked.examples]
+    ids = dict(zip(texts, asked.ids, strict=True))
     answers = []
     for number in range(1, settings.networks + 1):
         seed = config.seed + 100 * number
         seeded = config.finetune.model_copy(update={"seed": seed})
         directory = run / "networks" / str(seed)
         network, _ = _finetuned(prepared, train, seeded, reader, directory, compute)
-        answers.append(logits_of(network, asked.ids, compute.device))
-    texts = [example.text for example in asked.examples]
+        answer = partial(_logits_of_texts, network, ids, compute.device)
+        answers.append(cached_logits(directory / "logits.npz", texts, answer))
     for teacher in settings.teachers:
         taught = teach(
             teacher,
@@ -166,6 +171,15 @@ def _answers(
         path = run / "teachers" / teacher.name / "logits.npz"
         answers.append(cached_logits(path, texts, taught.to(compute.device).logits))
     return answers
+
+
+def _logits_of_texts(
+    network: SentimentNetwork,
+    ids: Mapping[str, NDArray[np.int32]],
+    device: torch.device,
+    texts: Sequence[str],
+) -> Logits:
+    return logits_of(network, [ids[text] for text in texts], device)
 
 
 def _draw(texts: list[str], count: int, seed: int) -> list[Example]:
