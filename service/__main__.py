@@ -4,12 +4,13 @@ import signal
 import sys
 from io import TextIOWrapper
 
-from service.process.runtime import configure_libraries
+from service.process.runtime import collect_rarely, configure_libraries
 
 
 def main() -> None:
     """Run the command."""
     configure_libraries()
+    collect_rarely()
     for stream in (sys.stdout, sys.stderr):
         # Whatever the locale is: JSON and tables are UTF-8. A file name may be in no encoding.
         if isinstance(stream, TextIOWrapper):

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.process.logs import configure_logging
-from service.process.runtime import tune_garbage_collection
+from service.process.runtime import exclude_from_collection
 from service.settings import load_settings
 from service.state import Service
 
@@ -23,7 +23,7 @@ class Replica:
         """
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
-        self._service = Service(settings, after_load=tune_garbage_collection)
+        self._service = Service(settings, after_load=exclude_from_collection)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._service.settings, self._service)

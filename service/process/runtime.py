@@ -16,11 +16,16 @@ def configure_libraries() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def tune_garbage_collection() -> None:
+def collect_rarely() -> None:
+    """Let many objects be made between two collections: imports make many and hardly a cycle."""
+    gc.set_threshold(_COLLECTION_THRESHOLD)
+
+
+def exclude_from_collection() -> None:
     """Collect rarely, and exclude everything loaded so far from later collections.
 
     Call it after the models are loaded: without their vocabularies there is little to traverse.
     """
+    collect_rarely()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECTION_THRESHOLD)

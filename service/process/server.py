@@ -25,7 +25,7 @@ from service.process.acceptor import Acceptor
 from service.process.logs import configure_logging, logs_text
 from service.process.probes import MAX_PROBE_CONNECTIONS, ProbeServer, ProbeTarget
 from service.process.protocol import Connections, HttpProtocol
-from service.process.runtime import tune_garbage_collection
+from service.process.runtime import exclude_from_collection
 from service.settings import Settings, unknown_variables
 from service.state import Service
 from service.worker_metrics import DIRECTORY_VARIABLE, empty_directory
@@ -270,7 +270,7 @@ def serve(settings: Settings) -> None:
         ConfigError: a port is not available, or the metrics directory cannot be written.
     """
     prepare_process(settings)
-    service = Service(settings, after_load=tune_garbage_collection)
+    service = Service(settings, after_load=exclude_from_collection)
     probes = probe_server(settings, service)
     listening = listen(settings)
     announce("Service", socket_address(listening), settings)

@@ -23,7 +23,7 @@ from types import FrameType
 from model import ConfigError
 from model.engine_threads import HANG_SECONDS
 from service.process.logs import configure_logging
-from service.process.runtime import tune_garbage_collection
+from service.process.runtime import exclude_from_collection
 from service.process.server import (
     announce,
     build_server,
@@ -271,7 +271,7 @@ def _run_worker(settings: Settings, listening: socket.socket, heartbeat: SharedH
             error.strerror,
         )
         sys.exit(1)
-    service = Service(settings, heartbeat=heartbeat, after_load=tune_garbage_collection)
+    service = Service(settings, heartbeat=heartbeat, after_load=exclude_from_collection)
     build_server(settings, service).run(sockets=[listening])
 
 
