@@ -324,11 +324,11 @@ def cached_logits(
     known: dict[bytes, Logits] = {}
     if path.exists():
         with np.load(path) as cached:
-            known = dict(zip(map(bytes, cached["keys"]), cached["logits"], strict=True))
+            known = dict(zip(cached["keys"].tolist(), cached["logits"], strict=True))
     if missing := {key: text for key, text in zip(keys, texts, strict=True) if key not in known}:
         known |= zip(missing, answer([*missing.values()]), strict=True)
         unfinished = path.with_suffix(".part.npz")
-        stored = np.array([[*key] for key in known], dtype=np.uint8)  # (texts, 32)
+        stored = np.array([*known], dtype="V32")  # (texts,)
         np.savez(unfinished, keys=stored, logits=np.stack([*known.values()]))
         unfinished.replace(path)
     return np.stack([known[key] for key in keys])
