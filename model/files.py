@@ -57,8 +57,14 @@ def _content(file: BinaryIO, path: Path, limit: int) -> bytes:
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a file", str(path))
-    content = file.read(limit + 1) if status.st_size <= limit else b""
-    size = max(status.st_size, len(content))  # it may have grown since
+    size = status.st_size
+    if size <= limit:
+        # Not up to the limit at once: that makes room for as many bytes, which takes longer than
+        # to read the weights.
+        content = file.read(size + 1)
+        if len(content) > size:  # it has grown since
+            content += file.read(limit + 1 - len(content))
+        size = len(content)
     if size > limit:
         reason = f"it has {size} bytes; at most {limit} are read"
         raise OSError(errno.EFBIG, reason, str(path))

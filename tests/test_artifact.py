@@ -23,6 +23,7 @@ from model import artifact as artifacts
 from model.classifier import Classifier
 from model.engines import EngineChoice, start_engine
 from model.errors import ArtifactError, SentimentError
+from model.files import read_file
 from tests.support.clock import wait_for
 from tests.support.process import served
 
@@ -195,6 +196,14 @@ def test_a_file_over_its_limit_is_not_read(copy: Path, name: str, size: int) -> 
         ArtifactError, match=f"{name} cannot be read: it has {size + 1} bytes; at most"
     ):
         artifacts.load(copy)
+
+
+def test_a_file_is_read_whole_though_its_size_was_smaller() -> None:
+    grown = Path("/proc/self/limits")  # its size is 0 until it is read
+    assert grown.stat().st_size == 0
+    assert read_file(grown, 2**20) == grown.read_bytes()
+    with pytest.raises(OSError, match="it has 101 bytes; at most 100 are read"):
+        read_file(grown, 100)
 
 
 @pytest.mark.parametrize(
