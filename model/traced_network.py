@@ -1,6 +1,6 @@
 """The network again in NumPy, traced: every gate at every word can be looked at, without torch.
 
-The equations are those of ``model.network``, one per line, in float32. A test holds them equal to
+The equations are those of ``model.network``, in float32. A test holds them equal to
 torch's.
 
 Letters in the shapes: W windows, T ids of a window, E embedding size, H hidden size, L labels.
@@ -45,27 +45,38 @@ class Cell:
     """An LSTM (Hochreiter and Schmidhuber, 1997; forget gate after Gers et al., 2000).
 
     The rows of ``input_weights`` (4H, E), ``recurrent_weights`` (4H, H) and ``bias`` (4H,) are
-    those of the input gate, the forget gate, the candidate and the output gate, as in torch.
+    those of the input gate, the forget gate, the output gate and the candidate: all gates together.
     """
 
     input_weights: Floats
     recurrent_weights: Floats
     bias: Floats
 
+    @classmethod
+    def of_torch(cls, input_weights: Floats, recurrent_weights: Floats, bias: Floats) -> "Cell":
+        """Return the cell of torch's weights, whose candidate comes before the output gate."""
+
+        def gates_first(rows: Floats) -> Floats:
+            input_gate, forget_gate, candidate, output_gate = np.split(rows, 4)
+            return np.concatenate([input_gate, forget_gate, output_gate, candidate])
+
+        return cls(gates_first(input_weights), gates_first(recurrent_weights), gates_first(bias))
+
     def run(self, vectors: Floats) -> Trace:
         """Run over word vectors (T, E), or (T, W, E), from the first to the last."""
-        from_words = vectors @ self.input_weights.T + self.bias  # (T, ..., 4H)
-        hidden_size = len(self.bias) // 4
-        state = memory = np.zeros((*vectors.shape[1:-1], hidden_size), dtype=np.float32)
+        words = vectors.reshape(-1, vectors.shape[-1])  # one product is faster than one per word
+        from_words = words @ self.input_weights.T + self.bias
+        size = len(self.bias) // 4
+        state = memory = np.zeros((*vectors.shape[1:-1], size), dtype=np.float32)
         steps = []
-        for from_word in from_words:
+        for from_word in from_words.reshape(*vectors.shape[:-1], 4 * size):  # (..., 4H)
             scores = from_word + state @ self.recurrent_weights.T  # (..., 4H)
-            to_enter, to_stay, to_write, to_show = np.split(scores, 4, axis=-1)
-            input_gate = sigmoid(to_enter)  # how much of the word enters the memory
-            forget_gate = sigmoid(to_stay)  # how much of the memory stays
-            candidate = np.tanh(to_write)  # what the word would write
+            gates = sigmoid(scores[..., : 3 * size])
+            input_gate = gates[..., :size]  # how much of the word enters the memory
+            forget_gate = gates[..., size : 2 * size]  # how much of the memory stays
+            output_gate = gates[..., 2 * size :]  # how much of the memory shows
+            candidate = np.tanh(scores[..., 3 * size :])  # what the word would write
             memory = forget_gate * memory + input_gate * candidate
-            output_gate = sigmoid(to_show)  # how much of the memory shows
             state = output_gate * np.tanh(memory)
             steps.append((input_gate, forget_gate, output_gate, candidate, state))
         return Trace(*map(np.stack, zip(*steps, strict=True)))
@@ -145,7 +156,9 @@ def _cell(weights: Weights, direction: str) -> Cell:
     def named(name: str) -> Floats:
         return weights[f"reader.{direction}_lstm.{name}_l0"].astype(np.float32)
 
-    return Cell(named("weight_ih"), named("weight_hh"), named("bias_ih") + named("bias_hh"))
+    return Cell.of_torch(
+        named("weight_ih"), named("weight_hh"), named("bias_ih") + named("bias_hh")
+    )
 
 
 def memory_retention(trace: Trace, pool_weights: Floats) -> Floats:

@@ -38,7 +38,7 @@ def test_the_equations_are_those_of_torch() -> None:
     with torch.no_grad():
         expected = lstm(vectors)[0].numpy()
     named = {name: parameter.detach().numpy() for name, parameter in lstm.named_parameters()}
-    cell = Cell(
+    cell = Cell.of_torch(
         named["weight_ih_l0"],
         named["weight_hh_l0"],
         named["bias_ih_l0"] + named["bias_hh_l0"],
@@ -55,8 +55,8 @@ def test_each_gate_does_what_its_name_says() -> None:
     """One unit without recurrence; biases open and shut the gates."""
 
     def read(input_gate: float, forget_gate: float, output_gate: float) -> list[float]:
-        weights = np.array([[0], [0], [1], [0]], np.float32)
-        bias = np.array([input_gate, forget_gate, 0, output_gate], np.float32)
+        weights = np.array([[0], [0], [0], [1]], np.float32)
+        bias = np.array([input_gate, forget_gate, output_gate, 0], np.float32)
         cell = Cell(weights, np.zeros((4, 1), np.float32), bias)
         states: list[float] = cell.run(np.array([[1], [0], [0]], np.float32)).states[:, 0].tolist()
         return states
