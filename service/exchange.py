@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from starlette.requests import Request
@@ -64,7 +64,8 @@ def client_of(address: str) -> str:
     """Return whose an address is: of IPv6, a client usually has the whole /64 network."""
     if ":" in address:
         with suppress(ValueError):
-            return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+            numeric = IPv6Address(address.partition("%")[0])
+            return str(numeric.ipv4_mapped or IPv6Network((numeric, 64), strict=False))
     return address
 
 

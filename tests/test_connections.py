@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
+from service.edge.quick_refusal import QuickRefusal
 from service.process.acceptor import Acceptor
 from service.process.protocol import Connections, HttpProtocol
 from service.process.server import listening_socket
@@ -51,6 +53,9 @@ class Written(asyncio.Transport):
         self.reading = True
         self.closed = False
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("192.0.2.1", 1) if name == "peername" else default
+
     def write(self, data: object) -> None:
         assert isinstance(data, bytes)
         self.written.append(data)
@@ -86,11 +91,21 @@ class Bodies:
         await send({"type": "http.response.body", "body": b"%d" % self.received})
 
 
-def connected(application: Bodies) -> tuple[HttpProtocol, Written]:
+class Refusing:
+    """Refuses every request by its head."""
+
+    def response(self, *_: object) -> bytes:
+        return b"content-length: 0\r\n\r\n"
+
+
+def connected(application: Bodies, refusal: Refusing | None = None) -> tuple[HttpProtocol, Written]:
     config = uvicorn.Config(application, log_config=None)
     config.load()
     protocol = HttpProtocol(
-        Connections(8, 60.0), config=config, server_state=ServerState(), app_state={}
+        Connections(8, 60.0, cast(QuickRefusal, refusal)),
+        config=config,
+        server_state=ServerState(),
+        app_state={},
     )
     transport = Written()
     protocol.connection_made(transport)
@@ -133,6 +148,95 @@ def test_much_data_is_parsed_in_turns_while_nothing_more_is_read(run: Run) -> No
         while not transport.written:
             await asyncio.sleep(0)
         assert b"40000" in transport.written[0]
+        protocol.connection_lost(None)
+
+    run(ask())
+
+
+POST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc"
+
+
+@LOOPS
+def test_a_trailer_is_no_header(run: Run) -> None:
+    async def ask() -> None:
+        protocol, transport = connected(Bodies())
+        head = b"POST / HTTP/1.1\r\nhost: a\r\nx-kept: 1\r\ntransfer-encoding: chunked\r\n\r\n"
+        trailers = b"authorization: Bearer a\r\nx-forwarded-for: 192.0.2.7\r\n"
+        protocol.data_received(head + b"1\r\na\r\n0\r\n" + trailers + b"\r\n")
+        names = [name for name, _ in protocol.cycle.scope["headers"]]
+        assert names == [b"host", b"x-kept", b"transfer-encoding"]
+        while not transport.written:
+            await asyncio.sleep(0)
+        assert transport.written[0].startswith(b"HTTP/1.1 200")
+        protocol.connection_lost(None)
+
+    run(ask())
+
+
+@LOOPS
+def test_a_client_that_does_not_read_is_refused_no_further_on_the_wire(run: Run) -> None:
+    async def ask() -> None:
+        protocol, transport = connected(Bodies(), Refusing())
+        protocol.data_received(POST)
+        await asyncio.sleep(0)
+        assert transport.written[0].startswith(b"HTTP/1.1 429")
+        protocol.pause_writing()
+        protocol.data_received(POST * 2)
+        await asyncio.sleep(0)
+        assert len(transport.written) == 1
+        assert len(protocol.pipeline) == 1  # where the other waits, and few have room
+        protocol.connection_lost(None)
+
+    run(ask())
+
+
+@LOOPS
+@pytest.mark.parametrize("rest", [b"abc", b""])
+def test_a_connection_is_kept_as_long_after_a_refusal_as_after_any_response(
+    run: Run, rest: bytes
+) -> None:
+    async def ask() -> None:
+        protocol, _ = connected(Bodies(), Refusing())
+        protocol.data_received(POST.removesuffix(rest))
+        assert (protocol._timer is None) is not bool(rest)
+        protocol.data_received(rest)
+        assert protocol._timer is None
+        assert protocol.timeout_keep_alive_task
+        protocol.data_received(b"POST")
+        assert protocol._timer
+        assert protocol.timeout_keep_alive_task is None
+        protocol.connection_lost(None)
+
+    run(ask())
+
+
+@LOOPS
+def test_empty_lines_keep_no_connection_open(run: Run) -> None:
+    async def ask() -> None:
+        protocol, transport = connected(Bodies())
+        protocol.data_received(b"\r\n\r\n")
+        assert protocol._timer
+        protocol.data_received(b"\r\n" + POST)
+        while not transport.written:
+            await asyncio.sleep(0)
+        for empty in (b"\r\n\r\n", b"\r", b"\n"):
+            protocol.data_received(empty)
+            assert protocol.timeout_keep_alive_task
+        protocol.connection_lost(None)
+
+    run(ask())
+
+
+@LOOPS
+def test_nothing_is_read_once_a_pipeline_is_broken(run: Run) -> None:
+    async def ask() -> None:
+        protocol, transport = connected(Bodies())
+        protocol.data_received(POST + b"nonsense\r\n\r\n")
+        assert not transport.reading
+        while not transport.closed:
+            assert not transport.reading
+            await asyncio.sleep(0)
+        assert transport.written[0].startswith(b"HTTP/1.1 200")
         protocol.connection_lost(None)
 
     run(ask())

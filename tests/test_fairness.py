@@ -11,6 +11,7 @@ from model.engines import BATCH_IDS, Logits
 from model.errors import TextLimitError
 from model.text.encoding import Encoding
 from service.errors import QueueFullError
+from service.exchange import client_of
 from service.inference.batcher import Batcher
 from service.inference.explainer import Explainer
 from service.settings import load_settings
@@ -143,3 +144,17 @@ async def test_texts_over_their_limit_are_refused_as_such_however_long(
         TextLimitError,
     ]
     await batcher.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),  # on a socket for both kinds of address
+        ("unknown:", "unknown:"),
+    ],
+)
+def test_whose_an_address_is(address: str, client: str) -> None:
+    assert client_of(address) == client

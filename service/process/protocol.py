@@ -138,6 +138,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         if not self._in_message:
+            if not self._head:
+                data = data.lstrip(b"\r\n")  # which may come before a request (RFC 9112, 2.2)
+                if not data:
+                    return
             self._unset_keepalive_if_required()
             received, data = data, self._head + data
             end = _HEAD_END.search(data, max(0, len(self._head) - 3))
@@ -172,8 +176,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Note that what follows belongs to this message."""
+        self._unset_keepalive_if_required()  # of a refusal that came in the same turn
         self._in_message = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header, but no trailer: it must not pass for a header (RFC 9110, 6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head is rejected.
@@ -210,14 +220,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_message = self._in_body = False
         self._bytes_without_progress = 0
         self._update_idle()
-        if self._ignores_body:
-            if not self.parser.should_keep_alive():
-                self.transport.close()
+        if not (self._ignores_body or self.cycle.response_complete):
+            super().on_message_complete()
             return
-        if self.cycle.response_complete:  # the body came after its response
-            self._cancel_timer()
-            self._await_client()
-        super().on_message_complete()
+        # The response was there before the body: the next request may take its time from now on.
+        self._cancel_timer()
+        if self.parser.should_keep_alive():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """Read the rest of the body for a while: closing at once could lose the response."""
@@ -238,6 +252,8 @@ class HttpProtocol(HttpToolsProtocol):
         refusal = self._shared.refusal
         idle = self.cycle is None or self.cycle.response_complete
         if refusal is None or not idle or not self.client:
+            return False
+        if self.flow.write_paused:  # the layers wait until the client has read what it was sent
             return False
         response = refusal.response(
             self.parser.get_method(), self.url, self.headers, self.client[0]
@@ -342,6 +358,7 @@ class HttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle and not cycle.response_complete and (self.pipeline or not self._in_body):
             cycle.keep_alive = False
+            self.flow.stop_reading()
             return
         responded = self._ignores_body or (cycle and cycle.response_started)
         if not (self._in_body and responded):

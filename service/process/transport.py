@@ -7,13 +7,19 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class TurnFlowControl(FlowControl):
-    """Reads no more of a client while something of it is still to be parsed."""
+    """Reads no more of a client while something of it is still to be parsed, or once stopped."""
 
     unparsed = b""
+    _stopped = False
+
+    def stop_reading(self) -> None:
+        """Read nothing more, for good."""
+        self._stopped = True
+        self.pause_reading()
 
     def resume_reading(self) -> None:
         """See ``FlowControl.resume_reading``."""
-        if not self.unparsed:
+        if not (self.unparsed or self._stopped):
             super().resume_reading()
 
 
