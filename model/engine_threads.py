@@ -41,6 +41,9 @@ class EngineThreads(Generic[Run, Result]):
             deliver: gets a run, its result or what it raised, and when it started and ended, by
                 ``time.perf_counter``. It is called in the thread that performed the run.
             low_priority: let other threads go first where processors are short.
+
+        Raises:
+            RuntimeError: the system allows no further thread.
         """
         self.changed = threading.Condition()
         self._take = take
@@ -53,8 +56,12 @@ class EngineThreads(Generic[Run, Result]):
             threading.Thread(target=self._serve, name=f"inference-{number}", daemon=True)
             for number in range(count)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:  # the system allows no further thread
+            self.stop()
+            raise
 
     @property
     def busy(self) -> bool:

@@ -176,18 +176,23 @@ class ModelRegistry:
     async def _load(self) -> str | None:
         """Put the models of the settings into service, or return why they cannot be."""
         started = time.perf_counter()
+        models: list[LoadedModel] = []
         try:
             loaded = await asyncio.to_thread(load_classifiers, self._settings)
-        except SentimentError as error:
-            logger.error("the model could not be loaded: %s", error)
-            return str(error)
-        except Exception:
+            for classifier, throughput in loaded:
+                models.append(self._start(classifier, throughput))
+        except Exception as error:
+            for model in models:
+                await model.batcher.close()
+            if isinstance(error, SentimentError):
+                logger.error("the model could not be loaded: %s", error)
+                return str(error)
             logger.exception("the model could not be loaded")
             return "an unexpected error; the log says more"
         if self._after_load:
             self._after_load()
-        self._serve([self._start(classifier, throughput) for classifier, throughput in loaded])
-        self._metrics.describe_models([classifier for classifier, _ in loaded])
+        self._serve(models)
+        self._metrics.describe_models([model.classifier for model in models])
         for model in self._models:
             logger.info(
                 "model %s %s is ready after %.2f s",

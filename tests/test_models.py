@@ -174,6 +174,31 @@ def test_a_new_version_takes_over_under_load_and_a_broken_one_does_not(
     assert any("vocab.txt is not the file" in str(line["message"]) for line in errors)
 
 
+async def test_a_model_whose_threads_cannot_start_has_failed_to_load(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = version_of(tiny_artifact, tmp_path / "2", "2.0.0")
+    service = Service(load_settings(model=tiny_artifact, models=(other,)))
+    threads = threading.active_count()
+    start, started = threading.Thread.start, []
+
+    def start_most(thread: threading.Thread) -> None:
+        if thread.name.startswith("inference-"):
+            started.append(thread)
+            if len(started) == 1 + service.settings.threads_per_worker:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", start_most)
+        await service.models.load()
+    assert service.models.failure == "an unexpected error; the log says more"
+    await until(lambda: threading.active_count() <= threads + 1)  # that of ``to_thread``
+    await service.models.reload()
+    assert service.models.failure is None
+    await service.models.close()
+
+
 async def test_what_asks_to_reload_during_a_load_is_not_lost(
     tiny_artifact: Path, tmp_path: Path
 ) -> None:
