@@ -42,8 +42,8 @@ def map_file(path: Path, limit: int) -> tuple[bytes, mmap.mmap]:
         content = _content(file, path, limit)
         try:
             return content, mmap.mmap(file.fileno(), len(content), access=mmap.ACCESS_COPY)
-        except ValueError:  # or it was cut short after it was read
-            raise OSError(errno.EINVAL, "it is empty", str(path)) from None
+        except ValueError:
+            raise OSError(errno.EINVAL, "it is empty or was cut short", str(path)) from None
 
 
 def release_pages(arrays: Iterable[NDArray[Any]]) -> None:

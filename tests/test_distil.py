@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from model.config import LABELS, DistilConfig, RunConfig, SourceConfig, TeacherConfig
 from model.corpora import Example
 from model.engines import Logits
+from model.errors import ConfigError
 from model.progress import Progress
 from model.training import optimization
 from model.training.distil import (
@@ -145,6 +146,35 @@ def test_other_settings_teach_anew(encoder: Path, tmp_path: Path) -> None:
     (tmp_path / "teachers/tiny/logits.npz").write_bytes(b"stale")
     teach(settings(encoder, epochs=2), rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path)
     assert not (tmp_path / "teachers/tiny/logits.npz").exists()
+
+
+def test_other_rows_teach_anew_and_other_descriptions_do_not(encoder: Path, tmp_path: Path) -> None:
+    short = settings(encoder, epochs=1)
+    kept = tmp_path / "teachers/tiny/logits.npz"
+    teach(short, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path)
+    kept.write_bytes(b"answers")
+    moved = tmp_path / "moved" / encoder.name
+    described = short.model_copy(update={"licence": "MIT", "directory": str(moved)})
+    teach(described, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path)
+    assert kept.exists()
+    teach(short, rows()[1:], [], SOURCES, seed=1, device=CPU, run=tmp_path)
+    assert not kept.exists()
+
+
+def test_a_teacher_whose_deletion_was_interrupted_is_not_taken_for_another(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    teach(settings(encoder, epochs=1), rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path)
+    with monkeypatch.context() as context:
+        context.setattr(shutil, "rmtree", interrupted)
+        other = settings(encoder, epochs=2)
+        with pytest.raises(KeyboardInterrupt):
+            teach(other, rows(), [], SOURCES, seed=1, device=CPU, run=tmp_path)
+    with pytest.raises(ConfigError, match="holds no fine-tuned teacher"):
+        load_teacher(tmp_path / "teachers/tiny")
 
 
 def test_masking_spares_padding_and_special_pieces(encoder: Path) -> None:

@@ -29,7 +29,12 @@ from model.progress import Progress
 from model.training.finetune import smoothed_loss
 from model.training.optimization import TrainingLoop, epoch_batches, save_weights
 from model.training.rows import SoftLabels, allowed_labels, row_weights
-from model.training.run_directory import read_settings, write_settings
+from model.training.run_directory import (
+    data_digest,
+    drop_descriptions,
+    read_settings,
+    write_settings,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -157,15 +162,18 @@ def teach(
         OSError: ``settings.directory`` holds no encoder in Hugging Face's form.
     """
     directory = run / "teachers" / settings.name
-    _bind_directory(directory, settings)
+    chosen = [row for row in rows if not settings.sources or row.source in settings.sources]
+    weights = row_weights(chosen, sources)  # (N,)
+    read = unlabelled if settings.adapt_epochs else ()
+    _bind_directory(directory, settings, data_digest(chosen, map(str, weights.tolist()), read))
     if (directory / _HEAD).exists():
         return load_teacher(directory)
     torch.manual_seed(seed)
     start = settings.directory
     if settings.adapt_epochs:
         start = str(_adapt(settings, unlabelled, seed=seed, device=device, directory=directory))
+        torch.manual_seed(seed)  # whether it was adapted now or before an interruption
     teacher = _new_teacher(start, settings.longest).to(device)
-    chosen = [row for row in rows if not settings.sources or row.source in settings.sources]
     _finetune(teacher, settings, chosen, sources, seed=seed, directory=directory)
     teacher.encoder.save_pretrained(directory)  # type: ignore[operator]
     teacher.tokenizer.save_pretrained(directory)
@@ -174,11 +182,16 @@ def teach(
     return teacher
 
 
-def _bind_directory(directory: Path, settings: TeacherConfig) -> None:
-    """Bind a directory to a teacher's settings; delete what other settings left there."""
-    wanted = settings.model_dump(mode="json")
+def _bind_directory(directory: Path, settings: TeacherConfig, data: str) -> None:
+    """Bind a directory to a teacher's settings and data; delete what others left there."""
+    wanted = settings.model_dump(mode="json") | {
+        "directory": Path(settings.directory).name,  # wherever the data lie this time
+        "data": data,
+    }
+    drop_descriptions(wanted)
     if read_settings(directory / _SETTINGS) not in (None, wanted):
-        logger.info("settings of teacher %s changed; training it again", settings.name)
+        logger.info("settings or rows of teacher %s changed; training it again", settings.name)
+        (directory / _HEAD).unlink(missing_ok=True)  # first: it marks a whole teacher
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_settings(directory / _SETTINGS, wanted)
@@ -313,13 +326,15 @@ def soft_labels(logits: Sequence[Logits], temperature: float) -> SoftLabels:
 def cached_logits(
     path: Path, texts: Sequence[str], answer: Callable[[Sequence[str]], Logits]
 ) -> Logits:
-    """Return the logits (texts, L) that ``answer`` gives, computed once a text and kept in a file.
+    """Return the logits (texts, L) that ``answer`` gives, asked once per text and kept in a file.
 
     Args:
         path: an ``.npz`` file; it is written again when it lacks a text.
         texts: the texts.
         answer: gives logits (texts, L).
     """
+    if not texts:
+        return np.empty((0, len(LABELS)), dtype=np.float32)
     keys = [hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in texts]
     known: dict[bytes, Logits] = {}
     if path.exists():

@@ -15,9 +15,9 @@ from model.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Fields of data and sets that describe and test, and that no weight depends on.
 _PRETRAINING_SETTINGS = "run.json"
 _FINETUNING_SETTINGS = "finetune.json"
+# Fields of data, sets and teachers that describe and test, and that no weight depends on.
 _DESCRIPTIONS = ("origin", "licence", "published", "notes", "kinds", "test")
 # What the vocabulary and the pre-training depend on, beside the data and the network's sizes.
 _PRETRAINING = ("seed", "precision", "text", "vocabulary", "pretrain")
@@ -79,6 +79,8 @@ def bind_run_directory(
 
 def discard_checkpoints(run: Path) -> None:
     """Delete what a run would resume from, so that the directory takes a run on other rows."""
+    for name in ("networks", "teachers"):
+        shutil.rmtree(run / name, ignore_errors=True)
     bound = (run / _PRETRAINING_SETTINGS, run / _FINETUNING_SETTINGS)
     weights = (*run.glob("*.checkpoint"), *run.glob("*.safetensors"), *run.glob("*.npz"))
     for path in (*bound, *weights, run / "vocab.txt"):
@@ -95,17 +97,27 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 def write_settings(path: Path, settings: dict[str, Any]) -> None:
     """Write the settings that what lies beside a file is made with."""
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
 
 
 def _training_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings that a run's weights depend on."""
     settings = config.model_dump(mode="json")
     for part in (settings["data"], *settings["data"]["sources"]):
-        for name in _DESCRIPTIONS:
-            part.pop(name, None)
+        drop_descriptions(part)
+    if settings["distil"]:
+        for teacher in settings["distil"]["teachers"]:
+            drop_descriptions(teacher)
     del settings["finetune"]["confident_accuracy"]
     return settings
+
+
+def drop_descriptions(settings: dict[str, Any]) -> None:
+    """Take out of a part of the settings what no weight depends on."""
+    for name in _DESCRIPTIONS:
+        settings.pop(name, None)
 
 
 def _of_networks(settings: dict[str, Any]) -> dict[str, Any]:
