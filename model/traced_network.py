@@ -1,7 +1,6 @@
 """The network again in NumPy, traced: every gate at every word can be looked at, without torch.
 
-The equations are those of ``model.network``, in float32. A test holds them equal to
-torch's.
+The equations are those of ``model.network``, in float32. A test holds them equal to torch's.
 
 Letters in the shapes: W windows, T ids of a window, E embedding size, H hidden size, L labels.
 """

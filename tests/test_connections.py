@@ -14,6 +14,7 @@ from service.edge.quick_refusal import QuickRefusal
 from service.process.acceptor import Acceptor
 from service.process.protocol import Connections, HttpProtocol
 from service.process.server import listening_socket
+from tests.support.clock import until
 
 # Both: the service's loop, and that of the probes.
 LOOPS = pytest.mark.parametrize("run", [uvloop.run, asyncio.run])
@@ -117,8 +118,7 @@ def test_head_and_body_of_a_response_are_sent_together(run: Run) -> None:
     async def ask() -> None:
         protocol, transport = connected(Bodies())
         protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
-        while not transport.written:
-            await asyncio.sleep(0)
+        await until(lambda: transport.written)
         (response,) = transport.written
         assert response.startswith(b"HTTP/1.1 200")
         assert response.endswith(b"\r\n\r\n1\r\n3\r\n0\r\n\r\n")
@@ -142,11 +142,9 @@ def test_much_data_is_parsed_in_turns_while_nothing_more_is_read(run: Run) -> No
             await asyncio.sleep(0)
             longest = max(longest, application.received - before)
         assert 0 < longest < 10_000
-        while not transport.reading:
-            await asyncio.sleep(0)
+        await until(lambda: transport.reading)
         protocol.data_received(b"0\r\n\r\n")
-        while not transport.written:
-            await asyncio.sleep(0)
+        await until(lambda: transport.written)
         assert b"40000" in transport.written[0]
         protocol.connection_lost(None)
 
@@ -165,8 +163,7 @@ def test_a_trailer_is_no_header(run: Run) -> None:
         protocol.data_received(head + b"1\r\na\r\n0\r\n" + trailers + b"\r\n")
         names = [name for name, _ in protocol.cycle.scope["headers"]]
         assert names == [b"host", b"x-kept", b"transfer-encoding"]
-        while not transport.written:
-            await asyncio.sleep(0)
+        await until(lambda: transport.written)
         assert transport.written[0].startswith(b"HTTP/1.1 200")
         protocol.connection_lost(None)
 
@@ -217,8 +214,7 @@ def test_empty_lines_keep_no_connection_open(run: Run) -> None:
         protocol.data_received(b"\r\n\r\n")
         assert protocol._timer
         protocol.data_received(b"\r\n" + POST)
-        while not transport.written:
-            await asyncio.sleep(0)
+        await until(lambda: transport.written)
         for empty in (b"\r\n\r\n", b"\r", b"\n"):
             protocol.data_received(empty)
             assert protocol.timeout_keep_alive_task

@@ -152,7 +152,7 @@ async def test_texts_over_their_limit_are_refused_as_such_however_long(
         ("192.0.2.1", "192.0.2.1"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),  # on a socket for both kinds of address
+        ("::ffff:192.0.2.1", "192.0.2.1"),  # as a proxy writes that listens to both kinds
         ("unknown:", "unknown:"),
     ],
 )

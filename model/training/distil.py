@@ -31,8 +31,8 @@ from model.training.optimization import TrainingLoop, epoch_batches, save_weight
 from model.training.rows import SoftLabels, allowed_labels, row_weights
 from model.training.run_directory import (
     data_digest,
-    drop_descriptions,
     read_settings,
+    teacher_settings,
     write_settings,
 )
 
@@ -174,7 +174,8 @@ def teach(
         start = str(_adapt(settings, unlabelled, seed=seed, device=device, directory=directory))
         torch.manual_seed(seed)  # whether it was adapted now or before an interruption
     teacher = _new_teacher(start, settings.longest).to(device)
-    _finetune(teacher, settings, chosen, sources, seed=seed, directory=directory)
+    allowed = allowed_labels(chosen, sources)  # (N, L)
+    _finetune(teacher, settings, chosen, allowed, weights, seed=seed, directory=directory)
     teacher.encoder.save_pretrained(directory)  # type: ignore[operator]
     teacher.tokenizer.save_pretrained(directory)
     save_weights(directory / _HEAD, teacher.head.state_dict())  # last: it marks a whole teacher
@@ -184,11 +185,7 @@ def teach(
 
 def _bind_directory(directory: Path, settings: TeacherConfig, data: str) -> None:
     """Bind a directory to a teacher's settings and data; delete what others left there."""
-    wanted = settings.model_dump(mode="json") | {
-        "directory": Path(settings.directory).name,  # wherever the data lie this time
-        "data": data,
-    }
-    drop_descriptions(wanted)
+    wanted = teacher_settings(settings) | {"data": data}
     if read_settings(directory / _SETTINGS) not in (None, wanted):
         logger.info("settings or rows of teacher %s changed; training it again", settings.name)
         (directory / _HEAD).unlink(missing_ok=True)  # first: it marks a whole teacher
@@ -201,7 +198,8 @@ def _finetune(
     teacher: Teacher,
     settings: TeacherConfig,
     rows: Sequence[Example],
-    sources: Mapping[str, SourceConfig],
+    allowed: Tensor,
+    weights: Tensor,
     *,
     seed: int,
     directory: Path,
@@ -215,8 +213,6 @@ def _finetune(
     ]
     pieces = teacher.pieces([row.text for row in rows])
     labels = torch.tensor([row.label for row in rows])  # (N,)
-    allowed = allowed_labels(rows, sources)  # (N, L)
-    weights = row_weights(rows, sources)  # (N,)
     loop = TrainingLoop(
         f"fine-tuning {settings.name}",
         teacher,

@@ -9,7 +9,7 @@ from gettext import gettext as _
 from pathlib import Path
 from typing import Any
 
-from model.config import RunConfig
+from model.config import RunConfig, TeacherConfig
 from model.corpora import Example
 from model.errors import ConfigError
 
@@ -106,16 +106,21 @@ def _training_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings that a run's weights depend on."""
     settings = config.model_dump(mode="json")
     for part in (settings["data"], *settings["data"]["sources"]):
-        drop_descriptions(part)
-    if settings["distil"]:
-        for teacher in settings["distil"]["teachers"]:
-            drop_descriptions(teacher)
+        _drop_descriptions(part)
+    if config.distil:
+        settings["distil"]["teachers"] = [*map(teacher_settings, config.distil.teachers)]
     del settings["finetune"]["confident_accuracy"]
     return settings
 
 
-def drop_descriptions(settings: dict[str, Any]) -> None:
-    """Take out of a part of the settings what no weight depends on."""
+def teacher_settings(teacher: TeacherConfig) -> dict[str, Any]:
+    """Return the settings that a teacher's weights depend on, wherever the data lie."""
+    settings = teacher.model_dump(mode="json") | {"directory": Path(teacher.directory).name}
+    _drop_descriptions(settings)
+    return settings
+
+
+def _drop_descriptions(settings: dict[str, Any]) -> None:
     for name in _DESCRIPTIONS:
         settings.pop(name, None)
 

@@ -226,7 +226,6 @@ class HttpProtocol(HttpToolsProtocol):
         # The response was there before the body: the next request may take its time from now on.
         self._cancel_timer()
         if self.parser.should_keep_alive():
-            self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
