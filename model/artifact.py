@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from model.config import LABELS, Label, Name, NetworkConfig, TextConfig, Version
 from model.errors import ArtifactError, one_line
-from model.files import map_file, read_file
+from model.files import map_file, read_file, replacing
 from model.network_shapes import TensorSpec, float16_tensors, int8_tensors
 from model.text.custom_words import NO_CUSTOM_WORDS, CustomWords
 from model.text.encoding import Encoder
@@ -171,7 +171,8 @@ def save(artifact: Artifact, directory: Path) -> None:
     (directory / INT8_WEIGHTS).unlink(missing_ok=True)  # of other weights
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2)
     for name, content in {**contents, MANIFEST: f"{text}\n".encode()}.items():
-        _replace_file(directory / name, content)
+        with replacing(directory / name) as path:
+            path.write_bytes(content)
 
 
 def load(directory: Path) -> Artifact:
@@ -338,13 +339,6 @@ def _check_hash(content: bytes, path: Path, sha256: str) -> bytes:
     if _sha256(content) != sha256:
         raise ArtifactError(f"{path} is not the file that the manifest describes")
     return content
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """Write a file and move it into place; a process that has the old one mapped keeps it."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
-    new.replace(path)
 
 
 def _half_precision(weights: Weights) -> dict[str, NDArray[Any]]:

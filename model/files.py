@@ -1,4 +1,4 @@
-"""Reads files written by others: never blocks on a FIFO, never reads past a limit."""
+"""Reads files written by others, never blocking or past a limit; writes files that are whole."""
 
 import csv
 import errno
@@ -8,6 +8,7 @@ import stat
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -44,6 +45,17 @@ def map_file(path: Path, limit: int) -> tuple[bytes, mmap.mmap]:
             return content, mmap.mmap(file.fileno(), len(content), access=mmap.ACCESS_COPY)
         except ValueError:
             raise OSError(errno.EINVAL, "it is empty or was cut short", str(path)) from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which then takes the place of ``path``.
+
+    An interruption leaves the old file whole, and a process that has it mapped keeps it.
+    """
+    unfinished = path.with_stem(f"{path.stem}.part")
+    yield unfinished
+    unfinished.replace(path)
 
 
 def release_pages(arrays: Iterable[NDArray[Any]]) -> None:

@@ -25,6 +25,7 @@ from model.config import LABELS, SourceConfig, TeacherConfig
 from model.corpora import Example
 from model.engines import Logits
 from model.errors import ConfigError
+from model.files import replacing
 from model.progress import Progress
 from model.training.finetune import smoothed_loss
 from model.training.optimization import TrainingLoop, epoch_batches, save_weights
@@ -284,11 +285,10 @@ def _adapt(
         with _half(device):
             loss = model(input_ids=masked, attention_mask=mask, labels=wanted).loss
         loop.update(loss)
-    unfinished = directory / "adapted.part"
-    model.base_model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    shutil.rmtree(adapted, ignore_errors=True)
-    unfinished.replace(adapted)
+    with replacing(adapted) as unfinished:
+        model.base_model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        shutil.rmtree(adapted, ignore_errors=True)
     checkpoint.unlink(missing_ok=True)
     return adapted
 
@@ -338,8 +338,7 @@ def cached_logits(
             known = dict(zip(cached["keys"].tolist(), cached["logits"], strict=True))
     if missing := {key: text for key, text in zip(keys, texts, strict=True) if key not in known}:
         known |= zip(missing, answer([*missing.values()]), strict=True)
-        unfinished = path.with_suffix(".part.npz")
         stored = np.array([*known], dtype="V32")  # (texts,)
-        np.savez(unfinished, keys=stored, logits=np.stack([*known.values()]))
-        unfinished.replace(path)
+        with replacing(path) as unfinished:
+            np.savez(unfinished, keys=stored, logits=np.stack([*known.values()]))
     return np.stack([known[key] for key in keys])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from model.corpora import near_length_batches
 from model.engines import pad
+from model.files import replacing
 from model.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -171,10 +172,8 @@ class TrainingLoop:
             "random_cuda": torch.cuda.get_rng_state_all(),
             "progress": json.dumps(progress),
         }
-        # Renamed when complete, so that an interruption leaves the previous checkpoint whole.
-        unfinished = self._checkpoint.with_suffix(".part")
-        torch.save(content, unfinished)
-        unfinished.replace(self._checkpoint)
+        with replacing(self._checkpoint) as unfinished:
+            torch.save(content, unfinished)
 
     def _load(self) -> None:
         content = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
@@ -213,6 +212,5 @@ def pad_tensors(
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write tensors to a file that is never half written: an interruption leaves the old one."""
-    unfinished = path.with_suffix(".part")
-    save_file(weights, unfinished)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        save_file(weights, unfinished)

@@ -24,6 +24,7 @@ from model.corpora import (
 )
 from model.engines import TorchEngine, group_by_length
 from model.errors import ConfigError, DataError
+from model.files import replacing
 from model.progress import Progress
 from model.text.encoding import Encoder
 from model.text.pipeline import TextPipeline
@@ -247,9 +248,8 @@ def _new_encoder(
             progress.step()
     vocabulary = Vocabulary.build(counts, config.vocabulary.size, config.vocabulary.minimum_count)
     logger.info(_("vocabulary: %d of %d distinct words"), len(vocabulary), len(counts))
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(artifacts.to_lines(vocabulary.words))
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(artifacts.to_lines(vocabulary.words))
     return Encoder(pipeline, vocabulary, config.text.window)
 
 
@@ -280,10 +280,9 @@ def _pieces(
             progress.step()
     if not pieces:
         raise DataError("no text is left to pre-train on; name further files in [pretrain]")
-    unfinished = run / "corpus.part.npz"
     ends = np.cumsum([len(piece) for piece in pieces])
-    np.savez(unfinished, ids=np.concatenate(pieces), ends=ends)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        np.savez(unfinished, ids=np.concatenate(pieces), ends=ends)
     return pieces
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from model.config import RunConfig, TeacherConfig
 from model.corpora import Example
 from model.errors import ConfigError
+from model.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +98,8 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 def write_settings(path: Path, settings: dict[str, Any]) -> None:
     """Write the settings that what lies beside a file is made with."""
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _training_settings(config: RunConfig) -> dict[str, Any]:
