@@ -20,6 +20,7 @@ from tests.support.tables import bad_rows, write
 
 SHEET = "xl/worksheets/sheet1.xml"
 TEXTS = ["房间很好", "早餐很差", "电影在三楼"]
+MONTHS = ("一月", "二月", "草稿")
 
 
 def filled(path: Path) -> Path:
@@ -252,3 +253,72 @@ def test_hidden_sheets_are_not_read(tiny_classifier: Classifier, tmp_path: Path)
     table = resaved(filled(tmp_path / "a.xlsx"), hide)
     summary = label_table(tiny_classifier, table)
     assert summary.understood.sheet == "说明"
+
+
+def months(path: Path) -> Path:
+    """Write a workbook with three sheets of texts, one of them hidden."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, text in zip(MONTHS, TEXTS, strict=True):
+        sheet = book.create_sheet(title)
+        sheet.append(["评论"])
+        sheet.append([text])
+    book["草稿"].sheet_state = "hidden"
+    book.save(path)
+    return path
+
+
+def test_the_sheets_that_are_not_read_are_named(tmp_path: Path) -> None:
+    understood = open_table(months(tmp_path / "a.xlsx")).understood
+    assert (understood.sheet, understood.other_sheets) == ("一月", ("二月",))
+    assert "sheet 一月 (--sheet reads another: 二月), a header" in str(understood)
+
+
+@pytest.mark.parametrize(("sheet", "text"), [*zip(MONTHS, TEXTS, strict=True)])
+def test_a_sheet_is_read_by_its_name(
+    tiny_classifier: Classifier, tmp_path: Path, sheet: str, text: str
+) -> None:
+    table = months(tmp_path / "a.xlsx")
+    options = ReadOptions(sheet=sheet)
+    assert [row.text for row in open_table(table, options).rows()] == [text]
+    labelled = openpyxl.load_workbook(label_table(tiny_classifier, table, options=options).output)
+    assert [each.title for each in labelled.worksheets if each["B1"].value] == [sheet]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.xlsx", "it has no sheet 三月; --sheet names one of 一月, 二月, 草稿"),
+        ("a.csv", "it has no sheets; --sheet goes with an Excel workbook, *.xlsx"),
+    ],
+)
+def test_a_sheet_that_is_not_there_is_told(tmp_path: Path, name: str, told: str) -> None:
+    path = tmp_path / name
+    if path.suffix == ".xlsx":
+        months(path)
+    else:
+        path.write_text("评论\n房间很好\n", encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        open_table(path, ReadOptions(sheet="三月"))
+    assert str(refused.value) == f"{path}: {told}"
+
+
+def test_formulas_without_results_are_no_empty_cells(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in (["评论", "合计"], [TEXTS[0], "=1+1"], ['="早餐"&"很差"', 3]):
+        sheet.append(row)
+    book.save(path)
+    with pytest.raises(DataError) as refused:
+        open_table(path)
+    assert str(refused.value) == (
+        f"{path}: the formulas in column 评论 have no results; open it in Excel and save it again"
+    )
+    content = parts(path)
+    # As Excel writes a formula whose result is an empty string.
+    content[SHEET] = content[SHEET].replace(b'<c r="A3"><f>', b'<c r="A3" t="str"><f>')
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    assert [row.text for row in open_table(path).rows()] == [TEXTS[0], None]

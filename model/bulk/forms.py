@@ -66,6 +66,8 @@ def open_table(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Table:
     with named(path):
         if suffix in _SPREADSHEETS and path.is_file():
             raise DataError(_("it is a {suffix} file; save it as .xlsx").format(suffix=suffix))
+        if options.sheet is not None and suffix != ".xlsx":
+            raise DataError(_("it has no sheets; --sheet goes with an Excel workbook, *.xlsx"))
         check_content(path, suffix)
         if suffix not in _READ:
             raise DataError(

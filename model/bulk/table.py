@@ -19,6 +19,8 @@ JSON_LINES: Final = "JSON Lines"
 JSON_ARRAY: Final = "JSON array"
 PARQUET: Final = "Parquet"
 WORKBOOK: Final = "Excel workbook"
+# Names of sheets that are not read, in the line that says how a table is.
+_SHOWN_SHEETS: Final = 5
 DELIMITER_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -32,12 +34,14 @@ class ReadOptions:
         encoding: a name that Python knows.
         delimiter: the character between the fields of delimited rows.
         header: whether the first row names the columns.
+        sheet: the name of a sheet of a workbook.
     """
 
     column: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
     header: bool | None = None
+    sheet: str | None = None
 
 
 DEFAULT_OPTIONS: Final = ReadOptions()
@@ -53,6 +57,7 @@ class Understood:
         delimiter: the character between fields.
         header: whether the first row names the columns.
         sheet: the sheet of a workbook.
+        other_sheets: those that are not read.
         column: the column that holds the texts.
     """
 
@@ -62,6 +67,7 @@ class Understood:
     delimiter: str | None = None
     header: bool | None = None
     sheet: str | None = None
+    other_sheets: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return all of it in one line."""
@@ -73,6 +79,12 @@ class Understood:
             parts.append(_("separated by {delimiter}").format(delimiter=_(name)))
         if self.sheet:
             parts.append(_("sheet {name}").format(name=one_line(self.sheet)))
+        if self.other_sheets:
+            shown = [*map(one_line, self.other_sheets[:_SHOWN_SHEETS])]
+            if len(self.other_sheets) > len(shown):
+                shown.append("…")
+            others = _(", ").join(shown)
+            parts[-1] += _(" (--sheet reads another: {others})").format(others=others)
         if self.header is not None:
             parts.append(_("a header") if self.header else _("no header"))
         parts.append(_("texts in column {column}").format(column=one_line(self.column)))

@@ -40,6 +40,12 @@ _MAX_ROWS: Final = 1_048_576
 _MAX_COLUMNS: Final = 16_384
 # Rows that are looked at to find the layout.
 _SAMPLE_ROWS: Final = 200
+_SAMPLE_BYTES: Final = 1024 * 1024
+# A cell with a formula alone. One whose result is an empty string says that it is a string.
+_FORMULA_WITHOUT_RESULT: Final = re.compile(
+    rb'<c r="([A-Z]{1,3})[0-9]+"(?:(?! t="str")[^<>])*><f\b[^<>]*(?:/>|>[^<]*</f>)'
+    rb"(?:<v */>|<v></v>)?</c>"
+)
 # Where a part of the archive declares what XML it is.
 _DECLARATION_BYTES: Final = 4096
 _BLOCK: Final = 64 * 1024
@@ -56,13 +62,14 @@ class _Position(NamedTuple):
 
 
 class WorkbookTable:
-    """The first sheet of a workbook that is a table with a column of texts."""
+    """A sheet of a workbook: the one named, or the first that is a table with a column of texts."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         """Look at the first rows of the sheets.
 
         Raises:
-            DataError: the file is damaged, or no sheet is a table with a column of texts.
+            DataError: the file is damaged, no sheet is a table with a column of texts or has the
+                name asked for, or the texts are formulas without results.
         """
         self._path = path
         self._width = 0
@@ -70,8 +77,14 @@ class WorkbookTable:
             raise DataError(_("it is empty"))
         with self._opened() as workbook:
             self._choose(workbook, options)
+            self._check_results(workbook)
+            others = [sheet.title for sheet in _candidates(workbook) if sheet.title != self._sheet]
         self.understood = Understood(
-            WORKBOOK, self.names[self._index], header=self._header, sheet=self._sheet
+            WORKBOOK,
+            self.names[self._index],
+            header=self._header,
+            sheet=self._sheet,
+            other_sheets=tuple(others),
         )
 
     def rows(self) -> Iterator[Row]:
@@ -149,9 +162,7 @@ class WorkbookTable:
         """Take the first sheet with a column whose name is one of texts, or else the first."""
         chosen: tuple[Any, Layout, int] | None = None
         problem: DataError | None = None
-        for sheet in workbook.worksheets:
-            if sheet.sheet_state != "visible":
-                continue
+        for sheet in _candidates(workbook, options.sheet):
             try:
                 found = _look_at(sheet, options)
             except DataError as error:
@@ -174,6 +185,26 @@ class WorkbookTable:
         self._sheet = str(sheet.title)
         self._part = str(sheet._worksheet_path)
 
+    def _check_results(self, workbook: Any) -> None:
+        """Raise ``DataError`` if texts are formulas whose results the file does not hold.
+
+        Programs that write a workbook without computing it leave them out, and the cells would
+        pass for empty. The beginning of the sheet tells, since a column of formulas is one
+        throughout.
+        """
+        from openpyxl.utils import column_index_from_string
+
+        with workbook._archive.open(self._part) as sheet:
+            beginning = sheet.read(_SAMPLE_BYTES)
+        for match in _FORMULA_WITHOUT_RESULT.finditer(beginning):
+            if column_index_from_string(match[1].decode()) == self._index + 1:
+                raise DataError(
+                    _(
+                        "the formulas in column {column} have no results; open it in Excel and "
+                        "save it again"
+                    ).format(column=one_line(self.names[self._index]))
+                )
+
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """Open the workbook to read values.
@@ -194,6 +225,25 @@ class WorkbookTable:
                 yield workbook
             finally:
                 workbook.close()
+
+
+def _candidates(workbook: Any, name: str | None = None) -> list[Any]:
+    """Return the sheets that may be read: the one named, or all that are not hidden.
+
+    Raises:
+        DataError: no sheet has the name.
+    """
+    if name is None:
+        return [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
+    named = [sheet for sheet in workbook.worksheets if sheet.title == name]
+    if not named:
+        known = _(", ").join(one_line(sheet.title) for sheet in workbook.worksheets)
+        raise DataError(
+            _("it has no sheet {name}; --sheet names one of {known}").format(
+                name=one_line(name), known=known
+            )
+        )
+    return named
 
 
 def _look_at(sheet: Any, options: ReadOptions) -> tuple[Layout, int] | None:

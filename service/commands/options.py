@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
+sheet_option = click.option(
+    "--sheet", help="Sheet of an Excel workbook; else the first with a column of texts."
+)
+
 _SPELLED_DELIMITERS: Final = {"\\t": "\t", "tab": "\t"}
 _LABELLED_OPTIONS: tuple[_Decorator, ...] = (
     click.option("-c", "--column", help="Column of FILE that holds the texts; else it is found."),
@@ -32,6 +36,7 @@ _LABELLED_OPTIONS: tuple[_Decorator, ...] = (
     click.option(
         "--no-header", is_flag=True, help="The first row is a row; columns are called 1, 2, …"
     ),
+    sheet_option,
 )
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -79,7 +84,11 @@ def own_words_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_options(
-    column: str | None, encoding: str | None, delimiter: str | None, no_header: bool
+    column: str | None,
+    encoding: str | None,
+    delimiter: str | None,
+    no_header: bool,
+    sheet: str | None,
 ) -> "ReadOptions":
     """Return how a table is read, from options of the command line.
 
@@ -93,7 +102,7 @@ def read_options(
         raise click.UsageError(
             _("--delimiter is one character, such as ; or | or tab, other than a quote")
         )
-    return ReadOptions(column, encoding, delimiter, False if no_header else None)
+    return ReadOptions(column, encoding, delimiter, False if no_header else None, sheet)
 
 
 def labelled_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -111,15 +120,16 @@ def labelled_options(command: Callable[..., None]) -> Callable[..., None]:
         encoding: str | None,
         delimiter: str | None,
         no_header: bool,
+        sheet: str | None,
         **others: Any,
     ) -> None:
         from model.bulk.label_words import parse_labels
         from model.bulk.labelled import read_labelled
 
-        given = (column, label_column, labels, encoding, delimiter)
+        given = (column, label_column, labels, encoding, delimiter, sheet)
         if others["file"] is None and (no_header or any(value is not None for value in given)):
             raise click.UsageError(_("the options that say how FILE is read need a FILE"))
-        options = read_options(column, encoding, delimiter, no_header)
+        options = read_options(column, encoding, delimiter, no_header, sheet)
         meanings = None if labels is None else parse_labels(labels)
         command(
             read=partial(

@@ -22,6 +22,7 @@ from service.commands.options import (
     model_option,
     own_words_options,
     read_options,
+    sheet_option,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _SOME_FAILED: Final = 3
 @click.option(
     "--no-header", is_flag=True, help="The first row is a row; columns are called 1, 2, …"
 )
+@sheet_option
 @click.option("--prefix", help="Put this before the names of the columns that are added.")
 @click.option(
     "-o",
@@ -68,6 +70,7 @@ def predict(
     encoding: str | None,
     delimiter: str | None,
     no_header: bool,
+    sheet: str | None,
     prefix: str | None,
     output: Path | None,
     resume: bool,
@@ -102,15 +105,15 @@ def predict(
     piped = texts in ((), ("-",)) and not as_texts
     file = None if piped or as_texts else file_argument(texts)
     table = None if file is None or is_pipe(file) else file
-    if table is None and (output or resume or force or address is not None):
-        raise click.UsageError(_("--output, --resume, --force and --ray are for a table"))
+    if table is None and (sheet or output or resume or force or address is not None):
+        raise click.UsageError(_("--sheet, --output, --resume, --force and --ray are for a table"))
     if not (piped or file) and (column or encoding or delimiter or no_header or prefix):
         raise click.UsageError(
             _("a text takes none of --column, --encoding, --delimiter, --no-header and --prefix")
         )
     if resume and force:
         raise click.UsageError(_("--resume continues a run and --force starts over; give only one"))
-    options = read_options(column, encoding, delimiter, no_header)
+    options = read_options(column, encoding, delimiter, no_header, sheet)
     words = read_custom_words(user_words, extra_stopwords, kept_words)
     if table is not None:
         code = _label(table, model, engine, words, output, options, prefix, resume, force, address)
