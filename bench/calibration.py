@@ -12,7 +12,7 @@ the corrected probabilities were right (Patrini et al., 2017).
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,17 +52,19 @@ def _margin(logits: Array) -> Array:
     return ordered[:, -1:] - ordered[:, -2:-1]
 
 
+TEMPERATURE = Correction("temperature (Guo et al., 2017)", (1,), lambda logits, p: logits * p[0])
+VECTOR = Correction(
+    "a temperature and a bias per label (vector scaling)",
+    (1, 1, 1, 0, 0, 0),
+    lambda logits, p: logits * p[:3] + p[3:],
+)
 CORRECTIONS = (
     Correction("none: the temperature as it ships", (), lambda logits, _: logits),
-    Correction("temperature (Guo et al., 2017)", (1,), lambda logits, p: logits * p[0]),
+    TEMPERATURE,
     Correction(
         "temperature and a bias per label", (1, 0, 0, 0), lambda logits, p: logits * p[0] + p[1:]
     ),
-    Correction(
-        "a temperature and a bias per label (vector scaling)",
-        (1, 1, 1, 0, 0, 0),
-        lambda logits, p: logits * p[:3] + p[3:],
-    ),
+    VECTOR,
     Correction(
         "matrix scaling",
         (*np.eye(3).ravel(), 0, 0, 0),
@@ -73,18 +75,8 @@ CORRECTIONS = (
         (1, 0),
         lambda logits, p: logits * (p[0] + p[1] * _margin(logits)),
     ),
-    Correction(
-        "temperature, labels wrong in 3.5 of 100",
-        (1,),
-        lambda logits, p: logits * p[0],
-        LABEL_ERROR,
-    ),
-    Correction(
-        "vector scaling, labels wrong in 3.5 of 100",
-        (1, 1, 1, 0, 0, 0),
-        lambda logits, p: logits * p[:3] + p[3:],
-        LABEL_ERROR,
-    ),
+    replace(TEMPERATURE, name="temperature, labels wrong in 3.5 of 100", label_error=LABEL_ERROR),
+    replace(VECTOR, name="vector scaling, labels wrong in 3.5 of 100", label_error=LABEL_ERROR),
 )
 
 

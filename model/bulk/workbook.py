@@ -40,6 +40,7 @@ _MAX_ROWS: Final = 1_048_576
 _MAX_COLUMNS: Final = 16_384
 # Rows that are looked at to find the layout.
 _SAMPLE_ROWS: Final = 200
+# How much of a sheet's XML is searched for formulas without results.
 _SAMPLE_BYTES: Final = 1024 * 1024
 # A cell with a formula alone. One whose result is an empty string says that it is a string.
 _FORMULA_WITHOUT_RESULT: Final = re.compile(
